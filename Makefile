@@ -1,0 +1,63 @@
+# Everything a newcomer types. Each target sets up what it needs: Python 3.11 with venv, git, make.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export LUCID_ENV ?= development
+
+.PHONY: run demo test check format bench soak contracts lock clean help
+
+help:
+	@echo "make run     the service on 127.0.0.1:8090, with its own MongoDB and TRON devnet"
+	@echo "make demo    the whole story once, end to end, with a table at the end"
+	@echo "make test    the test suite"
+	@echo "make check   format, lint, types, tests"
+	@echo "make bench   the benchmarks, as a table"
+	@echo "make soak    simulation and crash runs for as long as you like"
+
+$(READY): pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed (PYTHON=... names it)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+run: $(READY)
+	@exec $(BIN)/python -m tron_payment
+
+demo: $(READY)
+	@exec $(BIN)/tron-payment demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+
+format: $(READY)
+	$(BIN)/ruff check --fix src tests
+	$(BIN)/ruff format src tests
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+soak: $(READY)
+	$(BIN)/python -m tests.simulation $(ARGS)
+	SOAK=1 $(BIN)/python -m pytest tests/crash -p no:xdist
+	$(BIN)/python -m pytest tests -m slow -p no:xdist
+
+contracts: $(READY)
+	contracts/build.sh
+
+lock:
+	$(BIN)/python -m pip install -q uv
+	$(BIN)/uv pip compile -q --generate-hashes --python-version 3.11 --extra embedded --group dev \
+		pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf var $(VENV)

@@ -1,0 +1,48 @@
+"""``python -m benchmarks [--only NAME ...] [--profile FILE]``."""
+
+import argparse
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from benchmarks import devnet_blocks, following, payouts, reads, starts
+from benchmarks.report import Row, print_table
+
+WIDTH: Final = 150
+
+BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
+    "payouts": payouts.run,
+    "reads": reads.run,
+    "starts": starts.run,
+    "devnet": devnet_blocks.run,
+    "following": following.run,
+}
+
+
+def main() -> None:
+    """Run them one after another and print one table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME")
+    parser.add_argument("--profile", type=Path, help="cProfile of the service, for `payouts`")
+    given = parser.parse_args()
+    console, rows = Console(width=WIDTH), list[Row]()
+    for name in given.only or BENCHMARKS:
+        began = time.perf_counter()
+        console.print(f"{name} ...", end=" ")
+        rows += asyncio.run(_one(name, given.profile))
+        console.print(f"{time.perf_counter() - began:.0f} s")
+    print_table(rows, console)
+    if given.profile is not None and given.profile.exists():
+        payouts.print_profile(given.profile, console)
+
+
+async def _one(name: str, profile: Path | None) -> list[Row]:
+    return await BENCHMARKS[name](profile)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The whole house: which modules there are, where they are mounted, and who needs whom.
+
+The only place that knows everybody. `assemble` builds the floors from below and the modules in
+dependency order; `create_app` puts their routes under the prefixes of MOUNTS.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import Any, Final
+
+from beanie import Document
+from litestar import Litestar, Router
+from litestar.di import Provide
+from prometheus_client import CollectorRegistry
+
+from tron_payment import (
+    chain,
+    console,
+    deployments,
+    engine,
+    gateway,
+    network,
+    payouts,
+    staking,
+    usdt,
+    wallets,
+)
+from tron_payment.assembly import Assembly
+from tron_payment.chain import Cursors, Follower, Nodes
+from tron_payment.core.clock import Clock
+from tron_payment.db import ledger
+from tron_payment.db.audit import Act, Audit, AuditEntry
+from tron_payment.db.connect import Store
+from tron_payment.db.events import Event, Events
+from tron_payment.db.group import GroupInsert
+from tron_payment.db.installation import Installation
+from tron_payment.db.leases import Lease
+from tron_payment.db.ledger import Ledger
+from tron_payment.deployments import Deployments
+from tron_payment.engine import Engine, Openings
+from tron_payment.gateway import checkout
+from tron_payment.http.api_keys import ApiKey, ApiKeys, api_keys_router
+from tron_payment.http.app import HttpApp, Lifespan, create_http
+from tron_payment.http.health import Check
+from tron_payment.http.idempotency import Idempotency, StoredRequest
+from tron_payment.http.one_time import UsedToken
+from tron_payment.http.principals import Authenticator
+from tron_payment.http.rate_limits import RateLimiter
+from tron_payment.loops import Loop, Loops
+from tron_payment.module import Deployment, House
+from tron_payment.reload import Reloader
+from tron_payment.service import service_routes
+from tron_payment.settings import Settings
+
+MODULES: Final[Mapping[str, ModuleType]] = {
+    "network": network,
+    "wallets": wallets,
+    "usdt": usdt,
+    "staking": staking,
+    "payouts": payouts,
+    "gateway": gateway,
+    "checkout": checkout,
+    "console": console,
+}
+"""In dependency order: a module uses only those above it. Each is a package with `DOCUMENTS` and
+`async build(house) -> Module` (module.py)."""
+
+CANONICAL: Final = "/api/v1"
+MOUNTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "network": (CANONICAL, "/"),
+    "wallets": (CANONICAL, "/tron"),
+    "usdt": (CANONICAL, "/tron"),
+    "staking": (CANONICAL, "/tron"),
+    "payouts": (CANONICAL, "/tron", "/"),
+    "gateway": (CANONICAL,),
+    "checkout": ("/",),
+    "console": ("/",),
+}
+"""Canonical prefix first; the others are the gateway's older paths to the same handlers."""
+
+FOLLOW_IDLE_S: Final = 0.5
+
+DOCUMENTS: Final[tuple[type[Document], ...]] = (
+    Installation,
+    AuditEntry,
+    Event,
+    Lease,
+    *ledger.DOCUMENTS,
+    *chain.DOCUMENTS,
+    *engine.DOCUMENTS,
+    *deployments.DOCUMENTS,
+    StoredRequest,
+    UsedToken,
+    ApiKey,
+    *(document for package in MODULES.values() for document in package.DOCUMENTS),
+)
+
+
+async def assemble(
+    settings: Settings,
+    *,
+    clock: Clock,
+    secret: bytes,
+    nodes: Nodes,
+    cursors: Cursors,
+    deployment: Deployment,
+    store: Store,
+) -> Assembly:
+    """Build every floor and module on a connected store and reachable nodes."""
+    inserts, books = GroupInsert(), Ledger(clock)
+    log, news = Audit(clock), Events()
+    token_registry = usdt.build_tokens(settings, deployment.usdt)
+    signer = wallets.build_signer(settings, clock)
+
+    async def alarm(event: str, facts: Mapping[str, object]) -> None:
+        await log.append(
+            Act(actor="service", role="service", action=event, object_id="", after=facts)
+        )
+
+    machine = Engine(
+        clock=clock,
+        ledger=books,
+        nodes=nodes,
+        signer=signer,
+        tokens=token_registry,
+        cursors=cursors,
+        inserts=inserts,
+        alarm=alarm,
+        lifetime_s=settings.payout_timeout,
+    )
+    house = House(
+        settings=settings,
+        clock=clock,
+        secret=secret,
+        deployment=deployment,
+        nodes=nodes,
+        cursors=cursors,
+        ledger=books,
+        engine=machine,
+        openings=Openings(
+            clock=clock, ledger=books, nodes=nodes, cursors=cursors, tokens=token_registry
+        ),
+        audit=log,
+        events=news,
+        inserts=inserts,
+        idempotency=Idempotency(secret, clock, inserts),
+    )
+    house.offer(token_registry)
+    house.offer(signer)
+    modules = tuple([await package.build(house) for package in MODULES.values()])
+    handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None)]
+    follower = Follower(nodes, cursors, handlers)
+    loops = Loops()
+    loops.add(
+        Loop("chain.follow", follower.step, FOLLOW_IDLE_S, "tron-client"),
+        Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
+        *machine.loops,
+        *(loop for module in modules for loop in module.loops),
+    )
+    return Assembly(
+        house=house,
+        modules=modules,
+        loops=loops,
+        follower=follower,
+        store=store,
+        deployments=Deployments(machine, secret),
+        preparations=tuple(m.prepare for m in modules if m.prepare is not None),
+    )
+
+
+def create_app(
+    assembly: Assembly,
+    *,
+    authenticator: Authenticator,
+    keys: ApiKeys,
+    checks: Mapping[str, Check],
+    registry: CollectorRegistry,
+    limiter: RateLimiter,
+    lifespans: Sequence[Lifespan] = (),
+    reloader: Reloader | None = None,
+) -> HttpApp:
+    """Mount every module and the service's own routes."""
+    routers = [
+        Router(
+            path=prefix,
+            route_handlers=list(module.routers),
+            include_in_schema=prefix == CANONICAL,
+        )
+        for module in assembly.modules
+        for prefix in MOUNTS[module.name]
+    ]
+    objects = {
+        "house": assembly.house,
+        **{name: o for module in assembly.modules for name, o in module.dependencies.items()},
+    }
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        for module in assembly.modules:
+            if module.start is not None:
+                await module.start()
+        assembly.loops.start()
+        try:
+            yield
+        finally:
+            await assembly.loops.stop()
+
+    return create_http(
+        [
+            *routers,
+            Router(CANONICAL, route_handlers=[api_keys_router(keys)]),
+            *service_routes(assembly, checks, registry, reloader),
+        ],
+        authenticator=authenticator,
+        dependencies={
+            name: Provide(_always(each), sync_to_thread=False) for name, each in objects.items()
+        },
+        limiter=limiter,
+        registry=registry,
+        lifespan=[lifespan, *lifespans],
+        open_schema=assembly.house.settings.is_development,
+    )
+
+
+def _always(value: Any) -> Any:
+    def provide() -> Any:
+        return value
+
+    return provide

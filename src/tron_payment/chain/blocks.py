@@ -1,0 +1,148 @@
+"""A solidified block with its receipts: the only evidence there is."""
+
+import hashlib
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tron_payment.chain.answers import Receipt
+from tron_payment.chain.errors import BlockInconsistent
+from tron_payment.chain.transactions import SolidTransaction
+from tron_payment.chain.wire import INT64_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class BlockHeader:
+    """Who a block is and whom it follows. Ids are 64 hex digits."""
+
+    number: int
+    block_id: str
+    parent_id: str
+    timestamp_ms: int
+
+
+class BlockTransaction(NamedTuple):
+    """A transaction as it lies in a node's block."""
+
+    txid: str
+    raw: bytes
+    contract_ret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Block(BlockHeader):
+    """One node's block, without its receipts."""
+
+    transactions: tuple[BlockTransaction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SolidBlock:
+    """Made by `join` from checked parts. The parent link is the follower's to check."""
+
+    number: int
+    block_id: str
+    parent_id: str
+    timestamp_ms: int
+    transactions: tuple[SolidTransaction, ...] = ()
+    _by_txid: dict[str, SolidTransaction] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def find(self, txid: str) -> SolidTransaction | None:
+        """The transaction with this id, if it stands in the block."""
+        if not self._by_txid and self.transactions:
+            self._by_txid.update((each.txid, each) for each in self.transactions)
+        return self._by_txid.get(txid)
+
+    def touching(self, watched: AbstractSet[bytes]) -> list[SolidTransaction]:
+        """The transactions in which a watched address is a party.
+
+        Args:
+            watched: The last 20 bytes of each address.
+        """
+        return [each for each in self.transactions if not watched.isdisjoint(each.parties())]
+
+
+def join(block: Block, receipts: Sequence[Receipt]) -> SolidBlock:
+    """Tie a block's bytes to the receipts that a node gives for it.
+
+    Raises:
+        BlockInconsistent: Another number, count, order, result or timestamp, an impossible
+            amount, a txid that is not the hash of its bytes, a block id without the number.
+    """
+    if block.block_id[:16] != f"{block.number:016x}":
+        raise BlockInconsistent(f"block {block.number} has the id {block.block_id}")
+    if len(receipts) != len(block.transactions):
+        raise BlockInconsistent(
+            f"block {block.number}: {len(block.transactions)} transactions, "
+            f"{len(receipts)} receipts"
+        )
+    joined: list[SolidTransaction] = []
+    sha256 = hashlib.sha256
+    for index, (one, receipt) in enumerate(zip(block.transactions, receipts, strict=True)):
+        if receipt.id != one.txid or receipt.block_number != block.number:
+            raise BlockInconsistent(f"block {block.number}: receipt {index} is of another place")
+        if receipt.block_timestamp_ms != block.timestamp_ms:
+            raise BlockInconsistent(f"block {block.number}: receipt {index} is of another time")
+        if sha256(one.raw).hexdigest() != one.txid:
+            raise BlockInconsistent(f"block {block.number}: {one.txid} is not its bytes' hash")
+        amounts = (receipt.fee_sun, receipt.withdraw_amount_sun, receipt.withdraw_expire_sun)
+        if min(amounts) < 0 or max(amounts) > INT64_MAX:
+            raise BlockInconsistent(f"block {block.number}: {one.txid} has an impossible amount")
+        stated = receipt.receipt.result
+        if stated and one.contract_ret and stated != one.contract_ret:
+            raise BlockInconsistent(f"block {block.number}: {one.txid} has two results")
+        joined.append(SolidTransaction(one.raw, receipt, index))
+    return SolidBlock(
+        block.number, block.block_id, block.parent_id, block.timestamp_ms, tuple(joined)
+    )
+
+
+def disagreement(block: SolidBlock, header: BlockHeader, receipts: Sequence[Receipt]) -> str:
+    """What another node says differently about a block; empty when it confirms it.
+
+    Left out is what depends on the node and not on the chain: texts, penalties (version), and
+    internal transactions where one of the two does not keep them (``vm.saveInternalTx``).
+
+    Args:
+        block: As read from one node.
+        header: The other node's header at this height.
+        receipts: The other node's receipts.
+    """
+    if header.block_id != block.block_id:
+        return f"the id {header.block_id}"
+    if (header.parent_id, header.timestamp_ms) != (block.parent_id, block.timestamp_ms):
+        return f"another parent or time of {header.block_id}"
+    if len(receipts) != len(block.transactions):
+        return f"{len(receipts)} receipts"
+    for ours, theirs in zip(block.transactions, receipts, strict=True):
+        if _gist(ours.receipt) != _gist(theirs):
+            return f"another receipt of {ours.txid}"
+        mine, other = ours.receipt.internal_transactions, theirs.internal_transactions
+        if mine and other and mine != other:
+            return f"other internal transactions of {ours.txid}"
+    return ""
+
+
+def _gist(receipt: Receipt) -> tuple[object, ...]:
+    used = receipt.receipt
+    return (
+        receipt.id,
+        receipt.block_number,
+        receipt.fee_sun,
+        receipt.contract_address,
+        receipt.result,
+        used.result,
+        used.energy_usage,
+        used.energy_fee_sun,
+        used.origin_energy,
+        used.energy_total,
+        used.net_usage,
+        used.net_fee_sun,
+        receipt.log,
+        receipt.withdraw_amount_sun,
+        receipt.withdraw_expire_sun,
+        sorted((each.key, each.value) for each in receipt.cancel_unfreeze if each.value),
+    )

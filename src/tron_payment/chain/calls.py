@@ -1,0 +1,155 @@
+"""One HTTP call to a java-tron node, bounded in time and size, and its error shapes.
+
+Errors come with HTTP status 200, refusals under three different keys, and "nothing" as ``{}``.
+This file knows those shapes, so that node.py only names endpoints.
+"""
+
+import asyncio
+from typing import Any, Final, TypeVar
+
+import httpx
+import msgspec
+from pydantic import SecretStr
+
+from tron_payment.chain.answers import Answer
+from tron_payment.chain.errors import NodeRefused, NodeUnavailable
+
+RESPONSE_BYTES_MAX: Final = 8 * 1024 * 1024
+BLOCK_BYTES_MAX: Final = 64 * 1024 * 1024
+"""A block has up to 2 MB, and JSON makes ten times that of the worst that a stranger may put in
+(flags of an ABI); large logs make its receipts as large. A cap below would stop us for good."""
+
+RATE_LIMIT_REST_S: Final = 10.0
+RATE_LIMIT_REST_MAX_S: Final = 60.0
+RATE_LIMIT_STATUSES: Final = frozenset({403, 429, 503})
+"""TronGrid refuses with any of them when a quota is used up."""
+
+API_KEY_HEADER: Final = "TRON-PRO-API-KEY"
+MESSAGE_CHARACTERS_MAX: Final = 300
+_DIGITS_MAX: Final = 9
+ERROR: Final = "ERROR"
+"""`NodeRefused.node_code` of a bare ``{"Error": text}``."""
+
+_BUSY_TEXTS: Final = ("lack of computing resources", "exceeds the frequency limit", "exceed the")
+"""How rate limiters refuse with HTTP status 200 (RateLimiterServlet, TronGrid)."""
+
+A = TypeVar("A", bound=Answer)
+_decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {}
+
+
+class Calls:
+    """The HTTP side of one endpoint."""
+
+    def __init__(
+        self,
+        alias: str,
+        http: httpx.AsyncClient,
+        api_key: SecretStr | None,
+        deadline_s: float,
+    ) -> None:
+        self.alias = alias
+        self.deadline_s = deadline_s
+        self._http = http
+        self._api_key = api_key
+        """Opened only where the request is made."""
+
+    def __repr__(self) -> str:
+        return f"Calls({self.alias})"
+
+    async def object(
+        self,
+        url: str,
+        body: dict[str, Any],
+        shape: type[A],
+        bytes_max: int = RESPONSE_BYTES_MAX,
+    ) -> A:
+        """Ask for an object, which may be empty.
+
+        Raises:
+            NodeUnavailable: No answer in time, another HTTP status, too long, not this shape.
+            NodeRefused: An ``Error`` in the answer.
+        """
+        answer: A = self.decode(await self.post(url, body, bytes_max), shape)
+        if answer.Error:
+            raise self._error(answer.Error)
+        return answer
+
+    async def array(
+        self,
+        url: str,
+        body: dict[str, Any],
+        shape: type[Any],
+        bytes_max: int = RESPONSE_BYTES_MAX,
+    ) -> Any:
+        """Ask for a list; an object instead of one is an error or nothing, never a list."""
+        content = await self.post(url, body, bytes_max)
+        if content[:1] == b"{":
+            problem = self.decode(content, Answer)
+            raise self._error(problem.Error) if problem.Error else self.unavailable("no list")
+        return self.decode(content, shape)
+
+    def decode(self, content: bytes, shape: Any) -> Any:
+        decoder = _decoders.get(shape)
+        if decoder is None:
+            decoder = _decoders[shape] = msgspec.json.Decoder(shape, strict=True)
+        try:
+            return decoder.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            # msgspec.ValidationError is a DecodeError; its text may quote the node: leave it out
+            raise self.unavailable("the answer is not what was asked for") from None
+
+    async def post(
+        self, url: str, body: dict[str, Any], bytes_max: int = RESPONSE_BYTES_MAX
+    ) -> bytes:
+        """The body of a 200 answer."""
+        headers = {"content-type": "application/json", "accept-encoding": "gzip"}
+        if self._api_key is not None and (key := self._api_key.get_secret_value()):
+            headers[API_KEY_HEADER] = key
+        try:
+            async with (
+                asyncio.timeout(self.deadline_s),
+                self._http.stream(
+                    "POST", url, content=msgspec.json.encode(body), headers=headers
+                ) as response,
+            ):
+                if response.status_code != httpx.codes.OK:
+                    raise self._status(response)
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > bytes_max:
+                        raise self.unavailable("the answer is too long")
+                return bytes(content)
+        except TimeoutError:
+            raise self.unavailable(f"no answer within {self.deadline_s:g} s") from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+            # the name of the error only: its text may hold the URL with a key in its path
+            raise self.unavailable(type(error).__name__) from None
+
+    def unavailable(self, reason: str) -> NodeUnavailable:
+        return NodeUnavailable(self.alias, reason)
+
+    def _status(self, response: httpx.Response) -> NodeUnavailable:
+        reason = f"HTTP status {response.status_code}"
+        if response.status_code not in RATE_LIMIT_STATUSES:
+            return self.unavailable(reason)
+        asked = response.headers.get("retry-after", "")
+        known = asked.isascii() and asked.isdigit() and len(asked) < _DIGITS_MAX
+        rest_s = min(float(asked), RATE_LIMIT_REST_MAX_S) if known else 0.0
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            rest_s = rest_s or RATE_LIMIT_REST_S
+        return NodeUnavailable(self.alias, reason, rest_s=rest_s)
+
+    def refused(self, code: str, message: str) -> NodeRefused:
+        return NodeRefused(code, printable(message), node=self.alias)
+
+    def _error(self, text: str) -> NodeUnavailable | NodeRefused:
+        if any(busy in text.lower() for busy in _BUSY_TEXTS):
+            return NodeUnavailable(self.alias, "too many requests", rest_s=RATE_LIMIT_REST_S)
+        return self.refused(ERROR, text)
+
+
+def printable(text: str) -> str:
+    """A stranger's text, short and on one line."""
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return line[:MESSAGE_CHARACTERS_MAX]

@@ -1,0 +1,86 @@
+"""The follower's place in the chain, durable."""
+
+from typing import ClassVar, Final
+
+from beanie import Document
+from pydantic import Field
+from pymongo import IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from tron_payment.chain.follower import Position
+from tron_payment.db.cas import LostRace
+from tron_payment.db.faults import store_errors
+
+SOLID: Final = "solid"
+
+
+class Cursor(Document):
+    """The last solidified block that every handler has applied. One document, moved by
+    compare-and-set on number and block id."""
+
+    id: str = SOLID  # type: ignore[assignment]
+    number: int = Field(ge=0)
+    block_id: str
+    timestamp_ms: int
+    started_at_number: int
+    halted: str = ""
+
+    class Settings:
+        name = "cursors"
+        indexes: ClassVar[list[IndexModel]] = []
+
+    @classmethod
+    async def advance(cls, seen: Position, to: Position) -> None:
+        """Move on from what was seen.
+
+        Raises:
+            LostRace: It stands somewhere else, or was halted.
+        """
+        where = {"_id": SOLID, "number": seen.number, "block_id": seen.block_id, "halted": ""}
+        change = {"number": to.number, "block_id": to.block_id, "timestamp_ms": to.timestamp_ms}
+        with store_errors():
+            result = await cls.get_pymongo_collection().update_one(where, {"$set": change})
+        if result.matched_count == 0:
+            raise LostRace(f"the cursor has left block {seen.number}")
+
+
+class MongoCursors:
+    """`follower.Cursors` in the database."""
+
+    async def load(self) -> Position | None:
+        with store_errors():
+            found = await Cursor.find_one({"_id": SOLID})
+        if found is None:
+            return None
+        return Position(
+            found.number, found.block_id, found.timestamp_ms, found.started_at_number, found.halted
+        )
+
+    async def start(self, position: Position) -> None:
+        first = Cursor(
+            id=SOLID,
+            number=position.number,
+            block_id=position.block_id,
+            timestamp_ms=position.timestamp_ms,
+            started_at_number=position.started_at_number,
+        )
+        try:
+            with store_errors():
+                await first.insert()
+        except DuplicateKeyError:
+            return  # another replica was first
+
+    async def advance(self, seen: Position, to: Position) -> None:
+        await Cursor.advance(seen, to)
+
+    async def halt(self, reason: str) -> None:
+        await self._mark(reason)
+
+    async def resume(self) -> None:
+        await self._mark("")
+
+    async def _mark(self, reason: str) -> None:
+        with store_errors():
+            await Cursor.get_pymongo_collection().update_one(
+                {"_id": SOLID}, {"$set": {"halted": reason}}
+            )

@@ -1,0 +1,215 @@
+"""The heartbeat: every solidified block once, in order, to everybody who lives by it.
+
+A block is applied by all handlers and then the cursor moves, by compare-and-set. A crash in
+between repeats the block, so handlers are idempotent. A broken parent link stops everything.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+
+from tron_payment.chain.blocks import SolidBlock
+from tron_payment.chain.errors import ChainContradiction
+from tron_payment.chain.nodes import Nodes
+from tron_payment.db.cas import LostRace
+
+READ_AHEAD_BLOCKS: Final = 16
+
+Handler = Callable[[SolidBlock], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last block that was applied completely."""
+
+    number: int
+    block_id: str
+    timestamp_ms: int
+    started_at_number: int
+    """Blocks up to this one were before our time."""
+
+    halted: str = ""
+    """Why following has stopped until a human resumes it; empty while all is well."""
+
+
+class Cursors(Protocol):
+    """Keeps the position durably."""
+
+    async def load(self) -> Position | None:
+        """The position; None before the first start."""
+        ...
+
+    async def start(self, position: Position) -> None:
+        """Store the first position, unless there is one."""
+        ...
+
+    async def advance(self, seen: Position, to: Position) -> None:
+        """Move on from what was seen.
+
+        Raises:
+            LostRace: The position is another one by now.
+        """
+        ...
+
+    async def halt(self, reason: str) -> None:
+        """Stop following, for every replica and over restarts."""
+        ...
+
+    async def resume(self) -> None:
+        """Go on: a human has looked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FollowerStatus:
+    """Where the follower is, as last seen."""
+
+    number: int
+    block_id: str
+    timestamp_ms: int
+    solid_number: int
+    lag_blocks: int
+    applied: int
+    halted: str
+
+
+class Follower:
+    """Feeds solidified blocks to handlers, one after the other."""
+
+    def __init__(
+        self,
+        nodes: Nodes,
+        cursor: Cursors,
+        handlers: Sequence[Handler],
+        read_ahead: int = READ_AHEAD_BLOCKS,
+    ) -> None:
+        assert read_ahead >= 1
+        self._nodes = nodes
+        self._cursor = cursor
+        self._handlers = handlers
+        self._read_ahead = read_ahead
+        self._ahead: dict[int, asyncio.Task[SolidBlock]] = {}
+        self._solid_number = 0
+        self._position: Position | None = None
+        self._applied = 0
+
+    async def start_at(self, number: int | None = None) -> Position:
+        """On a fresh installation begin after this block (None: the current solid head).
+
+        Does nothing when the installation has begun already.
+        """
+        if (known := await self._cursor.load()) is not None:
+            return known
+        if number is None:
+            number = (await self._nodes.solid_head()).number
+        head = await self._nodes.solid_header(number)
+        await self._cursor.start(
+            Position(head.number, head.block_id, head.timestamp_ms, head.number)
+        )
+        position = await self._cursor.load()
+        assert position is not None
+        log.info("follower.started", block=position.number)
+        return position
+
+    async def step(self) -> bool:
+        """Apply the next solidified block; False when there is none yet.
+
+        Raises:
+            ChainContradiction: The chain contradicts itself, now or since it was found so.
+            Unavailable: No node has the block; nothing was changed.
+        """
+        position = await self._cursor.load() or await self.start_at()
+        self._position = position
+        if position.halted:
+            self.close()
+            raise ChainContradiction(position.halted)
+        if self._solid_number <= position.number:
+            self._solid_number = (await self._nodes.solid_head()).number
+        if self._solid_number <= position.number:
+            return False
+        block = await self._next(position)
+        if block.parent_id != position.block_id:
+            await self._halt(
+                f"solid block {block.number} follows {block.parent_id}, "
+                f"not {position.block_id} which was applied"
+            )
+        for handle in self._handlers:
+            await handle(block)
+        await self._advance(position, block)
+        return True
+
+    def status(self) -> FollowerStatus:
+        """As last seen; asks nobody."""
+        at = self._position
+        number = at.number if at else 0
+        return FollowerStatus(
+            number=number,
+            block_id=at.block_id if at else "",
+            timestamp_ms=at.timestamp_ms if at else 0,
+            solid_number=self._solid_number,
+            lag_blocks=max(0, self._solid_number - number),
+            applied=self._applied,
+            halted=at.halted if at else "",
+        )
+
+    async def resume(self) -> None:
+        """Follow again after a human has looked at a contradiction."""
+        await self._cursor.resume()
+
+    def close(self) -> None:
+        """Drop what was read ahead."""
+        for task in self._ahead.values():
+            task.cancel()
+        self._ahead.clear()
+
+    async def _next(self, position: Position) -> SolidBlock:
+        """The block after the position, while the ones behind it are already being read."""
+        first = position.number + 1
+        for number in [n for n in self._ahead if n < first]:
+            self._ahead.pop(number).cancel()
+        for number in range(first, min(first + self._read_ahead, self._solid_number + 1)):
+            if number not in self._ahead or _failed_harmlessly(self._ahead[number]):
+                task = asyncio.create_task(self._nodes.solid_block(number))
+                task.add_done_callback(_failed_harmlessly)  # looks at the exception
+                self._ahead[number] = task
+        try:
+            block = await self._ahead.pop(first)
+        except ChainContradiction as contradiction:
+            await self._halt(contradiction.reason)
+            raise
+        except BaseException:
+            self.close()
+            raise
+        assert block.number == first
+        return block
+
+    async def _advance(self, position: Position, block: SolidBlock) -> None:
+        to = Position(block.number, block.block_id, block.timestamp_ms, position.started_at_number)
+        try:
+            await self._cursor.advance(position, to)
+        except LostRace:
+            return  # another replica has applied the same block
+        self._position = to
+        self._applied += 1
+
+    async def _halt(self, reason: str) -> None:
+        self.close()
+        log.critical("chain.contradicted", reason=reason)
+        await self._cursor.halt(reason)
+        self._position = await self._cursor.load()
+        raise ChainContradiction(reason)
+
+
+def _failed_harmlessly(task: asyncio.Task[SolidBlock]) -> bool:
+    """Whether a block read ahead may simply be read again; a contradiction may not."""
+    if not task.done():
+        return False
+    if task.cancelled():
+        return True
+    problem = task.exception()
+    return problem is not None and not isinstance(problem, ChainContradiction)

@@ -1,0 +1,348 @@
+"""All nodes together: reads with failover, broadcasts to everybody, blocks by agreement."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from tron_payment.chain.blocks import BlockHeader, SolidBlock, disagreement, join
+from tron_payment.chain.breaker import Breaker, BreakerState
+from tron_payment.chain.calls import ERROR
+from tron_payment.chain.errors import (
+    BlockInconsistent,
+    ChainContradiction,
+    NodeHasNot,
+    NodeRefused,
+    NodeUnavailable,
+    WrongNetwork,
+)
+from tron_payment.chain.node import NodeClient
+from tron_payment.chain.views import Account, AccountResources, CallResult, ContractInfo
+from tron_payment.core.address import Address
+from tron_payment.core.errors import Unavailable
+
+UNAVAILABLE: Final = "UNAVAILABLE"
+"""`NodeAnswer.code` when a node gave no answer to a broadcast."""
+
+T = TypeVar("T")
+
+
+class NodesUnavailable(Unavailable, code="nodes_unavailable"):
+    """No node gives what is needed now; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAnswer:
+    """What one node said to a broadcast, or that it said nothing: rumours, all of them."""
+
+    node: str
+    accepted: bool
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node as last seen. Block numbers are 0 until it has answered once."""
+
+    alias: str
+    breaker: BreakerState
+    head: int
+    solid: int
+    lag_blocks: int
+    """Solid blocks behind the best node."""
+    head_timestamp_ms: int
+    calls: int
+    failures: int
+    last_error: str
+
+
+@dataclass(slots=True)
+class _Member:
+    client: NodeClient
+    breaker: Breaker
+    head: BlockHeader | None = None
+    solid: BlockHeader | None = None
+    genesis_checked: bool = False
+
+
+class Nodes:
+    """The configured nodes, in order of preference.
+
+    Args:
+        clients: At least one.
+        agreement: How many nodes must show the same id for a solidified block.
+        monotonic: Seconds for the breakers.
+    """
+
+    def __init__(
+        self,
+        clients: Sequence[NodeClient],
+        agreement: int = 1,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert 1 <= agreement <= len(clients), "as many nodes as have to agree"
+        self.agreement: Final = agreement
+        self._members = [_Member(client, Breaker(monotonic)) for client in clients]
+        self._genesis: str | None = None
+
+    # ---- reads -------------------------------------------------------------------------------
+
+    async def read(self, call: Callable[[NodeClient], Awaitable[T]]) -> T:
+        """The first answer that a node gives, in order of preference.
+
+        Raises:
+            NodeRefused: java-tron refuses, with a code of its own.
+            NodesUnavailable: No node answers.
+        """
+        answer, _ = await self._read(call)
+        return answer
+
+    async def pick(self) -> NodeClient:
+        """A node that answers now, for reads that must all come from the same one."""
+        _, member = await self._read(lambda node: node.solid_head())
+        return member.client
+
+    async def head(self) -> BlockHeader:
+        """The newest block that the preferred node shows."""
+        head, member = await self._read(lambda node: node.head())
+        member.head = head
+        return head
+
+    async def solid_head(self) -> BlockHeader:
+        """The newest solidified block that `agreement` nodes have reached.
+
+        Raises:
+            NodesUnavailable: Fewer nodes answer.
+        """
+        members = [member for member in self._members if member.breaker.admits()]
+        found = await asyncio.gather(
+            *(self._try(member, lambda node: node.solid_head()) for member in members)
+        )
+        heads: list[BlockHeader] = []
+        for member, answer in zip(members, found, strict=True):
+            if isinstance(answer, BlockHeader):
+                member.solid = answer
+                heads.append(answer)
+        if len(heads) < self.agreement:
+            raise NodesUnavailable(f"{len(heads)} of {self.agreement} nodes show a solid block")
+        heads.sort(key=lambda head: head.number, reverse=True)
+        return heads[self.agreement - 1]
+
+    async def account(self, address: Address, *, solid: bool = False) -> Account | None:
+        return await self.read(lambda node: node.account(address, solid))
+
+    async def resources(self, address: Address) -> AccountResources:
+        return await self.read(lambda node: node.resources(address))
+
+    async def parameters(self) -> Mapping[str, int]:
+        return await self.read(lambda node: node.parameters())
+
+    async def contract(self, address: Address) -> ContractInfo | None:
+        return await self.read(lambda node: node.contract(address))
+
+    async def constant_call(
+        self,
+        owner: Address,
+        contract: Address,
+        data: bytes,
+        call_value_sun: int = 0,
+        solid: bool = False,
+    ) -> CallResult:
+        return await self.read(
+            lambda node: node.constant_call(owner, contract, data, call_value_sun, solid)
+        )
+
+    # ---- solidified blocks -------------------------------------------------------------------
+
+    async def solid_block(self, number: int) -> SolidBlock:
+        """A solidified block with its receipts, both from one node, all of it confirmed by others.
+
+        Raises:
+            NodesUnavailable: Nobody has it whole, or too few confirm it yet.
+            ChainContradiction: Another node shows another block or other receipts at this height.
+                This is for a human: it must not be tried again silently.
+        """
+        block, reader = await self._read(lambda node: _solid_block(node, number))
+
+        async def witness(node: NodeClient) -> str:
+            header, receipts = await asyncio.gather(node.header(number), node.receipts(number))
+            if block.transactions and not receipts and header.block_id == block.block_id:
+                raise NodeHasNot(node.alias, f"has no receipts of block {number}")
+            return disagreement(block, header, receipts)
+
+        await self._confirm(f"block {number} {block.block_id}", reader, witness)
+        return block
+
+    async def solid_header(self, number: int) -> BlockHeader:
+        """The header alone, confirmed in the same way; raises the same."""
+        header, reader = await self._read(lambda node: node.header(number))
+
+        async def witness(node: NodeClient) -> str:
+            other = await node.header(number)
+            return "" if other == header else f"the id {other.block_id}"
+
+        await self._confirm(f"block {number} {header.block_id}", reader, witness)
+        return header
+
+    async def _confirm(
+        self, what: str, reader: _Member, witness: Callable[[NodeClient], Awaitable[str]]
+    ) -> None:
+        """Let the others confirm what one node showed; each says "" or what it sees instead."""
+        if self.agreement == 1:
+            return
+        others = [m for m in self._members if m is not reader and m.breaker.admits()]
+        answers = await asyncio.gather(*(self._try(other, witness) for other in others))
+        seen = {
+            other.client.alias: answer
+            for other, answer in zip(others, answers, strict=True)
+            if isinstance(answer, str)
+        }
+        if any(seen.values()):
+            dissent = "; ".join(f"{alias}: {text}" for alias, text in seen.items() if text)
+            seen[reader.client.alias] = what
+            raise ChainContradiction(
+                f"nodes contradict each other: {reader.client.alias}: {what}; {dissent}", seen
+            )
+        if len(seen) < self.agreement - 1:
+            raise NodesUnavailable(f"{what} is confirmed by {len(seen)} of {self.agreement - 1}")
+
+    # ---- broadcasts --------------------------------------------------------------------------
+
+    async def broadcast(self, signed: bytes) -> tuple[NodeAnswer, ...]:
+        """Give the same bytes to all nodes at once; never raises for a node's failure.
+
+        Resting nodes are left out while another one is in use, so that a dead node does not make
+        every payment wait; the bytes are sent again later anyway.
+        """
+        usable = [member for member in self._members if member.breaker.admits()]
+        targets = usable or self._members
+        answers = await asyncio.gather(*(self._tell(member, signed) for member in targets))
+        resting = (
+            NodeAnswer(member.client.alias, False, UNAVAILABLE, "resting after failures")
+            for member in self._members
+            if member not in targets
+        )
+        return (*answers, *resting)
+
+    async def _tell(self, member: _Member, signed: bytes) -> NodeAnswer:
+        alias = member.client.alias
+        answer = await self._try(member, lambda node: node.broadcast(signed))
+        if isinstance(answer, NodeRefused):
+            return NodeAnswer(alias, False, answer.node_code, answer.message)
+        if isinstance(answer, Unavailable):
+            return NodeAnswer(alias, False, UNAVAILABLE, answer.detail)
+        return NodeAnswer(alias, answer.accepted, answer.code, answer.message)
+
+    # ---- who they are and how they fare ------------------------------------------------------
+
+    async def check_genesis(self, expected: str | None) -> str:
+        """See that every node that answers belongs to the chain; remember it for the others.
+
+        Args:
+            expected: The genesis block id, or None to take the one that the nodes agree on.
+
+        Raises:
+            WrongNetwork: A node of another chain.
+            NodesUnavailable: No node answers.
+        """
+        found = await asyncio.gather(
+            *(self._try(member, lambda node: node.genesis_id()) for member in self._members)
+        )
+        for member, answer in zip(self._members, found, strict=True):
+            if isinstance(answer, str):
+                expected = expected or answer
+                if answer != expected:
+                    raise WrongNetwork(f"node {member.client.alias} has the genesis {answer}")
+                member.genesis_checked = True
+        if expected is None or not any(member.genesis_checked for member in self._members):
+            raise NodesUnavailable("no node tells its genesis block")
+        self._genesis = expected
+        return expected
+
+    async def probe(self) -> tuple[NodeStatus, ...]:
+        """Ask every node for its heads now, for `status`."""
+
+        async def look(member: _Member) -> None:
+            head, solid = await asyncio.gather(
+                self._try(member, lambda node: node.head()),
+                self._try(member, lambda node: node.solid_head()),
+            )
+            member.head = head if isinstance(head, BlockHeader) else member.head
+            member.solid = solid if isinstance(solid, BlockHeader) else member.solid
+
+        await asyncio.gather(*(look(m) for m in self._members if m.breaker.admits()))
+        return self.status()
+
+    def status(self) -> tuple[NodeStatus, ...]:
+        """Every node as last seen; asks nobody."""
+        best = max((m.solid.number for m in self._members if m.solid), default=0)
+        return tuple(
+            NodeStatus(
+                alias=member.client.alias,
+                breaker=member.breaker.state,
+                head=member.head.number if member.head else 0,
+                solid=member.solid.number if member.solid else 0,
+                lag_blocks=best - member.solid.number if member.solid else best,
+                head_timestamp_ms=member.head.timestamp_ms if member.head else 0,
+                calls=member.breaker.calls,
+                failures=member.breaker.failures,
+                last_error=member.breaker.last_error,
+            )
+            for member in self._members
+        )
+
+    # ---- one call to one node, counted -------------------------------------------------------
+
+    async def _read(self, call: Callable[[NodeClient], Awaitable[T]]) -> tuple[T, _Member]:
+        problem: Unavailable | NodeRefused | None = None
+        for member in self._members:
+            if not member.breaker.admits():
+                continue
+            answer = await self._try(member, call)
+            if isinstance(answer, NodeRefused) and answer.node_code != ERROR:
+                raise answer
+            if not isinstance(answer, Unavailable | NodeRefused):
+                return answer, member
+            problem = answer
+        if isinstance(problem, NodeRefused):
+            raise problem
+        raise NodesUnavailable(problem.detail if problem else "all nodes rest after failures")
+
+    async def _try(
+        self, member: _Member, call: Callable[[NodeClient], Awaitable[T]]
+    ) -> T | Unavailable | NodeRefused:
+        """The answer or the failure as a value, counted in the node's breaker."""
+        breaker = member.breaker
+        try:
+            await self._require_chain(member)
+            answer = await call(member.client)
+        except (NodeHasNot, NodeRefused, BlockInconsistent) as problem:
+            breaker.succeeded()
+            breaker.last_error = problem.detail
+            return problem
+        except NodeUnavailable as problem:
+            breaker.failed(problem.detail, problem.rest_s)
+            return problem
+        except WrongNetwork as problem:
+            breaker.failed(problem.detail)
+            return NodeUnavailable(member.client.alias, "belongs to another chain")
+        except BaseException:
+            breaker.abandoned()
+            raise
+        breaker.succeeded()
+        return answer
+
+    async def _require_chain(self, member: _Member) -> None:
+        """A node that was away when the chain was checked is checked before its first use."""
+        if self._genesis is None or member.genesis_checked:
+            return
+        if (found := await member.client.genesis_id()) != self._genesis:
+            raise WrongNetwork(f"node {member.client.alias} has the genesis {found}")
+        member.genesis_checked = True
+
+
+async def _solid_block(node: NodeClient, number: int) -> SolidBlock:
+    block, receipts = await asyncio.gather(node.block(number), node.receipts(number))
+    return join(block, receipts)

@@ -1,0 +1,267 @@
+"""A transaction in a solidified block with its receipt, decoded when it is asked for.
+
+A block of the main net holds hundreds of transactions of which few concern us.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from tron_payment.chain.answers import Receipt
+from tron_payment.chain.contract_codec import read_owner
+from tron_payment.chain.contracts import NOBODY, VM_TYPES, Contract
+from tron_payment.chain.raw_data import (
+    read_contract,
+    read_envelope,
+    read_expiration_ms,
+    read_memo,
+    read_parties,
+)
+from tron_payment.core.address import Address, InvalidAddress, address_of, address_of_hex
+
+SUCCESS: Final = "SUCCESS"
+TRANSFER_TOPIC: Final = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
+"""keccak256 of ``Transfer(address,address,uint256)``."""
+
+_WORD_HEX: Final = 64
+_ADDRESS_PADDING_HEX: Final = 24
+_PADDING: Final = "0" * _ADDRESS_PADDING_HEX
+
+VALUE_NOTES: Final = frozenset(note.encode().hex() for note in ("call", "create", "suicide"))
+"""Notes of internal transactions that move TRX. The others (``delegateResourceOfEnergy``,
+``freezeFor...``) put a stake's size into the same field, and no TRX arrives (Program.java)."""
+
+
+class Log(NamedTuple):
+    """An event of a contract."""
+
+    address: Address
+    topics: tuple[bytes, ...]
+    data: bytes
+
+
+class InternalTransfer(NamedTuple):
+    """TRX moved by a contract; nothing happened when `rejected`."""
+
+    caller: Address
+    to: Address
+    amount_sun: int
+    rejected: bool
+
+
+class TokenTransfer(NamedTuple):
+    """A well-formed Transfer event; which tokens count is the caller's business."""
+
+    log_index: int
+    token: Address
+    sender: Address
+    recipient: Address
+    units: int
+
+
+class SolidTransaction:
+    """A transaction with its receipt. Amounts in sun; decoded when asked."""
+
+    def __init__(self, raw: bytes, receipt: Receipt, index: int = 0) -> None:
+        self.raw: Final = raw
+        self.receipt: Final = receipt
+        self.index: Final = index
+        """Position in the block."""
+
+    def __repr__(self) -> str:
+        return f"SolidTransaction({self.txid}, {self.result})"
+
+    @property
+    def txid(self) -> str:
+        return self.receipt.id
+
+    @cached_property
+    def _envelope(self) -> tuple[int, bytes]:
+        return read_envelope(self.raw)
+
+    @property
+    def type_number(self) -> int:
+        """java-tron's contract type; -1 when unreadable."""
+        return self._envelope[0]
+
+    @cached_property
+    def contract(self) -> Contract:
+        return read_contract(self.raw)
+
+    @cached_property
+    def owner(self) -> Address:
+        """Who pays and signs."""
+        try:
+            return address_of(read_owner(*self._envelope))
+        except InvalidAddress:
+            return NOBODY
+
+    @property
+    def succeeded(self) -> bool:
+        return self.result == SUCCESS
+
+    @property
+    def result(self) -> str:
+        """``SUCCESS``, ``REVERT``, ``OUT_OF_ENERGY``...; system contracts have none, and succeed
+        because failing ones are not put into blocks."""
+        stated = self.receipt.receipt.result
+        if self.receipt.result:
+            return stated if stated not in ("", SUCCESS) else self.receipt.result
+        if stated:
+            return stated
+        return "DEFAULT" if self.type_number in VM_TYPES else SUCCESS
+
+    @property
+    def fee_sun(self) -> int:
+        """All that was burned: system fee, bandwidth, energy, memo, several signatures."""
+        return self.receipt.fee_sun
+
+    @property
+    def energy_usage(self) -> int:
+        """Energy from the owner's stake."""
+        return self.receipt.receipt.energy_usage
+
+    @property
+    def energy_fee_sun(self) -> int:
+        return self.receipt.receipt.energy_fee_sun
+
+    @property
+    def origin_energy(self) -> int:
+        """Energy paid by the contract's creator."""
+        return self.receipt.receipt.origin_energy
+
+    @property
+    def energy_total(self) -> int:
+        return self.receipt.receipt.energy_total
+
+    @property
+    def net_usage(self) -> int:
+        return self.receipt.receipt.net_usage
+
+    @property
+    def net_fee_sun(self) -> int:
+        return self.receipt.receipt.net_fee_sun
+
+    @property
+    def withdraw_amount_sun(self) -> int:
+        """The reward that was claimed."""
+        return self.receipt.withdraw_amount_sun
+
+    @property
+    def withdraw_expire_sun(self) -> int:
+        """Unstaked TRX that came back to the balance."""
+        return self.receipt.withdraw_expire_sun
+
+    @property
+    def cancel_unfreeze(self) -> tuple[tuple[str, int], ...]:
+        """Resource and sun that were staked again."""
+        return tuple((each.key, each.value) for each in self.receipt.cancel_unfreeze)
+
+    @property
+    def contract_address(self) -> Address | None:
+        """The called or created contract."""
+        try:
+            return address_of_hex(self.receipt.contract_address)
+        except InvalidAddress:
+            return None
+
+    @cached_property
+    def memo(self) -> bytes:
+        return read_memo(self.raw)
+
+    @property
+    def expiration_ms(self) -> int:
+        return read_expiration_ms(self.raw)
+
+    @property
+    def output(self) -> bytes:
+        """What a contract returned or reverted with."""
+        results = self.receipt.contract_result
+        return _bytes(results[0]) if results else b""
+
+    @cached_property
+    def logs(self) -> tuple[Log, ...]:
+        return tuple(
+            Log(
+                _address(each.address), tuple(_bytes(topic) for topic in each.topics),
+                _bytes(each.data),
+            )
+            for each in self.receipt.log
+        )  # fmt: skip
+
+    @cached_property
+    def internal(self) -> tuple[InternalTransfer, ...]:
+        """TRX moved by contracts, TRC-10 tokens and stakes left out."""
+        return tuple(self._internal())
+
+    def _internal(self) -> Iterator[InternalTransfer]:
+        for each in self.receipt.internal_transactions:
+            if each.note.lower() not in VALUE_NOTES or each.caller == each.to or not each.to:
+                continue
+            amount_sun = sum(value.call_value for value in each.values if not value.token_id)
+            if amount_sun > 0:
+                yield InternalTransfer(
+                    _address(each.caller), _address(each.to), amount_sun, each.rejected
+                )
+
+    def parties(self) -> list[bytes]:
+        """The 20 bytes of every address that money may have moved to or from, with repeats and
+        perhaps more than those."""
+        found = read_parties(self.raw)
+        for log in self.receipt.log:
+            for topic in log.topics:
+                if topic.startswith(_PADDING):
+                    found.append(_bytes(topic[_ADDRESS_PADDING_HEX:]))
+        for internal in self.receipt.internal_transactions:
+            found.append(_bytes(internal.caller[2:]))
+            found.append(_bytes(internal.to[2:]))
+        return found
+
+
+def trc20_transfers(tx: SolidTransaction) -> list[TokenTransfer]:
+    """The well-formed Transfer events of a successful transaction, in log order.
+
+    Three topics, addresses without dirt in their padding, 32 bytes of data; NFTs (four topics)
+    and malformed logs are left out.
+    """
+    found: list[TokenTransfer] = []
+    if not tx.receipt.log or not tx.succeeded:
+        return found
+    for index, log in enumerate(tx.receipt.log):
+        topics, data = log.topics, log.data
+        if len(topics) != 3 or topics[0] != TRANSFER_TOPIC or len(data) != _WORD_HEX:
+            continue
+        if not (_is_address_word(topics[1]) and _is_address_word(topics[2])):
+            continue
+        try:
+            transfer = TokenTransfer(
+                index,
+                address_of_hex(log.address),
+                address_of_hex(topics[1][_ADDRESS_PADDING_HEX:]),
+                address_of_hex(topics[2][_ADDRESS_PADDING_HEX:]),
+                int.from_bytes(bytes.fromhex(data)),
+            )
+        except ValueError:
+            continue
+        except InvalidAddress:
+            continue
+        found.append(transfer)
+    return found
+
+
+def _is_address_word(topic: str) -> bool:
+    return len(topic) == _WORD_HEX and topic.startswith(_PADDING)
+
+
+def _address(text: str) -> Address:
+    try:
+        return address_of_hex(text)
+    except InvalidAddress:
+        return NOBODY
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""

@@ -1,0 +1,90 @@
+"""The operator's command line: `tron-payment --help`."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tron_payment import operator
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status."""
+    parser = argparse.ArgumentParser(prog="tron-payment", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, _) in COMMANDS.items():
+        commands.add_parser(name, help=summary, add_help=name not in OWN_ARGUMENTS)
+    for name, command in operator.COMMANDS.items():
+        described = commands.add_parser(name, help=command.help, description=command.help)
+        if command.arguments is not None:
+            command.arguments(described)
+        described.add_argument("--json", action="store_true", help="for programs")
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    known, rest = parser.parse_known_args(arguments)
+    if rest and known.command not in OWN_ARGUMENTS:
+        parser.error(f"unknown arguments: {' '.join(rest)}")
+    if known.command in operator.COMMANDS:
+        from tron_payment.operator import runner
+
+        sys.exit(runner.run(known))
+    sys.exit(COMMANDS[known.command][1](rest))
+
+
+def _serve(_: Sequence[str]) -> int:
+    from tron_payment import egress, settings
+    from tron_payment.serve import serve
+
+    try:
+        configuration = settings.load()
+    except settings.ConfigurationError as error:
+        print("The configuration has problems:", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  - {problem}", file=sys.stderr)
+        return EXIT_USAGE
+    egress.run(configuration, serve(configuration))
+    return EXIT_OK
+
+
+def _devnet(rest: Sequence[str]) -> int:
+    from tron_payment import devnet
+
+    return devnet.main(list(rest))
+
+
+def _demo(rest: Sequence[str]) -> int:
+    from tron_payment.demo import run
+
+    return asyncio.run(run())
+
+
+def _sign(rest: Sequence[str]) -> int:
+    from tron_payment.devices import command
+
+    return command.main(rest)
+
+
+def _permissions(_: Sequence[str]) -> int:
+    from tron_payment.http.permissions import markdown_table
+
+    print(markdown_table(), end="")
+    return EXIT_OK
+
+
+COMMANDS: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
+    "serve": ("run the service", _serve),
+    "devnet": ("run a TRON node for one machine", _devnet),
+    "demo": ("tell the whole story once, end to end", _demo),
+    "sign": ("sign what waits with a Ledger or Trezor on this computer", _sign),
+    "permissions": ("print who may do what, as a table", _permissions),
+}
+OWN_ARGUMENTS: Final = frozenset({"devnet", "sign"})
+"""Commands that read their arguments themselves."""
+
+
+if __name__ == "__main__":
+    main()

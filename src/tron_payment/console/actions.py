@@ -1,0 +1,42 @@
+"""The one door for buttons: looks the action up, calls the API, and shows the page again."""
+
+from typing import Any, Final
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.response import Redirect
+from litestar.status_codes import HTTP_303_SEE_OTHER
+
+from tron_payment.console.actions_table import ACTIONS
+from tron_payment.console.api import at
+from tron_payment.console.desk import Desk
+from tron_payment.console.forms import FORM_OPT, form_of
+
+RECONCILE: Final = "books.reconcile"
+
+
+@post("/console/do/{name:str}", opt=FORM_OPT)
+async def act(
+    name: FromPath[str], request: Request[Any, Any, Any], desk: NamedDependency[Desk]
+) -> Response[Any]:
+    """Do what a button says, as this person; the API refuses what they may not."""
+    action = ACTIONS.get(name)
+    fields = await form_of(request)
+    if action is None:
+        raise NotFoundException
+    try:
+        path, shown = at(action.path, **fields), at(action.page, **fields)
+    except KeyError:
+        raise NotFoundException from None
+    if name == RECONCILE:
+        await desk.api.get(path, run="true")
+    else:
+        body = None if action.body is None else action.body(fields)
+        key = f"console-{name}-{fields.get('id', '')}" if action.keyed else None
+        await desk.api.call(action.method, path, body, key=key)
+    return Redirect(f"{shown}?done={name}", status_code=HTTP_303_SEE_OTHER)
+
+
+HANDLERS: Final = (act,)

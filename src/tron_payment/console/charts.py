@@ -1,0 +1,203 @@
+"""Charts: figures of the API as bars and columns, measured here in whole pixels and drawn as SVG.
+
+The shapes are made in `_charts.html`; every chart also stands there as a table.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from litestar import get
+from litestar.di import NamedDependency
+
+from tron_payment.console.desk import Desk
+from tron_payment.console.pages import PAGE_OPT, tone, words
+
+BAR_ROOM: Final = 240
+"""Pixels of the longest bar."""
+
+COLUMN_ROOM: Final = 140
+"""Pixels of the highest column."""
+
+DAYS_SHOWN: Final = 14
+CHARTED_PAYOUTS: Final = 300
+SETTLE_STEPS: Final = ((10, "under 10 s"), (60, "under 1 min"), (180, "under 3 min"))
+SLOWER: Final = "slower"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar; `text` is its figure in words."""
+
+    label: str
+    text: str
+    length: int
+    tone: str = "act"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a column."""
+
+    label: str
+    count: int
+    y: int
+    height: int
+    tone: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One day."""
+
+    label: str
+    parts: tuple[Part, ...]
+    total: int
+
+
+def bars(figures: Iterable[tuple[str, Decimal, str, str]]) -> list[Bar]:
+    """Bars of (label, value, text, tone), the greatest as long as there is room."""
+    rows = list(figures)
+    most = max((value for _, value, _, _ in rows), default=Decimal())
+    return [
+        Bar(label, text, _share(value, most, BAR_ROOM), hue) for label, value, text, hue in rows
+    ]
+
+
+def columns(counts: Mapping[str, Mapping[str, int]]) -> list[Column]:
+    """Stacked columns of counts by label and status, in the order given."""
+    most = max((sum(each.values()) for each in counts.values()), default=0)
+    made = []
+    for label, each in counts.items():
+        parts, bottom = [], COLUMN_ROOM
+        for status, count in sorted(each.items()):
+            height = max(2, _share(Decimal(count), Decimal(most), COLUMN_ROOM))
+            bottom -= height
+            parts.append(Part(words(status), count, bottom, height, tone(status)))
+        made.append(Column(label, tuple(parts), sum(each.values())))
+    return made
+
+
+def by_day(payouts: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """Payouts by the day (UTC) they were asked for and by status, the last days only."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for each in payouts:
+        counts[each["created_at"][:10]][each["status"]] += 1
+    return columns({day: counts[day] for day in sorted(counts)[-DAYS_SHOWN:]})
+
+
+def analysed_days(rows: Iterable[Mapping[str, Any]]) -> list[Column]:
+    """The same of the API's analytics, which count every payout."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        counts[row["day"]].update(
+            {"settled": row["settled"], "queued": row["open"], "failed": row["failed"]}
+        )
+    shown = {day: {s: n for s, n in counts[day].items() if n} for day in sorted(counts)}
+    return columns({day: shown[day] for day in list(shown)[-DAYS_SHOWN:]})
+
+
+def energy_by_day(rows: Iterable[Mapping[str, Any]]) -> list[Bar]:
+    """Energy that payouts used, by day."""
+    used: Counter[str] = Counter()
+    for row in rows:
+        used[row["day"]] += row["energy_used"]
+    return bars(
+        (day, Decimal(used[day]), f"{used[day]} energy", "act")
+        for day in sorted(used)[-DAYS_SHOWN:]
+    )
+
+
+def fees_by_source(payouts: Iterable[Mapping[str, Any]]) -> list[Bar]:
+    """What a settled payout cost on average, by where its energy came from."""
+    paid: dict[str, list[Decimal]] = defaultdict(list)
+    for each in payouts:
+        fee = each["fee"]
+        if fee["paid_trx"] is not None and fee["source"]:
+            paid[fee["source"]].append(Decimal(fee["paid_trx"]))
+    means = {source: sum(fees, Decimal()) / len(fees) for source, fees in sorted(paid.items())}
+    return bars(
+        (words(source), mean, f"{mean:.4f} TRX, of {len(paid[source])}", "act")
+        for source, mean in means.items()
+    )
+
+
+def settling_times(payouts: Iterable[Mapping[str, Any]]) -> list[Bar]:
+    """How many settled payouts took how long, from the wish to their block's time."""
+    counts: Counter[str] = Counter()
+    for each in payouts:
+        if each["status"] == "settled" and each["settled_at"]:
+            counts[_step(_moment(each["settled_at"]) - _moment(each["created_at"]))] += 1
+    names = [name for _, name in SETTLE_STEPS] + [SLOWER]
+    return bars((name, Decimal(counts[name]), str(counts[name]), "good") for name in names)
+
+
+def money_by_day(lines: Iterable[Mapping[str, Any]], currency: str, name: str) -> list[Bar]:
+    """One amount of the report by day, of one currency, the last days only."""
+    totals: dict[str, Decimal] = defaultdict(Decimal)
+    for line in lines:
+        if line["currency"] == currency:
+            totals[line["day"]] += Decimal(line[name])
+    return bars(
+        (day, totals[day], f"{totals[day]:f} {currency}", "act")
+        for day in sorted(totals)[-DAYS_SHOWN:]
+    )
+
+
+def lag_bars(status: Mapping[str, Any] | None) -> list[Bar]:
+    """How far the follower and each node are behind, in blocks."""
+    if status is None:
+        return []
+    follower = [("follower", status["follower"]["lag_blocks"])]
+    nodes = [(node["alias"], node["lag_blocks"]) for node in status["nodes"]]
+    return bars(
+        (name, Decimal(max(0, lag)), f"{lag} blocks", "bad" if lag > 1 else "good")
+        for name, lag in follower + nodes
+        if lag is not None
+    )
+
+
+@get("/console/charts", opt=PAGE_OPT)
+async def charts_page(desk: NamedDependency[Desk]) -> Any:
+    """Charts of the newest payouts and of the days; the overview shows them too."""
+    payouts, more = await desk.api.rows("/api/v1/payouts/history", CHARTED_PAYOUTS)
+    report, status, analytics = await desk.api.all(
+        "/api/v1/payments/reports", "/status", "/api/v1/payouts/analytics"
+    )
+    lines = report["data"] if report else []
+    return desk.page(
+        "charts.html",
+        "/console",
+        seen=len(payouts),
+        more=more,
+        days=analysed_days(analytics["rows"]) if analytics else by_day(payouts),
+        days_complete=analytics is not None,
+        energy=energy_by_day(analytics["rows"]) if analytics else [],
+        fees=fees_by_source(payouts),
+        times=settling_times(payouts),
+        paid_out=money_by_day(lines, "USDT", "paid_out"),
+        received=money_by_day(lines, "USDT", "received"),
+        lag=lag_bars(status),
+        room=(BAR_ROOM, COLUMN_ROOM),
+    )
+
+
+def _share(value: Decimal, most: Decimal, room: int) -> int:
+    return int(value * room / most) if most > 0 else 0
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def _step(took: Any) -> str:
+    for limit_s, name in SETTLE_STEPS:
+        if took.total_seconds() < limit_s:
+            return name
+    return SLOWER
+
+
+HANDLERS: Final = (charts_page,)

@@ -1,0 +1,44 @@
+"""One person's desk: who they are, the API in their name, and pages made for them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Response
+
+from tron_payment.console.actions_table import ACTIONS
+from tron_payment.console.api import Api
+from tron_payment.console.pages import EXPLORERS, page
+from tron_payment.console.sessions import Visitor
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every page of the console is made with."""
+
+    visitor: Visitor
+    api: Api
+    network: str
+
+    def can(self, permission: str) -> bool:
+        """Whether this person has a permission; decides what is shown, never what is done."""
+        return permission in self.visitor.permissions
+
+    def may(self, action: str) -> bool:
+        """Whether to show an action's button: the person may do it, and the API has it."""
+        found = ACTIONS[action]
+        return self.can(found.permission) and self.api.offers(found.path)
+
+    def page(self, template: str, path: str, *, done: str | None = None, **values: Any) -> Any:
+        """A page with `can`, `may`, `explorer` at hand; `done` names an action to report."""
+        notice = ACTIONS[done].done if done and done in ACTIONS else None
+        answer: Response[str] = page(
+            template,
+            self.visitor,
+            path=path,
+            notice=notice,
+            can=self.can,
+            may=self.may,
+            explorer=EXPLORERS.get(self.network, ""),
+            **values,
+        )
+        return answer

@@ -1,0 +1,123 @@
+"""Turns templates into answers, with the headers that a page needs."""
+
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from litestar import Response
+
+from tron_payment.console.sessions import Visitor
+
+HTML: Final = "text/html"
+PAGE_OPT: Final[dict[str, Any]] = {"open": True, "produces": (HTML,), "any_query": True}
+"""Pages are open at the gate: they ask the API, which is not, with the visitor's own token."""
+
+CONTENT_SECURITY_POLICY: Final = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+REFERRER_POLICY: Final = "same-origin"
+"""Under ``no-referrer`` browsers send ``Origin: null`` with our own forms (Fetch standard, "append
+a request `Origin` header"), and `check_origin` would refuse them."""
+
+MENU: Final = (
+    ("Overview", "/console", ""),
+    ("Payouts", "/console/payouts", "payout:read"),
+    ("Batches", "/console/batches", "payout:read"),
+    ("Payments in", "/console/payments", "payment:read"),
+    ("Wallets", "/console/wallets", "wallet:read"),
+    ("Signing", "/console/signing", "signing:read"),
+    ("Staking", "/console/staking", "staking:read"),
+    ("Books", "/console/books", "reconciliation:read"),
+    ("Policy", "/console/policy", "policy:read"),
+    ("Webhooks", "/console/webhooks", "webhook:read"),
+    ("Events", "/console/events", "event:read"),
+    ("Health", "/console/health", "service:read"),
+)
+"""Name, address, and the permission without which the page would be empty."""
+
+EXPLORERS: Final = {
+    "mainnet": "https://tronscan.org/#/transaction/",
+    "nile": "https://nile.tronscan.org/#/transaction/",
+    "shasta": "https://shasta.tronscan.org/#/transaction/",
+}
+
+
+@cache
+def environment() -> Environment:
+    """The templates of this package; everything is escaped."""
+    made = Environment(
+        loader=PackageLoader("tron_payment.console"),
+        autoescape=select_autoescape(),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {"moment": moment, "short": short, "words": words, "tone": tone}
+    return made
+
+
+def page(
+    template: str, visitor: Visitor | None, *, status: int = 200, path: str = "", **values: Any
+) -> Response[str]:
+    """One page as an answer; its menu has what the visitor may see."""
+    permissions = visitor.permissions if visitor else frozenset()
+    menu = [(name, link) for name, link, needed in MENU if not needed or needed in permissions]
+    given = {"notice": None, **values}
+    content = (
+        environment().get_template(template).render(visitor=visitor, menu=menu, path=path, **given)
+    )
+    return Response(
+        content,
+        status_code=status,
+        media_type=f"{HTML}; charset=utf-8",
+        headers={
+            "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+            "Referrer-Policy": REFERRER_POLICY,
+        },
+    )
+
+
+def static_file(name: str) -> bytes:
+    """A file of the console's own; there are no others."""
+    return (resources.files("tron_payment.console") / "static" / name).read_bytes()
+
+
+def moment(text: str | None) -> str:
+    """``2026-11-20T13:36:25.204Z`` as ``20 Nov 2026 13:36:25``, UTC."""
+    if not text:
+        return "–"
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).strftime("%-d %b %Y %H:%M:%S")
+
+
+def short(text: str | None, head: int = 6, tail: int = 6) -> str:
+    """A long id or address with its middle left out; the whole stands in its title."""
+    if not text:
+        return "–"
+    return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
+
+
+def words(text: str | None) -> str:
+    """``awaiting_approval`` as ``awaiting approval``."""
+    return (text or "–").replace("_", " ")
+
+
+TONES: Final = {
+    "settled": "good", "paid": "good", "completed": "good", "ok": "good", "active": "good",
+    "finished": "good", "overpaid": "good", "closed": "good",
+    "queued": "wait", "awaiting_approval": "act", "awaiting_signature": "act", "signed": "wait",
+    "broadcast": "wait", "processing": "wait", "awaiting_payment": "wait", "running": "wait",
+    "partially_paid": "wait", "half_open": "wait",
+    "quarantined": "bad", "failed": "bad", "rejected": "bad", "completed_with_errors": "bad",
+    "open": "bad", "halted": "bad", "canceled": "plain", "expired": "plain", "paid_late": "good",
+    "refunded": "plain", "partially_refunded": "plain", "delivered": "good", "pending": "wait",
+    "parked": "wait", "disabled": "bad", "complete": "good", "frozen": "bad", "enabled": "good",
+    "proposed": "act", "superseded": "plain", "unhealthy": "bad", "healthy": "good",
+}  # fmt: skip
+
+
+def tone(status: str | None) -> str:
+    """How a status is coloured; never the only sign, the word stands there too."""
+    return TONES.get(status or "", "plain")

@@ -1,0 +1,53 @@
+"""Staking, and the energy plan with its chart."""
+
+from typing import Any, Final
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+
+from tron_payment.console.desk import Desk
+from tron_payment.console.overview import Text
+from tron_payment.console.pages import PAGE_OPT
+
+STAKING: Final = "/api/v1/staking"
+PAGE_ROWS: Final = 25
+SVG: Final = "image/svg+xml"
+
+
+@get("/console/staking", opt=PAGE_OPT)
+async def staking(
+    desk: NamedDependency[Desk],
+    days: Text = None,
+    payouts_per_day: Text = None,
+    cursor: Text = None,
+    done: Text = None,
+) -> Any:
+    """What energy costs by every way, and what is staked."""
+    asked = {"days": days, "payouts_per_day": payouts_per_day}
+    plan = await desk.api.maybe(f"{STAKING}/plan", **asked)
+    statistics = await desk.api.maybe(f"{STAKING}/statistics")
+    operations = await desk.api.get(f"{STAKING}/operations", cursor=cursor, limit=PAGE_ROWS)
+    return desk.page(
+        "staking.html",
+        "/console/staking",
+        done=done,
+        plan=plan,
+        days=days or "",
+        payouts_per_day=payouts_per_day or "",
+        statistics=statistics,
+        operations=operations,
+    )
+
+
+@get("/console/staking/plan.svg", opt={**PAGE_OPT, "produces": (SVG, "image/*")})
+async def plan_chart(
+    desk: NamedDependency[Desk], days: Text = None, payouts_per_day: Text = None
+) -> Response[bytes]:
+    """The plan's own picture."""
+    content, media_type = await desk.api.file(
+        f"{STAKING}/plan/chart", days=days, payouts_per_day=payouts_per_day
+    )
+    return Response(content, media_type=media_type)
+
+
+HANDLERS: Final = (staking, plan_chart)

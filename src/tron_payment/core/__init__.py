@@ -1,0 +1,1 @@
+"""Values and rules that know nothing of HTTP, MongoDB or TRON nodes; imports nothing of ours."""

@@ -1,0 +1,223 @@
+"""The audit log: who did what to which object, in a chain of hashes that shows any tampering.
+
+    hash(n) = sha256(hash(n-1) || canonical JSON of entry n without seq, prev_hash and hash)
+
+The chain alone cannot show that its newest entries were cut off or that all of it was computed
+anew; for that, keep a `Head` outside this database and give it to `verify`.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, StrEnum
+from typing import Any, Final
+
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment.core.clock import Clock, rfc3339
+from tron_payment.core.ids import new_id
+from tron_payment.db.faults import store_errors
+from tron_payment.db.numbered import Appender, NumberedDocument
+
+FIRST_HASH: Final = "0" * 64
+"""What stands before the first entry."""
+
+_READ_BATCH: Final = 1_000
+_INT64_MAX: Final = 2**63 - 1
+
+
+class AuditEntry(NumberedDocument):
+    """One act. Inserted, never changed: the service's database role needs no more than that."""
+
+    at: datetime
+    actor: str  # principal id, or "service"
+    role: str
+    action: str  # such as "payout.approve"
+    object_id: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    request_id: str = ""
+    policy_version: str = ""
+    prev_hash: str = ""
+    hash: str = ""
+
+    class Settings:
+        name = "audit"
+        indexes = [
+            IndexModel([("seq", ASCENDING)], name="seq", unique=True),
+            IndexModel([("object_id", ASCENDING), ("seq", ASCENDING)], name="object"),
+            IndexModel([("actor", ASCENDING), ("seq", ASCENDING)], name="actor"),
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What is to be written down; numbers in `before` and `after` are integers or strings."""
+
+    actor: str
+    role: str
+    action: str
+    object_id: str
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+    request_id: str = ""
+    policy_version: str = ""
+
+
+class Fault(StrEnum):
+    """What is wrong with an entry."""
+
+    CHANGED = "changed"  # its content is not what its hash says
+    REMOVED = "removed"  # its number is missing
+    REORDERED = "reordered"  # sound in itself, but its predecessor is not the entry before it
+    CUT_OFF = "cut_off"  # the log ends before the head that is known from elsewhere
+    REWRITTEN = "rewritten"  # the chain is sound, but not the one whose head is known
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Worth keeping outside: everything up to `seq` is fixed by `hash`."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class BadEntry:
+    """The first entry that does not fit."""
+
+    seq: int
+    fault: Fault
+
+
+class Audit:
+    """Append and verify. One per process and event loop."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._appender: Appender[AuditEntry] = Appender(AuditEntry, linked)
+
+    async def append(self, act: Act) -> AuditEntry:
+        """Write one act down; returns when it is on the majority's disks.
+
+        Raises:
+            StoreUnavailable: The outcome is unknown.
+        """
+        (entry,) = await self.append_many([act])
+        return entry
+
+    async def append_many(self, acts: Sequence[Act]) -> list[AuditEntry]:
+        """Write acts down in this order, perhaps with others between them."""
+        at = self._clock.now()
+        return await self._appender.append([_entry(act, at) for act in acts])
+
+    async def head(self) -> Head | None:
+        """The newest entry's number and hash."""
+        entry = await self._appender.head()
+        return Head(entry.seq, entry.hash) if entry else None
+
+    async def verify(self, from_seq: int = 1, known: Head | None = None) -> BadEntry | None:
+        """Read the log and compute its hashes anew; the first bad entry, or None.
+
+        Args:
+            from_seq: Entries before it are trusted.
+            known: A head kept elsewhere; shows a cut-off or rewritten log.
+        """
+        expected, seq = FIRST_HASH, max(from_seq, 1)
+        with store_errors():
+            if seq > 1:
+                before = await AuditEntry.find_one({"seq": seq - 1})
+                if before is None:
+                    return BadEntry(seq - 1, Fault.REMOVED)
+                expected = before.hash
+            cursor = AuditEntry.get_pymongo_collection().find({"seq": {"$gte": seq}})
+            async for raw in cursor.sort("seq", ASCENDING).batch_size(_READ_BATCH):
+                fault = _fault(raw, seq, expected)
+                if fault is None and known is not None and known.seq == seq:
+                    fault = None if known.hash == raw["hash"] else Fault.REWRITTEN
+                if fault is not None:
+                    return BadEntry(seq, fault)
+                expected, seq = raw["hash"], seq + 1
+        if known is not None and seq <= known.seq:
+            return BadEntry(seq, Fault.CUT_OFF)
+        return None
+
+
+def linked(entry: AuditEntry, before: AuditEntry | None) -> AuditEntry:
+    """The entry with its place in the chain."""
+    prev_hash = before.hash if before else FIRST_HASH
+    content = entry.model_dump(exclude={"id", "revision_id"})
+    own_hash = _hash(prev_hash, {"_id": entry.id, **content})
+    placed: AuditEntry = entry.model_copy(update={"prev_hash": prev_hash, "hash": own_hash})
+    return placed
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; the same value is the same text.
+
+    Raises:
+        TypeError, ValueError: A float, an integer beyond int64, or something without a text.
+    """
+    return json.dumps(
+        _plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON's types, as it also comes back from the store."""
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        if abs(value) > _INT64_MAX:
+            raise ValueError("the audit log takes integers of 64 bits; write it as a string")
+        return int(value)
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_plain(each) for each in value]
+        return sorted(items, key=canonical) if isinstance(value, set | frozenset) else items
+    raise TypeError(f"the audit log takes no {type(value).__name__}")
+
+
+def _entry(act: Act, at: datetime) -> AuditEntry:
+    return AuditEntry(
+        id=new_id("aud"),
+        at=at.replace(microsecond=at.microsecond // 1000 * 1000),  # as the store keeps it
+        actor=act.actor,
+        role=act.role,
+        action=act.action,
+        object_id=act.object_id,
+        before=None if act.before is None else _plain(act.before),
+        after=None if act.after is None else _plain(act.after),
+        request_id=act.request_id,
+        policy_version=act.policy_version,
+    )
+
+
+def _fault(raw: Mapping[str, Any], seq: int, expected: str) -> Fault | None:
+    if raw["seq"] != seq:
+        return Fault.REMOVED
+    try:
+        sound = raw["hash"] == _hash(str(raw["prev_hash"]), raw)
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        return Fault.CHANGED
+    return None if raw["prev_hash"] == expected else Fault.REORDERED
+
+
+def _hash(prev_hash: str, content: Mapping[str, Any]) -> str:
+    record = {
+        key: value
+        for key, value in content.items()
+        if key not in ("seq", "prev_hash", "hash", "revision_id")
+    }
+    return hashlib.sha256((prev_hash + canonical(record)).encode()).hexdigest()

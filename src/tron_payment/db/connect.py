@@ -1,0 +1,160 @@
+"""Connect to the replica set with the guarantees that money needs, or refuse to start.
+
+Majority and journal on every write, majority reads from the primary, bounded waits. A standalone
+server would acknowledge writes that a failover forgets, so it is refused.
+"""
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pymongo
+from beanie import Document, init_beanie
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
+
+from tron_payment.core.errors import Unavailable
+from tron_payment.db.faults import store_errors
+
+SERVER_SELECTION_MS: Final = 2_000
+"""How long an operation looks for a primary: an absent database is told within this.
+
+The driver's `timeoutMS` is not used: it would replace this wait by its own, longer one.
+"""
+
+ANSWER_MS: Final = 10_000
+"""How long a server that has taken a command may be silent; a timed-out write is retried once."""
+
+CONNECT_MS: Final = 2_000
+POOL_MAX: Final = 64
+POOL_WAIT_MS: Final = 5_000
+INDEX_BUILD_S: Final = 600.0
+"""Indexes on a large collection may take minutes, once."""
+
+OLDEST_SERVER: Final = (6, 0)
+
+_ID_INDEX: Final = "_id_"
+
+Raw = dict[str, Any]
+
+
+class StoreRefused(Unavailable, code="store_refused"):
+    """The database is not one that this service may keep money in."""
+
+    retryable = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Store:
+    """An open connection; close it with `close`."""
+
+    client: AsyncMongoClient[Raw]
+    database: AsyncDatabase[Raw]
+
+    def __repr__(self) -> str:
+        return f"Store({self.database.name})"
+
+    async def ping(self, within_s: float = SERVER_SELECTION_MS / 1000) -> bool:
+        """Whether a primary takes writes, within the time."""
+        try:
+            with pymongo.timeout(within_s):
+                hello = await self.client.admin.command("hello")
+        except PyMongoError:
+            return False
+        return bool(hello.get("isWritablePrimary"))
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+async def connect(uri: str, name: str, documents: Sequence[type[Document]]) -> Store:
+    """Open the store, make the indexes and see that the unique ones are there.
+
+    Args:
+        uri: ``mongodb://`` or ``mongodb+srv://``; its write and read concerns are overridden.
+        name: The database.
+        documents: Every document class that will be used; each is bound to this connection.
+
+    Raises:
+        StoreRefused: Malformed URI, no replica set, an old server, or an index that cannot be.
+        StoreUnavailable: No primary answers in time.
+    """
+    client = _client(uri)
+    try:
+        with store_errors():
+            await _require_replica_set(client)
+            database = client[name]
+            with pymongo.timeout(INDEX_BUILD_S):
+                await init_beanie(database=database, document_models=list(documents))
+                await _require_indexes(database, documents)
+    except pymongo.errors.OperationFailure as error:
+        await client.close()
+        raise StoreRefused(f"the database refuses: {without_password(str(error))}") from None
+    except BaseException:
+        await client.close()
+        raise
+    return Store(client, database)
+
+
+def without_password(text: str) -> str:
+    """The text with the user part of every MongoDB URI in it replaced by three stars."""
+    return re.sub(r"(mongodb(?:\+srv)?://)[^/\s]*@", r"\1***@", text)
+
+
+def _client(uri: str) -> AsyncMongoClient[Raw]:
+    try:
+        return AsyncMongoClient(
+            uri,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
+            readPreference="primary",
+            retryWrites=True,
+            retryReads=True,
+            tz_aware=True,
+            uuidRepresentation="standard",
+            serverSelectionTimeoutMS=SERVER_SELECTION_MS,
+            connectTimeoutMS=CONNECT_MS,
+            socketTimeoutMS=ANSWER_MS,
+            waitQueueTimeoutMS=POOL_WAIT_MS,
+            maxPoolSize=POOL_MAX,
+            appName="tron-payment",
+        )
+    except (ConfigurationError, InvalidURI, ValueError, TypeError) as error:
+        kind = type(error).__name__  # its text may quote the URI with the password
+        raise StoreRefused(f"MONGODB_URI cannot be used ({kind})") from None
+
+
+async def _require_replica_set(client: AsyncMongoClient[Raw]) -> None:
+    hello, build = await asyncio.gather(
+        client.admin.command("hello"), client.admin.command("buildInfo")
+    )
+    if not hello.get("setName"):
+        raise StoreRefused(
+            "MongoDB runs standalone: start it with --replSet and initiate the set "
+            "(one member is enough), because a standalone server may forget acknowledged writes"
+        )
+    version: tuple[int, ...] = tuple(build["versionArray"][:2])
+    if version < OLDEST_SERVER:
+        raise StoreRefused(f"MongoDB {build['version']} is too old: 6.0 or later is needed")
+
+
+async def _require_indexes(
+    database: AsyncDatabase[Raw], documents: Sequence[type[Document]]
+) -> None:
+    """Uniqueness is a money rule: see it in the server's own list, not in our declarations."""
+    for model in documents:
+        settings = model.get_settings()
+        wanted = {
+            index.index.document["name"]
+            for index in settings.indexes
+            if index.index.document.get("unique")
+        }
+        collection = database[str(settings.name)]
+        present = await collection.index_information()
+        missing = {name for name in wanted if not present.get(name, {}).get("unique")}
+        if missing:
+            raise StoreRefused(f"{settings.name} lacks its unique indexes {sorted(missing)}")

@@ -1,0 +1,405 @@
+"""The books: one numbered journal of double-entry postings, append only.
+
+Entry n+1 is written by inserting its number; whoever loses that race looks again and decides
+anew, so every decision (is there enough?) was made on exactly the entries before it. Unique
+indexes carry the money rules: an order is reserved at most once, posted or released at most
+once, a block is booked once, for ever, whatever process wakes late. Balances are a cache that
+anybody may roll forward and that can be recomputed from the journal.
+
+docs/decisions/0001-one-journal.md says why, and what was measured.
+"""
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+import msgspec
+from beanie import Document
+from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock, to_ms
+from tron_payment.core.errors import Conflict, Unavailable
+from tron_payment.core.failpoints import failpoint
+from tron_payment.db.faults import duplicates_of
+
+POSTINGS_MAX: Final = 20_000
+"""Per entry; at about 200 bytes each this stays far below MongoDB's 16 MiB per document."""
+
+APPEND_ATTEMPTS_MAX: Final = 60
+"""Lost races before giving up for now; with a handful of writers two or three are usual."""
+
+WORLD: Final = "world"
+NETWORK_FEES: Final = "fees:network"
+OPENING: Final = "opening"
+
+
+class Pocket(StrEnum):
+    """What a holder's money is doing. An account is ``<address>:<pocket>``."""
+
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    STAKED = "staked"
+    UNFREEZING = "unfreezing"
+
+
+def account(holder: Address, pocket: Pocket) -> str:
+    return f"{holder}:{pocket.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Units of one asset leave `source` and arrive at `destination`; never zero or negative."""
+
+    source: str
+    destination: str
+    asset: str
+    units: int
+    ref: str
+    """The order, or the txid and index, that this is about."""
+
+    def __post_init__(self) -> None:
+        assert self.units > 0, self
+        assert self.source != self.destination, self
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An address whose movements are booked from the first block after `block_number`."""
+
+    address: Address
+    block_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry before it has a number.
+
+    `cause` is unique in the journal for ever. `reserves` are orders whose funds are set aside
+    here, `finals` orders whose funds are spent or released here.
+    """
+
+    cause: str
+    postings: tuple[Posting, ...] = ()
+    reserves: tuple[str, ...] = ()
+    finals: tuple[str, ...] = ()
+    opens: tuple[Opened, ...] = ()
+    block_number: int | None = None
+
+
+class LedgerEntry(Document):
+    """A numbered entry. Written once; nothing ever updates it."""
+
+    id: int  # type: ignore[assignment]
+    cause: str
+    at: datetime
+    postings: list[Posting]
+    reserves: list[str] | None = None
+    finals: list[str] | None = None
+    opens: list[Opened] | None = None
+    block_number: int | None = None
+    previous_hash: str
+    hash: str
+
+    class Settings:
+        name = "ledger_entries"
+        keep_nulls = False
+        bson_encoders: ClassVar[dict[Any, Any]] = {Posting: asdict, Opened: asdict}
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("cause", ASCENDING)], name="cause", unique=True),
+            IndexModel([("reserves", ASCENDING)], name="reserves", unique=True, sparse=True),
+            IndexModel([("finals", ASCENDING)], name="finals", unique=True, sparse=True),
+            IndexModel([("block_number", ASCENDING)], name="block_number", sparse=True),
+            IndexModel([("postings.ref", ASCENDING)], name="ref"),
+        ]
+
+
+class Balance(Document):
+    """A cache: the sum of an account's postings up to entry `seq`."""
+
+    id: str  # type: ignore[assignment]  # "<account>|<asset>"
+    account: str
+    asset: str
+    units: int
+    seq: int
+
+    class Settings:
+        name = "ledger_balances"
+        indexes: ClassVar[list[IndexModel]] = [IndexModel([("account", ASCENDING)], name="account")]
+
+
+class Holder(Document):
+    """An address whose movements we book."""
+
+    id: str  # type: ignore[assignment]  # the address
+    opened_block: int
+    opened_seq: int
+
+    class Settings:
+        name = "ledger_holders"
+
+
+class LedgerHead(Document):
+    """How far the balances have been rolled forward. One document."""
+
+    id: str = "head"  # type: ignore[assignment]
+    applied: int = 0
+    hash: str = ""
+
+    class Settings:
+        name = "ledger_head"
+
+
+class AlreadyReserved(Conflict, code="already_reserved"):
+    """Another process has reserved or finished some of these orders."""
+
+    def __init__(self, order_ids: Iterable[str]) -> None:
+        super().__init__("reserved or finished already")
+        self.order_ids = frozenset(order_ids)
+
+
+class LedgerBusy(Unavailable, code="ledger_busy"):
+    """The journal could not be written now; nothing was booked."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The books as of entry `seq`, for the one who wants to write entry `seq + 1`."""
+
+    seq: int
+
+    async def balances(self, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Units by (account, asset); absent means zero."""
+        wanted = {f"{name}|{asset}": (name, asset) for name, asset in keys}
+        found = dict.fromkeys(wanted.values(), 0)
+        async for row in Balance.find({"_id": {"$in": list(wanted)}}):
+            found[(row.account, row.asset)] = row.units
+        return found
+
+    async def holders(self, addresses: Iterable[Address]) -> dict[Address, int]:
+        """Of these addresses the ones we keep books for, with the block they opened at."""
+        rows = await Holder.find({"_id": {"$in": list(addresses)}}).to_list()
+        return {Address(row.id): row.opened_block for row in rows}
+
+    async def finished(self, order_ids: Sequence[str]) -> set[str]:
+        """Of these orders the ones whose funds were spent or released already."""
+        return await _listed("finals", order_ids)
+
+    async def reserved(self, order_ids: Sequence[str]) -> set[str]:
+        """Of these orders the ones whose funds have ever been set aside."""
+        return await _listed("reserves", order_ids)
+
+    async def reservation(self, order_id: str) -> tuple[Posting, ...]:
+        """The postings that set an order's funds aside; empty when none did."""
+        entry = await LedgerEntry.find_one({"reserves": order_id})
+        if entry is None:
+            return ()
+        return tuple(posting for posting in entry.postings if posting.ref == order_id)
+
+
+class Ledger:
+    """Appends to the journal and keeps the balances rolled forward."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._writing = asyncio.Lock()
+
+    async def append(self, build: Callable[[View], Awaitable[Draft | None]]) -> LedgerEntry | None:
+        """Write the entry that `build` decides on; None when it decides on nothing.
+
+        `build` may be called several times, each time with newer books. An entry with the same
+        cause is returned as it stands: booking a thing twice is not possible.
+
+        Raises:
+            AlreadyReserved: An order of the draft was reserved or finished before.
+            LedgerBusy: Too many lost races.
+        """
+        async with self._writing:
+            for attempt in range(APPEND_ATTEMPTS_MAX):
+                head = await self._roll_forward()
+                draft = await build(View(head.applied))
+                if draft is None:
+                    return None
+                entry = self._entry(head, draft)
+                try:
+                    await entry.insert()
+                except DuplicateKeyError as error:
+                    if (earlier := await self._resolve(error, draft)) is not None:
+                        return earlier
+                    await asyncio.sleep(0.002 * min(attempt, 10))
+                    continue
+                failpoint("ledger:inserted")
+                await self._apply(entry)
+                failpoint("ledger:applied")
+                await self._advance(head, entry)
+                return entry
+        raise LedgerBusy
+
+    async def view(self) -> View:
+        """The newest books."""
+        return View((await self._roll_forward()).applied)
+
+    async def is_holder(self, address: Address) -> bool:
+        """True for an address whose movements we book."""
+        return await Holder.find_one({"_id": address}) is not None
+
+    async def balance(self, holder: Address, pocket: Pocket, asset: str) -> int:
+        key = (account(holder, pocket), asset)
+        return (await (await self.view()).balances([key]))[key]
+
+    async def holdings(self, holder: Address) -> dict[str, dict[Pocket, int]]:
+        """Units by asset and pocket of everything a holder has."""
+        await self._roll_forward()
+        found: dict[str, dict[Pocket, int]] = defaultdict(dict)
+        names = [account(holder, pocket) for pocket in Pocket]
+        async for row in Balance.find({"account": {"$in": names}}):
+            found[row.asset][Pocket(row.account.rpartition(":")[2])] = row.units
+        return dict(found)
+
+    async def recompute(self) -> dict[tuple[str, str], int]:
+        """Every balance again, from the journal alone."""
+        totals: dict[tuple[str, str], int] = defaultdict(int)
+        async for entry in LedgerEntry.find({}, sort="+_id"):
+            for key, delta in _deltas(entry.postings).items():
+                totals[key] += delta
+        return {key: units for key, units in totals.items() if units}
+
+    async def verify(self) -> int | None:
+        """Check numbers and hashes from the first entry; the first bad number, or None."""
+        previous, expected = "", 1
+        async for entry in LedgerEntry.find({}, sort="+_id"):
+            digest = _digest(previous, entry)
+            if entry.id != expected or entry.previous_hash != previous or entry.hash != digest:
+                return expected
+            previous, expected = entry.hash, expected + 1
+        return None
+
+    def _entry(self, head: LedgerHead, draft: Draft) -> LedgerEntry:
+        assert len(draft.postings) <= POSTINGS_MAX, draft.cause
+        entry = LedgerEntry(
+            id=head.applied + 1,
+            cause=draft.cause,
+            at=self._clock.now(),
+            postings=list(draft.postings),
+            reserves=list(draft.reserves) or None,
+            finals=list(draft.finals) or None,
+            opens=list(draft.opens) or None,
+            block_number=draft.block_number,
+            previous_hash=head.hash,
+            hash="",
+        )
+        entry.hash = _digest(head.hash, entry)
+        return entry
+
+    async def _resolve(self, error: DuplicateKeyError, draft: Draft) -> LedgerEntry | None:
+        """An entry with our cause; None to try again; raises when an order is taken."""
+        if (earlier := await LedgerEntry.find_one({"cause": draft.cause})) is not None:
+            await self._roll_forward()
+            return earlier
+        pattern: Mapping[str, Any] = (error.details or {}).get("keyPattern", {})
+        if "_id" in pattern or "cause" in pattern:
+            return None
+        taken = await _listed("reserves", draft.reserves) | await _listed("finals", draft.finals)
+        raise AlreadyReserved(taken)
+
+    async def _roll_forward(self) -> LedgerHead:
+        head = await LedgerHead.find_one({"_id": "head"}) or LedgerHead()
+        while (entry := await LedgerEntry.find_one({"_id": head.applied + 1})) is not None:
+            await self._apply(entry)
+            await self._advance(head, entry)
+            head = LedgerHead(applied=entry.id, hash=entry.hash)
+        return head
+
+    async def _apply(self, entry: LedgerEntry) -> None:
+        """Add an entry to the balances; harmless when somebody already has."""
+        writes = [
+            UpdateOne(
+                {"_id": f"{name}|{asset}", "seq": {"$lt": entry.id}},
+                {
+                    "$inc": {"units": delta},
+                    "$set": {"seq": entry.id, "account": name, "asset": asset},
+                },
+                upsert=True,
+            )
+            for (name, asset), delta in _deltas(entry.postings).items()
+        ]
+        await _write_tolerating_duplicates(Balance, writes)
+        holders = [
+            UpdateOne(
+                {"_id": opened.address},
+                {
+                    "$setOnInsert": {
+                        "opened_block": opened.block_number,
+                        "opened_seq": entry.id,
+                    }
+                },
+                upsert=True,
+            )
+            for opened in entry.opens or ()
+        ]
+        await _write_tolerating_duplicates(Holder, holders)
+
+    async def _advance(self, head: LedgerHead, entry: LedgerEntry) -> None:
+        try:
+            await LedgerHead.get_pymongo_collection().update_one(
+                {"_id": "head", "applied": head.applied},
+                {"$set": {"applied": entry.id, "hash": entry.hash}},
+                upsert=head.applied == 0,
+            )
+        except DuplicateKeyError:
+            return  # somebody else has rolled it forward
+
+
+async def _listed(field: str, order_ids: Sequence[str]) -> set[str]:
+    if not order_ids:
+        return set()
+    wanted = set(order_ids)
+    cursor = LedgerEntry.get_pymongo_collection().find({field: {"$in": list(wanted)}}, {field: 1})
+    return {each async for row in cursor for each in row[field] if each in wanted}
+
+
+async def _write_tolerating_duplicates(model: type[Document], writes: Sequence[UpdateOne]) -> None:
+    """A duplicate key here means that the document is already at or past this entry.
+
+    Raises:
+        StoreUnavailable: The writes are not known to be kept: the balances must not count as
+            rolled forward.
+    """
+    if not writes:
+        return
+    try:
+        await model.get_pymongo_collection().bulk_write(list(writes), ordered=False)
+    except BulkWriteError as error:
+        duplicates_of(error)
+
+
+def _deltas(postings: Iterable[Posting]) -> dict[tuple[str, str], int]:
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    for posting in postings:
+        totals[(posting.source, posting.asset)] -= posting.units
+        totals[(posting.destination, posting.asset)] += posting.units
+    return totals
+
+
+def _digest(previous_hash: str, entry: LedgerEntry) -> str:
+    content = [
+        previous_hash,
+        entry.id,
+        entry.cause,
+        to_ms(entry.at),
+        [[p.source, p.destination, p.asset, p.units, p.ref] for p in entry.postings],
+        entry.reserves,
+        entry.finals,
+        [[o.address, o.block_number] for o in entry.opens or ()],
+        entry.block_number,
+    ]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
+
+
+DOCUMENTS: Final = (LedgerEntry, Balance, Holder, LedgerHead)

@@ -1,0 +1,151 @@
+"""``tron-payment sign``: run on the computer that has the device, not on the server."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tron_payment.core.errors import AppError, Refused
+from tron_payment.devices.agent import Agent, Outcome, Request, Tokens, parse_token
+from tron_payment.devices.ledger import LedgerWallet
+from tron_payment.devices.ledger_transport import HidTransport, TcpTransport
+from tron_payment.devices.plan import Clarity
+from tron_payment.devices.service_client import LOOPBACK, ServiceClient
+from tron_payment.devices.trezor import WEBUSB, TrezorWallet
+from tron_payment.devices.wallet import PROMPT_S, HardwareWallet
+
+EXIT_OK: Final = 0
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+URL: Final = "http://127.0.0.1:8090/api/v1"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Sign what waits; 0 when everything that was asked for is signed."""
+    options = _parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run(options))
+    except AppError as error:
+        print(error.detail, file=sys.stderr)
+        return EXIT_USAGE if isinstance(error, Refused) else EXIT_FAILED
+    except OSError as error:
+        print(f"{options.token_file}: {error.strerror}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tron-payment sign", description=__doc__)
+    device = parser.add_mutually_exclusive_group(required=True)
+    device.add_argument("--ledger", action="store_true", help="a Ledger on USB")
+    device.add_argument("--trezor", action="store_true", help="a Trezor on USB")
+    parser.add_argument("request_id", nargs="?", help="only this one; all open ones by default")
+    parser.add_argument("--url", default=URL, help="of the API (%(default)s)")
+    parser.add_argument("--token-file", type=Path, help="its first line may read and sign requests")
+    parser.add_argument("--path", help="of the key; what the request says by default")
+    parser.add_argument("--show-address", action="store_true", help="show the address and stop")
+    parser.add_argument("--yes", action="store_true", help="do not ask here, only on the device")
+    parser.add_argument(
+        "--token",
+        action="append",
+        default=[],
+        metavar="CONTRACT=CODE:DECIMALS",
+        help="a token that you know, so that its transfers are shown in words",
+    )
+    parser.add_argument(
+        "--allow-blind", action="store_true", help="sign calls that the device cannot show"
+    )
+    parser.add_argument(
+        "--allow-hash", action="store_true", help="sign what the device shows as a hash only"
+    )
+    parser.add_argument("--timeout", type=float, default=PROMPT_S, metavar="SECONDS")
+    parser.add_argument(
+        "--emulator",
+        metavar="HOST:PORT",
+        help="an emulated device on this computer, by TCP (Ledger) or UDP (Trezor)",
+    )
+    return parser
+
+
+async def _run(options: argparse.Namespace) -> int:
+    device = device_of(options)
+    try:
+        if options.show_address:
+            return await _show_address(device, options)
+        tokens = Tokens(dict(parse_token(text) for text in options.token))
+        async with ServiceClient(options.url, _token(options.token_file)) as service:
+            agent = Agent(
+                service,
+                device,
+                tokens,
+                show=print,
+                agree=_always if options.yes else _ask,
+                path=options.path,
+                timeout_s=options.timeout,
+            )
+            outcomes = await agent.run(options.request_id)
+    finally:
+        await device.close()
+    return _report(outcomes)
+
+
+def device_of(options: argparse.Namespace) -> HardwareWallet:
+    """The device that the options name.
+
+    Raises:
+        Refused: An emulator that is not on this computer.
+    """
+    allow = []
+    if options.allow_blind:
+        allow.append(Clarity.BLIND)
+    if options.allow_hash:
+        allow.append(Clarity.BY_HASH)
+    if options.emulator is None:
+        return LedgerWallet(HidTransport, allow) if options.ledger else TrezorWallet(WEBUSB, allow)
+    host, _, port = options.emulator.rpartition(":")
+    if host not in LOOPBACK or not port.isdigit():
+        raise Refused(f"{options.emulator}: an emulator is on this computer: 127.0.0.1:PORT")
+    if options.ledger:
+        return LedgerWallet(lambda: TcpTransport(host, int(port)), allow)
+    return TrezorWallet(f"udp:{host}:{port}", allow)
+
+
+async def _show_address(device: HardwareWallet, options: argparse.Namespace) -> int:
+    from tron_payment.devices.paths import DEFAULT_PATH
+
+    path = options.path or DEFAULT_PATH
+    print(f"{path}: {await device.address(path)}; compare it with the device's screen", flush=True)
+    await device.address(path, display=True, timeout_s=options.timeout)
+    return EXIT_OK
+
+
+def _token(file: Path | None) -> str:
+    """
+    Raises:
+        Refused: No file was named, or it is empty.
+    """
+    if file is None:
+        raise Refused("say where the token is: --token-file FILE")
+    lines = file.read_text().splitlines()
+    if not lines or not lines[0].strip():
+        raise Refused(f"{file} is empty")
+    return lines[0].strip()
+
+
+def _ask(request: Request) -> bool:
+    return input("  sign this on the device? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _always(request: Request) -> bool:
+    return True
+
+
+def _report(outcomes: Sequence[Outcome]) -> int:
+    if not outcomes:
+        print("no signing request is open")
+    failed = [each for each in outcomes if each.error is not None]
+    for each in failed:
+        assert each.error is not None
+        print(f"{each.request_id}: {each.error.code}: {each.error.detail}", file=sys.stderr)
+    return EXIT_FAILED if failed else EXIT_OK

@@ -1,0 +1,67 @@
+"""What follows the transactions of a block: rewards, maintenance, solidity, the head's properties.
+
+Source: Manager.processBlock, MaintenanceManager and DposService of java-tron 4.8.0.
+"""
+
+from typing import Final
+
+import msgspec
+
+from tron_payment.devnet import params, rewards
+from tron_payment.devnet.blocks import Block
+from tron_payment.devnet.records import Witness
+from tron_payment.devnet.state import TAPOS, WITNESS, Overlay
+
+SOLID_SHARE: Final = 70
+"""Per cent of the representatives that must build on a block."""
+
+
+def seal(state: Overlay, block: Block, slot_ms: int, changes: dict[str, int]) -> None:
+    """Write into `state` what the block itself does.
+
+    Args:
+        changes: Chain parameters that are set with this block.
+    """
+    rewards.pay_block(state, block.witness)
+    _count(state, block, slot_ms)
+    _maintain(state, block)
+    _solidify(state)
+    for name, value in changes.items():
+        params.change(state, name, value, block.timestamp_ms)
+    params.write(state, params.HEAD_NUMBER, block.number)
+    params.write(state, params.HEAD_TIME, block.timestamp_ms)
+    state.put(TAPOS + block.id[6:8], block.id[8:16])
+    state.commit()
+
+
+def _count(state: Overlay, block: Block, slot_ms: int) -> None:
+    record: Witness = state.get(WITNESS + block.witness)
+    made = msgspec.structs.replace(
+        record,
+        produced=record.produced + 1,
+        latest_number=block.number,
+        latest_slot=block.timestamp_ms // slot_ms,
+    )
+    state.put(WITNESS + block.witness, made)
+
+
+def _maintain(state: Overlay, block: Block) -> None:
+    """Close the cycle when its time is over; block 1 only sets the clock."""
+    maintenance = params.read(state.get, params.MAINTENANCE_TIME)
+    due = maintenance <= block.timestamp_ms
+    if due:
+        if block.number != 1:
+            rewards.maintain(state)
+        interval = params.read(state.get, "getMaintenanceTimeInterval")
+        rounds = (block.timestamp_ms - maintenance) // interval
+        params.write(state, params.MAINTENANCE_TIME, maintenance + (rounds + 1) * interval)
+    params.write(state, params.MAINTENANCE_SKIP, int(due))
+
+
+def _solidify(state: Overlay) -> None:
+    """The block on which 19 of 27 have built: the latest of each, sorted, at position 8."""
+    get = state.get
+    latest = sorted(get(WITNESS + address).latest_number for address in rewards.witnesses(get))
+    solid = latest[len(latest) * (100 - SOLID_SHARE) // 100]
+    if solid > params.read(get, params.SOLID_NUMBER):
+        params.write(state, params.SOLID_NUMBER, solid)

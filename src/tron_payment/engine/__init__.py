@@ -1,0 +1,63 @@
+"""Orders: the one door through which anything is put on the chain, exactly once."""
+
+from tron_payment.engine.counters import TimestampCounter
+from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import (
+    LIFECYCLE,
+    Attempt,
+    Death,
+    Expect,
+    ExpectKind,
+    OrderStatus,
+    Proof,
+    Result,
+    Spend,
+    Verdict,
+)
+from tron_payment.engine.fees import SIMULATION_REVERTED, FeeBound, Fees, MustWait
+from tron_payment.engine.movements import Movement, MovementKind, movements
+from tron_payment.engine.openings import Balances, HeadMoved, OpeningRequest, Openings, balance_of
+from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
+from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
+from tron_payment.engine.service import Engine, OrderFinished, OrderShown, OrderSigned, Wish
+
+DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained)
+
+__all__ = [
+    "DOCUMENTS",
+    "LIFECYCLE",
+    "SIMULATION_REVERTED",
+    "Attempt",
+    "Balances",
+    "CannotSign",
+    "Death",
+    "Engine",
+    "Expect",
+    "ExpectKind",
+    "FeeBound",
+    "Fees",
+    "Gate",
+    "HeadMoved",
+    "Movement",
+    "MovementKind",
+    "MustWait",
+    "Openings",
+    "Order",
+    "OrderFinished",
+    "OrderHandler",
+    "OrderShown",
+    "OrderSigned",
+    "OrderStatus",
+    "Proof",
+    "Result",
+    "SafeMode",
+    "SafeModes",
+    "Signer",
+    "Spend",
+    "Tokens",
+    "Unexplained",
+    "Verdict",
+    "Wish",
+    "balance_of",
+    "movements",
+]

@@ -1,0 +1,156 @@
+"""From a solidified block to one ledger entry: which pockets its movements empty and fill. Pure.
+
+What an order set aside is spent first by the order's own transaction; what is left of it goes
+back. The same block, orders and holders give the same entry in every process.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tron_payment.core.address import Address
+from tron_payment.db.ledger import NETWORK_FEES, WORLD, Pocket, Posting, account
+from tron_payment.engine.domain import Spend
+from tron_payment.engine.movements import Movement, MovementKind
+
+_WITHIN = {
+    MovementKind.UNSTAKE: (Pocket.STAKED, Pocket.UNFREEZING),
+    MovementKind.WITHDRAW_UNSTAKED: (Pocket.UNFREEZING, Pocket.AVAILABLE),
+    MovementKind.CANCEL_UNSTAKE: (Pocket.UNFREEZING, Pocket.STAKED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An order that a transaction of the block belongs to, and what it still has set aside."""
+
+    order_id: str
+    holds: tuple[Spend, ...]
+    """Empty when its funds were spent or released before: then nothing is taken from there."""
+
+    open: bool
+    """True while no entry has finished this order's funds."""
+
+
+@dataclass(slots=True)
+class Booking:
+    """The postings of a block, the orders they finish, and what nobody here ordered."""
+
+    postings: list[Posting] = field(default_factory=list)
+    finals: list[str] = field(default_factory=list)
+    unmatched: list[Movement] = field(default_factory=list)
+    """Movements out of a holder by a transaction that is no order's: page somebody."""
+
+
+def book(
+    moves: Iterable[Movement],
+    holders: Mapping[Address, int],
+    claims: Mapping[str, Claim],
+    block_number: int,
+    included: Iterable[str],
+) -> Booking:
+    """Book a block.
+
+    Args:
+        moves: The block's movements, in order.
+        holders: Addresses we keep books for and the block each opened at.
+        claims: Orders by the txid of the attempt that stands in the block.
+        block_number: A holder's movements count from the block after its opening.
+        included: Txids of `claims` that stand in the block, in order.
+    """
+    booking = Booking()
+    spent: dict[tuple[str, Address, str], int] = defaultdict(int)
+
+    def ours(address: Address | None) -> bool:
+        return address is not None and holders.get(address, block_number) < block_number
+
+    for move in moves:
+        claim = claims.get(move.txid)
+        sender_ours, recipient_ours = ours(move.sender), ours(move.recipient)
+        if not (sender_ours or recipient_ours):
+            continue
+        if sender_ours and claim is None and move.kind is not MovementKind.FEE:
+            booking.unmatched.append(move)
+        source = WORLD
+        if sender_ours:
+            assert move.sender is not None
+            pocket = Pocket.AVAILABLE
+            moves_out = move.kind not in _WITHIN  # unstaking spends nothing of what is set aside
+            if moves_out and claim is not None and _holds(claim, move.sender, move.asset):
+                pocket = Pocket.RESERVED
+                spent[(claim.order_id, move.sender, move.asset)] += move.units
+            source = account(move.sender, pocket)
+        source, destination = _sides(move, source, recipient_ours)
+        if source != destination:
+            booking.postings.append(
+                Posting(source, destination, move.asset, move.units, _ref(move, claim))
+            )
+    for txid in included:
+        claim = claims[txid]
+        if not claim.open or claim.order_id in booking.finals:
+            continue
+        booking.finals.append(claim.order_id)
+        booking.postings.extend(_release(claim, spent))
+    return booking
+
+
+def release(order_id: str, holds: Iterable[Spend]) -> list[Posting]:
+    """Give everything back that an order had set aside and never spent."""
+    return _release(Claim(order_id, tuple(holds), True), {})
+
+
+def reserve(order_id: str, holds: Iterable[Spend]) -> list[Posting]:
+    """Set aside what an order may spend at most."""
+    return [
+        Posting(
+            account(hold.holder, Pocket.AVAILABLE),
+            account(hold.holder, Pocket.RESERVED),
+            hold.asset,
+            hold.units,
+            order_id,
+        )
+        for hold in merge(holds)
+    ]
+
+
+def merge(holds: Iterable[Spend]) -> list[Spend]:
+    """One hold for each holder and asset; zero ones left out."""
+    totals: dict[tuple[Address, str], int] = defaultdict(int)
+    for hold in holds:
+        totals[(hold.holder, hold.asset)] += hold.units
+    return [Spend(holder, asset, units) for (holder, asset), units in totals.items() if units > 0]
+
+
+def _release(claim: Claim, spent: Mapping[tuple[str, Address, str], int]) -> list[Posting]:
+    postings = []
+    for hold in claim.holds:
+        rest = hold.units - spent.get((claim.order_id, hold.holder, hold.asset), 0)
+        reserved = account(hold.holder, Pocket.RESERVED)
+        available = account(hold.holder, Pocket.AVAILABLE)
+        if rest > 0:
+            postings.append(Posting(reserved, available, hold.asset, rest, claim.order_id))
+        elif rest < 0:
+            postings.append(Posting(available, reserved, hold.asset, -rest, claim.order_id))
+    return postings
+
+
+def _holds(claim: Claim, holder: Address, asset: str) -> bool:
+    return claim.open and any(h.holder == holder and h.asset == asset for h in claim.holds)
+
+
+def _sides(move: Movement, source: str, recipient_ours: bool) -> tuple[str, str]:
+    if move.kind is MovementKind.FEE:
+        return source, NETWORK_FEES
+    assert move.recipient is not None
+    if move.kind is MovementKind.STAKE:
+        return source, account(move.recipient, Pocket.STAKED)
+    if move.kind in _WITHIN:
+        leaves, arrives = _WITHIN[move.kind]
+        return account(move.recipient, leaves), account(move.recipient, arrives)
+    if recipient_ours:
+        return source, account(move.recipient, Pocket.AVAILABLE)
+    return source, WORLD
+
+
+def _ref(move: Movement, claim: Claim | None) -> str:
+    return claim.order_id if claim is not None else f"{move.txid}:{move.index}"

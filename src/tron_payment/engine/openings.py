@@ -1,0 +1,233 @@
+"""Opening the books of an address, exactly, while blocks keep coming.
+
+A key that we have just made opens at zero. An address that may hold money opens in two steps:
+
+1. `watch`: a journal entry from which on its movements are booked. A block that was being
+   applied at this very moment may still have been applied without it, and no later one.
+2. `open`: its balances at a solidified block at least two past the one applied at step 1, less
+   what has been booked up to that block, are booked as the opening balance.
+
+So every movement counts once, whether it came before, during or after (docs/decisions/0001).
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import ClassVar, Final
+
+import structlog
+from beanie import Document
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment import chain
+from tron_payment.chain import NodeClient, Nodes
+from tron_payment.core.address import Address, address_bytes
+from tron_payment.core.clock import Clock
+from tron_payment.core.money import TRX, UNITS_MAX
+from tron_payment.db.cas import insert_once
+from tron_payment.db.ledger import (
+    OPENING,
+    Draft,
+    Ledger,
+    LedgerEntry,
+    Opened,
+    Pocket,
+    Posting,
+    View,
+    account,
+)
+from tron_payment.engine.ports import Tokens
+
+OPENINGS_PER_STEP: Final = 20
+FRESH_PER_ENTRY_MAX: Final = 1_000
+BLOCKS_PAST_WATCH: Final = 2
+BALANCE_OF: Final = bytes.fromhex("70a08231")
+
+log = structlog.get_logger()
+
+Balances = Mapping[tuple[Pocket, str], int]
+
+
+class OpeningRequest(Document):
+    """An address whose books are being opened."""
+
+    id: str  # type: ignore[assignment]  # the address
+    requested_at: datetime
+    watched_at_block: int | None = None
+    """The last block applied when step 1 was seen to be done."""
+
+    read_at_block: int | None = None
+    units: dict[str, int] = {}
+    """Balances at `read_at_block` by ``<pocket>|<asset>``."""
+
+    class Settings:
+        name = "opening_requests"
+        keep_nulls = False
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("requested_at", ASCENDING)], name="requested_at")
+        ]
+
+
+class HeadMoved(Exception):
+    """A new block was solidified while we were reading, or the node is behind; read again."""
+
+
+class Openings:
+    """Opens books."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        nodes: Nodes,
+        cursors: chain.Cursors,
+        tokens: Tokens,
+    ) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._nodes = nodes
+        self._cursors = cursors
+        self._tokens = tokens
+
+    async def open_fresh(self, addresses: Sequence[Address]) -> None:
+        """Open the books of keys that nobody has seen yet: zero, from now on."""
+        assert len(addresses) <= FRESH_PER_ENTRY_MAX
+        await self._watch(addresses)
+
+    async def request(self, address: Address) -> None:
+        """Open the books of an address that may hold money already; the next steps do it."""
+        await insert_once(OpeningRequest(id=address, requested_at=self._clock.now()))
+
+    async def pending(self, address: Address) -> bool:
+        """True while the opening balance of an address is not yet booked."""
+        return await OpeningRequest.find_one({"_id": address}) is not None
+
+    async def step(self) -> bool:
+        """Take each requested opening one step further; True when one was finished."""
+        requests = (
+            await OpeningRequest.find_all().sort("+requested_at").limit(OPENINGS_PER_STEP).to_list()
+        )
+        finished = False
+        for request in requests:
+            try:
+                finished |= await self._advance(request)
+            except HeadMoved:
+                continue
+        return finished
+
+    async def _advance(self, request: OpeningRequest) -> bool:
+        address = Address(request.id)
+        cursor = await self._cursors.load()
+        if cursor is None:
+            raise HeadMoved
+        row = OpeningRequest.find_one({"_id": address})
+        if request.watched_at_block is None:
+            await self._watch([address])
+            cursor = await self._cursors.load()
+            assert cursor is not None
+            await row.update({"$set": {"watched_at_block": cursor.number}})
+            return False
+        if request.read_at_block is None:
+            number, units = await self.balances(
+                address, not_before=request.watched_at_block + BLOCKS_PAST_WATCH
+            )
+            stored = {f"{pocket}|{asset}": n for (pocket, asset), n in units.items()}
+            await row.update({"$set": {"read_at_block": number, "units": stored}})
+            return False
+        if cursor.number < request.read_at_block:
+            raise HeadMoved
+        await self._ledger.append(lambda view: self._opening(request))
+        await row.delete()
+        log.info("ledger.opened", address=address, block=request.read_at_block)
+        return True
+
+    async def _watch(self, addresses: Sequence[Address]) -> None:
+        async def build(view: View) -> Draft | None:
+            known = await view.holders(addresses)
+            missing = [address for address in addresses if address not in known]
+            if not missing:
+                return None
+            digest = hashlib.sha256("".join(missing).encode()).hexdigest()
+            return Draft(f"watch:{digest}", opens=tuple(Opened(each, 0) for each in missing))
+
+        await self._ledger.append(build)
+
+    async def _opening(self, request: OpeningRequest) -> Draft:
+        """The opening balance: what the chain says at the block, less what is booked up to it."""
+        assert request.read_at_block is not None
+        address = Address(request.id)
+        booked = await _booked(address, request.read_at_block)
+        postings = []
+        for key, units in request.units.items():
+            pocket, _, asset = key.partition("|")
+            name = account(address, Pocket(pocket))
+            rest = units - booked[(name, asset)]
+            sides = (OPENING, name) if rest > 0 else (name, OPENING)
+            if rest:
+                postings.append(Posting(*sides, asset, abs(rest), f"open:{address}"))
+        return Draft(f"open:{address}", tuple(postings))
+
+    async def balances(self, address: Address, *, not_before: int) -> tuple[int, Balances]:
+        """What an address has at one solidified block, and that block's number.
+
+        The balances are read between two looks at the same node's solidified head; when both
+        show the same block they are exactly those at that block.
+
+        Raises:
+            HeadMoved: The looks differ, or the node is behind `not_before`.
+        """
+        node = await self._nodes.pick()
+        before = await node.solid_head()
+        if before.number < not_before:
+            raise HeadMoved
+        found = await self._read(node, address)
+        after = await node.solid_head()
+        if after.block_id != before.block_id:
+            raise HeadMoved
+        return before.number, found
+
+    async def _read(self, node: NodeClient, address: Address) -> Balances:
+        units: dict[tuple[Pocket, str], int] = {}
+        if (on_chain := await node.account(address, solid=True)) is not None:
+            units[(Pocket.AVAILABLE, TRX.code)] = on_chain.balance_sun
+            units[(Pocket.STAKED, TRX.code)] = on_chain.staked_sun
+            units[(Pocket.UNFREEZING, TRX.code)] = on_chain.unfreezing_sun
+        data = balance_of(address)
+        for token, asset in self._tokens.by_contract.items():
+            answer = await node.constant_call(address, token, data, solid=True)
+            if not answer.reverted and len(answer.output) >= 32:
+                held = int.from_bytes(answer.output[:32], "big")
+                if held <= UNITS_MAX:  # a contract may claim any number
+                    units[(Pocket.AVAILABLE, asset)] = held
+        return units
+
+
+def balance_of(address: Address) -> bytes:
+    """Call data of a TRC-20 `balanceOf(address)`."""
+    return BALANCE_OF + address_bytes(address)[1:].rjust(32, b"\0")
+
+
+async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], int]:
+    """What blocks up to this one have booked for an address, by account and asset.
+
+    What is reserved counts as available: on the chain there is no difference.
+    """
+    names = {account(address, pocket): account(address, pocket) for pocket in Pocket}
+    names[account(address, Pocket.RESERVED)] = account(address, Pocket.AVAILABLE)
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    query = {
+        "block_number": {"$lte": block_number},
+        "$or": [
+            {"postings.source": {"$in": list(names)}},
+            {"postings.destination": {"$in": list(names)}},
+        ],
+    }
+    async for entry in LedgerEntry.find(query):
+        for posting in entry.postings:
+            if posting.source in names:
+                totals[(names[posting.source], posting.asset)] -= posting.units
+            if posting.destination in names:
+                totals[(names[posting.destination], posting.asset)] += posting.units
+    return totals

@@ -1,0 +1,275 @@
+"""The engine: the one door through which anything is put on the chain.
+
+A module places an order whose id it derives from its own document; the engine sets the funds
+aside, signs, stores, sends and settles; the module hears of it (`tell`). Nobody else may sign
+or broadcast.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import structlog
+
+from tron_payment import chain
+from tron_payment.chain import Contract, Nodes, SolidBlock
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock, to_ms
+from tron_payment.core.errors import Conflict, NotFound
+from tron_payment.core.failpoints import failpoint
+from tron_payment.db.cas import LostRace, insert_many_once
+from tron_payment.db.group import GroupInsert
+from tron_payment.db.ledger import Ledger
+from tron_payment.engine import documents as store
+from tron_payment.engine.dispatch import Dispatcher
+from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import LIFECYCLE, Expect, OrderStatus, Spend, rank_of
+from tron_payment.engine.fees import Fees
+from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens
+from tron_payment.engine.safe_mode import SafeModes
+from tron_payment.engine.settle import Settler
+from tron_payment.loops import Loop
+
+CANCEL_ATTEMPTS_MAX: Final = 5
+HELD_BY_PROOF: Final = frozenset({OrderStatus.QUARANTINED})
+"""A contradicted order ends by what is found on the chain, never by a wish."""
+IDLE_S: Final = 1.0
+PRIORITY_BONUS_MS: Final = {"high": 600_000, "normal": 0, "low": -600_000}
+"""A priority is a head start of ten minutes in the queue, so that nobody waits for ever."""
+
+log = structlog.get_logger()
+
+
+class OrderSigned(Conflict, code="order_signed"):
+    """It is signed and may be paid at any moment; it can no longer be canceled."""
+
+
+class OrderShown(OrderSigned, code="order_shown"):
+    """Its bytes were shown to be signed elsewhere; it ends as canceled when they have expired."""
+
+
+class OrderFinished(Conflict, code="order_finished"):
+    """It has ended already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """An order as a module asks for it."""
+
+    order_id: str
+    module: str
+    kind: str
+    subject: str
+    wallet_id: str
+    signer: Address
+    contract: Contract
+    max_fee_sun: int
+    expects: tuple[Expect, ...] = ()
+    spends: tuple[Spend, ...] = ()
+    permission_id: int = 0
+    priority: str = "normal"
+    detached: bool = False
+    lifetime_s: int = 0
+
+
+class Engine:
+    """Places, moves and ends orders."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        nodes: Nodes,
+        signer: Signer,
+        tokens: Tokens,
+        cursors: chain.Cursors,
+        inserts: GroupInsert,
+        alarm: Alarm,
+        lifetime_s: int,
+    ) -> None:
+        self._clock = clock
+        self._inserts = inserts
+        self.fees = Fees(nodes, clock)
+        self.safe_mode = SafeModes(
+            clock=clock, nodes=nodes, cursors=cursors, alarm=alarm, lifetime_s=lifetime_s
+        )
+        self.dispatcher = Dispatcher(
+            clock=clock,
+            ledger=ledger,
+            nodes=nodes,
+            fees=self.fees,
+            signer=signer,
+            cursors=cursors,
+            safe_mode=self.safe_mode,
+            lifetime_s=lifetime_s,
+        )
+        self.settler = Settler(
+            clock=clock,
+            ledger=ledger,
+            tokens=tokens,
+            cursors=cursors,
+            alarm=alarm,
+            safe_mode=self.safe_mode,
+        )
+        self._handlers: dict[str, OrderHandler] = {}
+        self._follow_detached: OrderHandler | None = None
+        self._dispatch_loop = Loop("engine.dispatch", self.dispatcher.step, IDLE_S, "payout-router")
+        self._tell_loop = Loop("engine.tell", self.tell, IDLE_S, "payout-router")
+        self._close_loop = Loop(
+            "engine.close_books", self.dispatcher.close_books, IDLE_S, "payout-router"
+        )
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        return (self._dispatch_loop, self._tell_loop, self._close_loop)
+
+    def hear(self, module: str, handler: OrderHandler) -> None:
+        """`handler` is told of every change of the orders that `module` placed."""
+        assert module not in self._handlers, module
+        self._handlers[module] = handler
+
+    def gate(self, gate: Gate) -> None:
+        """Orders pass every gate before their funds are set aside and before they are signed."""
+        self.dispatcher.gates.append(gate)
+
+    async def place(self, wish: Wish) -> bool:
+        """Store an order; False when it was there already. Safe to repeat."""
+        created = await self._inserts.insert(self._order(await self._permitted(wish)))
+        self._dispatch_loop.wake.set()
+        return created
+
+    async def place_many(self, wishes: Sequence[Wish]) -> set[str]:
+        """Store many orders; the ids of the new ones."""
+        orders = [self._order(await self._permitted(wish)) for wish in wishes]
+        created = await insert_many_once(orders)
+        self._dispatch_loop.wake.set()
+        return created
+
+    async def cancel(self, order_id: str) -> None:
+        """Cancel an order that has no live bytes.
+
+        Raises:
+            NotFound: No such order.
+            OrderSigned: Bytes that may still be paid exist.
+            OrderFinished: It has ended.
+        """
+        await self._end(order_id, OrderStatus.CANCELED, "canceled")
+
+    async def refuse(self, order_id: str, reason: str) -> None:
+        """Let an order fail that has no live bytes: it must not be paid any more.
+
+        Raises:
+            NotFound, OrderSigned, OrderFinished: As `cancel`.
+        """
+        await self._end(order_id, OrderStatus.FAILED, reason)
+
+    async def _end(self, order_id: str, target: OrderStatus, reason: str) -> None:
+        for _ in range(CANCEL_ATTEMPTS_MAX):
+            order = await store.by_id(order_id)
+            if order is None:
+                raise NotFound("no such order")
+            if order.status is target:
+                return
+            if order.status is OrderStatus.SIGNED:
+                raise OrderSigned
+            if order.status is OrderStatus.AWAITING_SIGNATURE:
+                await store.request_cancel(order)
+                raise OrderShown
+            if not LIFECYCLE.allows(order.status, target) or order.status in HELD_BY_PROOF:
+                raise OrderFinished
+            try:
+                await store.apply_move(
+                    store.move(
+                        order,
+                        target,
+                        self._clock.now(),
+                        set={"books_open": True, "reason": reason},
+                    )
+                )
+            except LostRace:
+                continue
+            self._close_loop.wake.set()
+            self._tell_loop.wake.set()
+            return
+        raise LostRace("the order keeps moving; try again")
+
+    async def take_signatures(
+        self, order_id: str, txid: str, signatures: tuple[bytes, ...]
+    ) -> None:
+        """Signatures from elsewhere for an order's live bytes. Safe to repeat.
+
+        Raises:
+            NotFound: No such order.
+        """
+        order = await store.by_id(order_id)
+        if order is None:
+            raise NotFound("no such order")
+        try:
+            await self.dispatcher.take(order, txid, signatures)
+        except LostRace:
+            return  # it has them already, or those bytes are dead
+        self._dispatch_loop.wake.set()
+
+    def desk(self, desk: SigningDesk, follow: OrderHandler) -> None:
+        """Who is asked for signatures from elsewhere, and told when they are not needed."""
+        assert self.dispatcher.desk is None
+        self.dispatcher.desk = desk
+        self._follow_detached = follow
+
+    async def find(self, order_id: str) -> Order | None:
+        return await store.by_id(order_id)
+
+    async def on_block(self, block: SolidBlock) -> None:
+        """For the follower: apply one solidified block."""
+        await self.settler.on_block(block)
+        self._tell_loop.wake.set()
+        self._dispatch_loop.wake.set()
+
+    async def tell(self) -> bool:
+        """Tell each module what became of its orders; True when there was news."""
+        told = False
+        for module, handler in self._handlers.items():
+            if orders := await store.with_news(module):
+                await handler(orders)
+                detached = [order for order in orders if order.detached]
+                if detached and self._follow_detached is not None:
+                    await self._follow_detached(detached)
+                failpoint("tell:heard")
+                await store.hush(orders)
+                told = True
+        return told
+
+    async def stats(self) -> Mapping[str, Any]:
+        """Orders by status."""
+        return await store.counts()
+
+    async def _permitted(self, wish: Wish) -> Wish:
+        """The wish with the permission by which its wallet signs elsewhere."""
+        desk = self.dispatcher.desk
+        if not wish.detached or wish.permission_id or desk is None:
+            return wish
+        permission_id = await desk.permission(wish.wallet_id, wish.contract)
+        return replace(wish, permission_id=permission_id)
+
+    def _order(self, wish: Wish) -> Order:
+        now = self._clock.now()
+        return Order(
+            id=wish.order_id,
+            module=wish.module,
+            kind=wish.kind,
+            subject=wish.subject,
+            wallet_id=wish.wallet_id,
+            signer=wish.signer,
+            contract=store.contract_document(wish.contract),
+            permission_id=wish.permission_id,
+            expects=[store.stored(each) for each in wish.expects],
+            spends=[store.stored(each) for each in wish.spends],
+            max_fee_sun=wish.max_fee_sun,
+            rank=rank_of(to_ms(now), PRIORITY_BONUS_MS[wish.priority]),
+            detached=wish.detached,
+            lifetime_s=wish.lifetime_s,
+            due_at=store.AT_ONCE,
+            created_at=now,
+            updated_at=now,
+        )

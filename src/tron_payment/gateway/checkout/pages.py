@@ -1,0 +1,152 @@
+"""Draws the checkout page: one template, its style and script inline, the QR code as SVG.
+
+Nothing is loaded from anywhere else, and the content security policy names the hashes of just
+this style and this script.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import segno
+from markupsafe import Markup
+
+from tron_payment.core.money import TRX, decimal_text
+from tron_payment.gateway.domain import PaymentStatus
+from tron_payment.gateway.views import PaymentDetailView
+
+HERE: Final = Path(__file__).parent
+QR_SCALE: Final = 5
+QR_BORDER: Final = 3
+QR_CACHE: Final = 1_000
+
+_STYLE: Final = (HERE / "static" / "checkout.css").read_text()
+_SCRIPT: Final = (HERE / "static" / "checkout.js").read_text()
+_TEMPLATES: Final = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+
+WAITING: Final = frozenset({PaymentStatus.AWAITING_PAYMENT, PaymentStatus.PARTIALLY_PAID})
+DONE: Final = frozenset({PaymentStatus.PAID, PaymentStatus.OVERPAID, PaymentStatus.PAID_LATE})
+
+HEADLINES: Final = {
+    PaymentStatus.AWAITING_PAYMENT: "Waiting for your payment",
+    PaymentStatus.PARTIALLY_PAID: "Part of it has arrived",
+    PaymentStatus.PAID: "Paid. Thank you!",
+    PaymentStatus.OVERPAID: "Paid, and more than asked",
+    PaymentStatus.PAID_LATE: "Paid after the time was over",
+    PaymentStatus.EXPIRED: "The time is over",
+    PaymentStatus.CANCELED: "This invoice was canceled",
+    PaymentStatus.PARTIALLY_REFUNDED: "Refunded in part",
+    PaymentStatus.REFUNDED: "Refunded",
+}
+
+
+def _source(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+POLICY: Final = "; ".join(
+    (
+        "default-src 'none'",
+        f"style-src {_source(_STYLE)}",
+        f"script-src {_source(_SCRIPT)}",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What one look at an invoice shows."""
+
+    payment: PaymentDetailView
+    token: str | None
+    """The contract of its currency; None for TRX."""
+
+    decimals: int
+    now: datetime
+
+    @property
+    def status(self) -> PaymentStatus:
+        return PaymentStatus(self.payment.status)
+
+    def fragment(self) -> str:
+        """The part of the page that changes."""
+        return _TEMPLATES.get_template("live.html").render(self._known())
+
+    def page(self) -> str:
+        """The whole page."""
+        return _TEMPLATES.get_template("checkout.html").render(
+            **self._known(),
+            live=Markup(self.fragment()),  # noqa: S704 - drawn by our own template
+            style=Markup(_STYLE),  # noqa: S704 - our own file
+            script=Markup(_SCRIPT),  # noqa: S704
+        )
+
+    def _known(self) -> dict[str, Any]:
+        payment, status = self.payment, self.status
+        waiting = status in WAITING
+        return {
+            "payment": payment,
+            "status": status.value,
+            "headline": HEADLINES[status],
+            "waiting": waiting,
+            "done": status in DONE,
+            "seen": payment.seen if waiting else [],
+            "credited": [each for each in payment.deposits if each.outcome == "credited"],
+            "strange": [
+                each
+                for each in payment.deposits
+                if each.outcome in ("wrong_currency", "unknown_token")
+            ],
+            "refunds": [each for each in payment.refunds if each.status == "settled"],
+            "qr": _qr(payment.address or ""),
+            "token": self.token,
+            "units": _units(payment.due or "0", self.decimals),
+            "is_trx": payment.currency == TRX.code,
+            "over": _over(payment, self.decimals),
+            "title": payment.metadata.get("description", ""),
+        }
+
+
+def missing() -> str:
+    """The page for an address that is nobody's."""
+    return _TEMPLATES.get_template("missing.html").render(style=Markup(_STYLE))  # noqa: S704
+
+
+@lru_cache(QR_CACHE)
+def _qr(address: str) -> Markup:
+    svg = segno.make(address, error="m").svg_inline(
+        scale=QR_SCALE,
+        border=QR_BORDER,
+        light="#fff",
+        omitsize=True,
+        svgclass="qr",
+        lineclass=None,
+    )
+    return Markup(svg)  # noqa: S704 - drawn from an address of our own
+
+
+def _units(text: str, decimals: int) -> int:
+    whole, _, fraction = text.partition(".")
+    return int(whole + fraction.ljust(decimals, "0"))
+
+
+def _over(payment: PaymentDetailView, decimals: int) -> str:
+    """What came above the amount."""
+    received = _units(payment.received or "0", decimals)
+    return decimal_text(max(0, received - _units(payment.amount, decimals)), decimals)

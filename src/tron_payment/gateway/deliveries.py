@@ -1,0 +1,248 @@
+"""Brings events to webhook endpoints: once each if all goes well, in order within an object.
+
+A delivery that fails is tried again for three days, further and further apart, and later events of
+the same object wait for it. An endpoint that fails in a row rests; one that has failed for three
+days is switched off and its owner told by `/events`.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import httpx
+import structlog
+
+from tron_payment.chain import http_client
+from tron_payment.core.clock import Clock
+from tron_payment.core.ids import derived_id
+from tron_payment.db.cas import insert_many_once
+from tron_payment.db.events import Event, Events
+from tron_payment.gateway import webhook_documents as store
+from tron_payment.gateway.webhook_documents import (
+    Attempt,
+    Delivery,
+    DeliveryStatus,
+    EndpointStatus,
+    WebhookEndpoint,
+)
+from tron_payment.gateway.webhook_urls import WebhookUrlRefused
+from tron_payment.gateway.webhooks import Webhooks, delivery_of
+from tron_payment.settings import Settings
+
+EVENTS_AT_ONCE: Final = 200
+DEADLINE_S: Final = 15.0
+AT_ONCE_MAX: Final = 32
+AT_ONCE_PER_ENDPOINT: Final = 8
+CLAIM: Final = timedelta(seconds=60)
+"""Longer than an attempt can take; after a crash the delivery is due again then."""
+
+GIVE_UP_AFTER: Final = timedelta(hours=72)
+REST_AFTER_FAILURES: Final = 5
+REST: Final = timedelta(seconds=60)
+CLIENTS_MAX: Final = 64
+BACKOFF_S: Final = (5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200)
+"""Pauses after the first, second, ... failure; the last one repeats."""
+
+GONE: Final = 410
+USER_AGENT: Final = "tron-payment-webhooks/1"
+
+log = structlog.get_logger()
+
+
+class Deliveries:
+    """Gives events to endpoints and sends them."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        events: Events,
+        webhooks: Webhooks,
+        settings: Settings,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._events = events
+        self._webhooks = webhooks
+        self._proxy = settings.tor_proxy or None
+        self._may_go_directly = settings.is_development
+        self._clients: OrderedDict[str, httpx.AsyncClient] = OrderedDict()
+
+    async def fan_out(self) -> bool:
+        """Make a delivery of each new event for each endpoint that wants it. Safe to repeat."""
+        seq = await store.feed_seq()
+        events = await self._events.after(seq, limit=EVENTS_AT_ONCE)
+        if not events:
+            return False
+        endpoints = await store.listening({event.owner for event in events})
+        now = self._clock.now()
+        deliveries = [
+            delivery_of(self._secret, endpoint, event, now)
+            for event in events
+            for endpoint in endpoints
+            if event.seq > endpoint.from_seq
+            and endpoint.wants(event.type)
+            and (endpoint.everything or endpoint.principal == event.owner)
+        ]
+        if deliveries:
+            await insert_many_once(deliveries)
+        await store.advance_feed(events[-1].seq)
+        return True
+
+    async def step(self) -> bool:
+        """Send what is due; True when something was sent."""
+        now = self._clock.now()
+        due = await store.due(now)
+        if not due:
+            return False
+        endpoints = await store.by_ids({each.endpoint_id for each in due})
+        chosen = await self._choose(due, endpoints, now)
+        await asyncio.gather(*(self._deliver(each, endpoints[each.endpoint_id]) for each in chosen))
+        return bool(chosen)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    async def _choose(
+        self, due: Sequence[Delivery], endpoints: Mapping[str, WebhookEndpoint], now: datetime
+    ) -> list[Delivery]:
+        """The first undelivered event of each object, so many at once, of endpoints in use."""
+        chosen: list[Delivery] = []
+        per_endpoint: dict[str, int] = defaultdict(int)
+        seen: set[tuple[str, str]] = set()
+        for delivery in due:
+            endpoint = endpoints[delivery.endpoint_id]
+            if endpoint.status is not EndpointStatus.ENABLED:
+                await store.park(endpoint.id)
+                continue
+            if endpoint.resting_until is not None and now < endpoint.resting_until:
+                await store.rest(endpoint.id, endpoint.resting_until)
+                continue
+            place = (delivery.endpoint_id, delivery.object_id)
+            if place in seen or per_endpoint[endpoint.id] >= AT_ONCE_PER_ENDPOINT:
+                continue
+            seen.add(place)
+            first = await store.first_pending(delivery)
+            if first is None:
+                continue
+            if first.next_at > now:
+                await store.hold_back(first, first.next_at)
+                continue
+            per_endpoint[endpoint.id] += 1
+            chosen.append(first)
+            if len(chosen) >= AT_ONCE_MAX:
+                break
+        return chosen
+
+    async def _deliver(self, delivery: Delivery, endpoint: WebhookEndpoint) -> None:
+        if not await store.claim(delivery, self._clock.now() + CLAIM):
+            return
+        started = time.perf_counter()
+        code, error = await self._send(delivery, endpoint)
+        now = self._clock.now()
+        took_ms = round((time.perf_counter() - started) * 1000)
+        attempt = Attempt(now, code, error, took_ms)
+        log.info(
+            "webhook.attempted",
+            delivery_id=delivery.id,
+            endpoint_id=endpoint.id,
+            status=code,
+            error=error or None,
+        )
+        if 200 <= code < 300:
+            delivered = {"status": DeliveryStatus.DELIVERED.value, "delivered_at": now}
+            await store.note_attempt(delivery, attempt, delivered)
+            await store.release_next(delivery, now)
+            if endpoint.failures:
+                unset = ("failing_since", "resting_until")
+                await store.write_endpoint(endpoint.id, {"failures": 0}, unset)
+            return
+        await self._failed(delivery, endpoint, attempt)
+
+    async def _failed(
+        self, delivery: Delivery, endpoint: WebhookEndpoint, attempt: Attempt
+    ) -> None:
+        now = attempt.at
+        if now - delivery.since >= GIVE_UP_AFTER:
+            failed = {"status": DeliveryStatus.FAILED.value}
+            await store.note_attempt(delivery, attempt, failed)
+            await store.release_next(delivery, now)
+        else:
+            pause_s = BACKOFF_S[min(delivery.attempts, len(BACKOFF_S) - 1)]
+            next_at = now + timedelta(seconds=pause_s)
+            await store.note_attempt(delivery, attempt, {"next_at": next_at})
+            await store.hold_back(delivery, next_at)
+        since = endpoint.failing_since or now
+        failures = endpoint.failures + 1
+        changes = {"failures": failures, "failing_since": since}
+        if failures >= REST_AFTER_FAILURES:
+            changes["resting_until"] = now + REST
+        await store.write_endpoint(endpoint.id, changes)
+        if attempt.status_code == GONE:
+            await self._disable(endpoint, now, "it answered 410 Gone")
+        elif now - since >= GIVE_UP_AFTER:
+            await self._disable(endpoint, now, "it has not answered for three days")
+
+    async def _disable(self, endpoint: WebhookEndpoint, now: datetime, reason: str) -> None:
+        changes = {"status": EndpointStatus.DISABLED.value, "reason": reason, "updated_at": now}
+        await store.write_endpoint(endpoint.id, changes)
+        await store.park(endpoint.id)
+        log.error("webhook.disabled", endpoint_id=endpoint.id, reason=reason)
+        stamp = str(endpoint.failing_since or now)
+        await self._events.append_many(
+            [
+                Event(
+                    id=derived_id("evt", self._secret, endpoint.id, "disabled", stamp),
+                    type="webhook_endpoint.disabled",
+                    object_id=endpoint.id,
+                    owner=endpoint.principal,
+                    object_seq=endpoint.failures + 1,
+                    at=now,
+                    data={"webhook_endpoint_id": endpoint.id, "reason": reason},
+                )
+            ]
+        )
+
+    async def _send(self, delivery: Delivery, endpoint: WebhookEndpoint) -> tuple[int, str]:
+        """Post once; the answer's status and nothing else of it, or 0 and what went wrong."""
+        try:
+            self._webhooks.check(endpoint.url)
+        except WebhookUrlRefused as refusal:
+            return 0, refusal.detail
+        if self._proxy is None and not self._may_go_directly:
+            return 0, "there is no proxy to go through"
+        now = self._clock.now()
+        keys = self._webhooks.keys(endpoint.id)
+        headers = keys.headers(delivery.event_id, now, delivery.body, endpoint.generations(now)) | {
+            "content-type": "application/json",
+            "user-agent": USER_AGENT,
+        }
+        try:
+            async with (
+                asyncio.timeout(DEADLINE_S),
+                self._client(endpoint.principal).stream(
+                    "POST", endpoint.url, content=delivery.body, headers=headers
+                ) as answer,
+            ):
+                return answer.status_code, ""
+        except TimeoutError:
+            return 0, "no answer in time"
+        except httpx.HTTPError as error:
+            return 0, type(error).__name__
+
+    def _client(self, principal: str) -> httpx.AsyncClient:
+        """A merchant's own way out: the proxy gives each SOCKS user a circuit of its own."""
+        client = self._clients.get(principal)
+        if client is None:
+            client = http_client(self._proxy, f"webhook:{principal}")
+            self._clients[principal] = client
+        self._clients.move_to_end(principal)
+        while len(self._clients) > CLIENTS_MAX:
+            self._clients.popitem(last=False)
+        return client

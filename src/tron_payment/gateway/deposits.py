@@ -1,0 +1,199 @@
+"""Finds money for invoices in solidified blocks and credits it, each transfer once.
+
+For each block: the deposits are stored under ids derived from their place in the chain, then each
+invoice takes the block's sum by one compare-and-set that moves its `booked_block` on. Dying
+anywhere repeats the block, and a block that an invoice has booked is not booked again.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from tron_payment.chain import SolidBlock
+from tron_payment.core.address import Address, address_bytes
+from tron_payment.core.clock import Clock, from_ms
+from tron_payment.core.ids import derived_id
+from tron_payment.core.money import UNITS_MAX
+from tron_payment.db.cas import LostRace, Move, compare_and_set_many, insert_many_once
+from tron_payment.db.ledger import Ledger
+from tron_payment.engine import Tokens
+from tron_payment.gateway import documents as store
+from tron_payment.gateway.documents import Deposit, Payment
+from tron_payment.gateway.domain import DepositOutcome, PaymentStatus, outcome_of
+from tron_payment.gateway.incoming import Incoming, incoming, part
+
+BOOK_ATTEMPTS_MAX: Final = 20
+SEARCH_BATCH: Final = 5_000
+"""Addresses per query."""
+
+log = structlog.get_logger()
+
+Describe = Callable[[Payment], dict[str, Any]]
+
+
+class Deposits:
+    """The follower's handler for invoices."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        ledger: Ledger,
+        tokens: Tokens,
+        describe: Describe,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._ledger = ledger
+        self._tokens = tokens
+        self._describe = describe
+
+    async def on_block(self, block: SolidBlock) -> None:
+        """Apply one solidified block: credit what came, then expire what was waited for."""
+        found = await self.find(block)
+        if found:
+            await self._store(block, found)
+        await self._expire(block)
+
+    async def find(self, block: SolidBlock) -> dict[str, tuple[Payment, list[Incoming]]]:
+        """What the block brings to invoices, by payment id."""
+        parties: dict[bytes, list[int]] = defaultdict(list)
+        for number, transaction in enumerate(block.transactions):
+            for each in set(transaction.parties()):
+                parties[each].append(number)
+        payments: dict[Address, Payment] = {}
+        keys = list(parties)
+        for start in range(0, len(keys), SEARCH_BATCH):
+            payments |= await store.by_keys(keys[start : start + SEARCH_BATCH])
+        if not payments:
+            return {}
+        numbers = {n for each in payments for n in parties[address_bytes(each)[1:]]}
+        hits = part(block, [block.transactions[number] for number in sorted(numbers)])
+        found: dict[str, tuple[Payment, list[Incoming]]] = {}
+        for one in incoming(hits, payments.keys(), self._tokens.by_contract):
+            payment = payments[one.recipient]
+            found.setdefault(payment.id, (payment, []))[1].append(one)
+        return found
+
+    async def _store(
+        self, block: SolidBlock, found: dict[str, tuple[Payment, list[Incoming]]]
+    ) -> None:
+        senders = {one.sender for _, arrivals in found.values() for one in arrivals if one.sender}
+        ours = set(await (await self._ledger.view()).holders(senders))
+        deposits = {
+            payment_id: [self._deposit(block, payment, one, ours) for one in arrivals]
+            for payment_id, (payment, arrivals) in found.items()
+        }
+        await insert_many_once([one for rows in deposits.values() for one in rows])
+        await self._book(block, deposits)
+
+    def _deposit(
+        self, block: SolidBlock, payment: Payment, one: Incoming, ours: set[Address]
+    ) -> Deposit:
+        own = one.sender in ours
+        outcome = outcome_of(one.asset, one.units, own, payment.currency, payment.units)
+        return Deposit(
+            id=derived_id("dep", self._secret, one.txid, one.index),
+            payment_id=payment.id,
+            principal=payment.principal,
+            address=one.recipient,
+            txid=one.txid,
+            index=one.index,
+            block_number=block.number,
+            block_id=block.block_id,
+            at=from_ms(block.timestamp_ms),
+            asset=one.asset,
+            token=one.token,
+            units=one.units if one.asset is not None and one.units <= UNITS_MAX else None,
+            units_text=str(one.units),
+            sender=one.sender,
+            outcome=outcome,
+        )
+
+    async def _book(self, block: SolidBlock, deposits: Mapping[str, Sequence[Deposit]]) -> None:
+        """Give each invoice the block's deposits; nothing to those that have them."""
+        waiting = dict(deposits)
+        for _ in range(BOOK_ATTEMPTS_MAX):
+            payments = await store.by_ids(list(waiting))
+            assert payments.keys() == waiting.keys(), "payments are never removed"
+            waiting = {
+                payment_id: rows
+                for payment_id, rows in waiting.items()
+                if payments[payment_id].booked_block < block.number
+            }
+            if not waiting:
+                return
+            moves = [self._booking(block, payments[each], waiting[each]) for each in waiting]
+            moved = await compare_and_set_many(Payment, moves)
+            for move in moves:
+                if move.doc_id in moved:
+                    log.info(
+                        "payment.booked",
+                        payment_id=move.doc_id,
+                        block=block.number,
+                        status=move.set["status"],
+                    )
+                    del waiting[move.doc_id]
+        raise LostRace(f"{len(waiting)} payments keep changing")
+
+    def _booking(self, block: SolidBlock, payment: Payment, deposits: Sequence[Deposit]) -> Move:
+        """What an invoice is after the block."""
+        at = from_ms(block.timestamp_ms)
+        credited = [d for d in deposits if d.outcome is DepositOutcome.CREDITED]
+        received = payment.received_units + sum(d.units or 0 for d in credited)
+        completed_at = payment.completed_at
+        if completed_at is None and received >= payment.units - payment.tolerance_units:
+            completed_at = at
+        status = payment.status_at(at, received=received, completed_at=completed_at)
+        changes: dict[str, Any] = {
+            "received_units": received,
+            "booked_block": block.number,
+            "status": status.value,
+            "sweepable": True,
+        }
+        if completed_at is not None:
+            changes["completed_at"] = completed_at
+        after = payment.model_copy(update=changes | {"status": status})
+        shown = self._describe(after)
+        happenings = [(_event_of(each), shown | _facts(each)) for each in deposits]
+        if status is not payment.status:
+            happenings.append((f"payment.{status.value}", shown))
+        return store.move(payment, self._clock.now(), changes, happenings)
+
+    async def _expire(self, block: SolidBlock) -> None:
+        """Invoices whose time is over by the chain's own clock; watching them goes on."""
+        at = from_ms(block.timestamp_ms)
+        while payments := await store.expiring(at):
+            moves = []
+            for payment in payments:
+                status = payment.status_at(at)
+                assert status is PaymentStatus.EXPIRED, (payment.id, status)
+                after = payment.model_copy(update={"status": status})
+                happening = (f"payment.{status.value}", self._describe(after))
+                changes = {"status": status.value}
+                moves.append(store.move(payment, self._clock.now(), changes, [happening]))
+            moved = await compare_and_set_many(Payment, moves)
+            log.info("invoices.expired", invoices=len(moved), block=block.number)
+
+
+def _event_of(deposit: Deposit) -> str:
+    if deposit.outcome is DepositOutcome.CREDITED:
+        return "payment.deposit_credited"
+    return "payment.deposit_ignored"
+
+
+def _facts(deposit: Deposit) -> dict[str, Any]:
+    return {
+        "deposit": {
+            "txid": deposit.txid,
+            "index": deposit.index,
+            "block_number": deposit.block_number,
+            "outcome": deposit.outcome.value,
+            "currency": deposit.asset,
+            "token": deposit.token,
+            "units": deposit.units_text,
+        }
+    }

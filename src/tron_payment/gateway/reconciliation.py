@@ -1,0 +1,337 @@
+"""Do our books equal the chain? Compared address by address, each at one solidified block.
+
+Nothing is corrected here: a difference is told, signed and kept, and a person looks.
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from tron_payment.chain import Cursors
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock, rfc3339
+from tron_payment.core.errors import NotFound, Unavailable
+from tron_payment.core.ids import new_id
+from tron_payment.db.audit import Act, Audit
+from tron_payment.db.cas import LostRace, insert_once
+from tron_payment.db.ledger import Ledger
+from tron_payment.engine import Balances, HeadMoved, Openings
+from tron_payment.gateway import books
+from tron_payment.gateway import reconciliation_documents as store
+from tron_payment.gateway.reconciliation_documents import (
+    UNMATCHED_MAX,
+    Reconciliation,
+    ReconciliationStatus,
+    Row,
+)
+from tron_payment.module import Deployment
+from tron_payment.wallets import Wallets
+
+INTERVAL: Final = timedelta(minutes=15)
+"""A difference is known this soon."""
+
+CHUNK: Final = 20
+READS_AT_ONCE: Final = 3
+"""A reading counts only when no block is solidified meanwhile, so few share the node at once."""
+"""Addresses read at the same time, between the same two solidified blocks if possible."""
+
+IDLE_PER_RUN: Final = 200
+"""Empty addresses compared by each run; each one's turn comes."""
+
+ROUNDS_MAX: Final = 3
+READS_MAX: Final = 40
+READ_AGAIN_S: Final = 0.05
+FOLLOWER_LOOKS_MAX: Final = 1_000
+FOLLOWER_LOOK_S: Final = 0.05
+ROWS_MAX: Final = 10_000
+SERVICE: Final = "service"
+_KEY_LABEL: Final = b"reconciliation report key"
+
+log = structlog.get_logger()
+
+
+SubjectOf = Callable[[Address], Awaitable[str | None]]
+"""What an address that is no wallet's belongs to, such as an invoice."""
+
+
+class ChainMoving(Unavailable, code="chain_moving"):
+    """The solidified block moved during every read; try again."""
+
+
+class ReconciliationNotFound(NotFound, code="reconciliation_not_found"):
+    """There is no such reconciliation."""
+
+
+class Reconciliations:
+    """Runs comparisons, one at a time, and keeps their signed reports."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        ledger: Ledger,
+        openings: Openings,
+        cursors: Cursors,
+        audit: Audit,
+        wallets: Wallets,
+        deployment: Deployment,
+        subject_of: SubjectOf,
+    ) -> None:
+        self._subject_of = subject_of
+        self._clock = clock
+        self._ledger = ledger
+        self._openings = openings
+        self._cursors = cursors
+        self._audit = audit
+        self._wallets = wallets
+        self._deployment = deployment
+        seed = hmac.digest(secret, _KEY_LABEL, hashlib.sha256)
+        self._key = Ed25519PrivateKey.from_private_bytes(seed)
+        self._one = asyncio.Lock()
+        self.wake = asyncio.Event()
+
+    async def last(self) -> Reconciliation | None:
+        """The last finished one."""
+        return await store.last(ReconciliationStatus.FINISHED)
+
+    async def get(self, reconciliation_id: str) -> Reconciliation:
+        """
+        Raises:
+            ReconciliationNotFound
+        """
+        report = await store.by_id(reconciliation_id)
+        if report is None:
+            raise ReconciliationNotFound
+        return report
+
+    async def request(self, requested_by: str) -> Reconciliation:
+        """Ask for a run; the one that is under way counts."""
+        running = await store.last(ReconciliationStatus.RUNNING)
+        if running is None:
+            running = Reconciliation(
+                id=new_id("rec"), requested_by=requested_by, created_at=self._clock.now()
+            )
+            await insert_once(running)
+        self.wake.set()
+        return running
+
+    async def step(self) -> bool:
+        """For the loop: do the run that is asked for or due; True when one was finished."""
+        self.wake.clear()
+        running = await store.last(ReconciliationStatus.RUNNING)
+        if running is None:
+            last = await self.last()
+            if last is None or self._clock.now() - last.created_at < INTERVAL:
+                return False
+            running = await self.request(SERVICE)
+        await self.run(running)
+        return True
+
+    async def finish_first(self) -> None:
+        """Have one finished report before anybody looks."""
+        while await self.last() is None:
+            report = await self.request(SERVICE)
+            try:
+                await self.run(report)
+            except (Unavailable, LostRace) as problem:
+                log.info("reconciliation.postponed", reason=problem.code)
+                await asyncio.sleep(READ_AGAIN_S)
+
+    async def run(self, report: Reconciliation) -> Reconciliation:
+        """Compare everything and store the signed report; one run at a time in a process.
+
+        Raises:
+            Unavailable: A node or the store is away; the run begins again later.
+            LostRace: Another process has finished this run.
+        """
+        async with self._one:
+            now = await self.get(report.id)
+            return now if now.status is ReconciliationStatus.FINISHED else await self._run(now)
+
+    async def _run(self, report: Reconciliation) -> Reconciliation:
+        before = await self.last()
+        rows: list[Row] = []
+        waiting: list[str] = []
+        compared, looked_at = 0, 0
+        addresses = await books.holders_with_money()
+        idle, idle_cursor = await self._idle(before, set(addresses))
+        for chunk in _pieces([*addresses, *idle]):
+            ready = []
+            for address in chunk:
+                if await self._openings.pending(address):
+                    waiting.append(address)
+                else:
+                    ready.append(address)
+            if ready:
+                found, block_number = await self._compare(ready)
+                rows += found
+                looked_at = max(looked_at, block_number)
+                compared += len(ready)
+        rows.sort(key=lambda row: (row.difference == 0, row.address, row.asset, row.pocket))
+        head = await self._audit.head()
+        audit_seq = head.seq if head else 0
+        known = before.unmatched if before else []
+        fresh = await store.alarms_after(before.audit_seq if before else 0, audit_seq)
+        fields: dict[str, Any] = {
+            "addresses": compared,
+            "solid_block": max((row.block_number for row in rows), default=looked_at),
+            "difference": _difference(rows),
+            "rows": rows[:ROWS_MAX],
+            "waiting": waiting,
+            "unmatched": [*known, *fresh][-UNMATCHED_MAX:],
+            "idle_cursor": idle_cursor,
+            "audit_seq": audit_seq,
+        }
+        return await self._finish(report, fields)
+
+    async def _idle(
+        self, before: Reconciliation | None, busy: set[Address]
+    ) -> tuple[list[Address], str]:
+        """Some of the addresses that should be empty, going on where the last run ended.
+
+        The very first run leaves them out: nobody has had the time to pay there.
+        """
+        if before is None:
+            return [], ""
+        chosen: list[Address] = []
+        cursor = before.idle_cursor
+        page = await books.holders_after(cursor) or await books.holders_after("")
+        for address in page:
+            cursor = address
+            if address not in busy:
+                chosen.append(address)
+            if len(chosen) >= IDLE_PER_RUN:
+                break
+        return chosen, cursor
+
+    async def _compare(self, addresses: Sequence[Address]) -> tuple[list[Row], int]:
+        readings = await self._read(addresses)
+        blocks = {address: number for address, (number, _) in readings.items()}
+        await self._applied(max(blocks.values()))
+        held = await books.as_of(self._ledger, blocks)
+        rows = []
+        for address, (number, on_chain) in readings.items():
+            keys = {(p, a) for who, p, a in held if who == address} | set(on_chain)
+            for pocket, asset in sorted(keys):
+                ours = held.get((address, pocket, asset), 0)
+                theirs = on_chain.get((pocket, asset), 0)
+                if ours or theirs:
+                    name = await self._name(address)
+                    rows.append(Row(address, name, asset, pocket.value, ours, theirs, number))
+        return rows, max(blocks.values())
+
+    async def _read(self, addresses: Sequence[Address]) -> dict[Address, tuple[int, Balances]]:
+        """Balances of all at one block; at several blocks when it keeps moving."""
+        for _ in range(ROUNDS_MAX):
+            cursor = await self._cursors.load()
+            not_before = cursor.number if cursor else 0
+            found = await self._read_each(addresses, not_before)
+            if len({number for number, _ in found}) == 1:
+                break
+        return dict(zip(addresses, found, strict=True))
+
+    async def _read_each(
+        self, addresses: Sequence[Address], not_before: int
+    ) -> list[tuple[int, Balances]]:
+        gate = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def one(address: Address) -> tuple[int, Balances]:
+            async with gate:
+                return await self._balances(address, not_before)
+
+        return list(await asyncio.gather(*(one(address) for address in addresses)))
+
+    async def _balances(self, address: Address, not_before: int) -> tuple[int, Balances]:
+        for _ in range(READS_MAX):
+            try:
+                return await self._openings.balances(address, not_before=not_before)
+            except HeadMoved:
+                await asyncio.sleep(READ_AGAIN_S)
+        raise ChainMoving
+
+    async def _applied(self, block_number: int) -> None:
+        """Wait until our follower has booked this block."""
+        for _ in range(FOLLOWER_LOOKS_MAX):
+            cursor = await self._cursors.load()
+            if cursor is not None and cursor.number >= block_number:
+                return
+            await asyncio.sleep(FOLLOWER_LOOK_S)
+        raise ChainMoving(f"block {block_number} is not booked yet")
+
+    async def _name(self, address: Address) -> str:
+        routers = {
+            self._deployment.router_v0: "router v0",
+            self._deployment.router_kyc: "router kyc",
+        }
+        if address in routers:
+            return routers[address]
+        if (wallet := await self._wallets.find_by_address(address)) is not None:
+            return wallet.label
+        return await self._subject_of(address) or ""
+
+    async def _finish(self, report: Reconciliation, fields: dict[str, Any]) -> Reconciliation:
+        now = self._clock.now()
+        content = msgspec.json.encode(
+            {
+                "reconciliation_id": report.id,
+                "genesis_id": self._deployment.genesis_id,
+                "created_at": rfc3339(report.created_at),
+                "finished_at": rfc3339(now),
+                **fields,
+            },
+            order="deterministic",
+        )
+        digest = hashlib.sha256(content).hexdigest()
+        finished = await store.change(
+            report,
+            **fields,
+            status=ReconciliationStatus.FINISHED.value,
+            content=content,
+            sha256=digest,
+            signature=self._key.sign(content).hex(),
+            public_key=self._key.public_key().public_bytes_raw().hex(),
+            finished_at=now,
+        )
+        await self._audit.append(
+            Act(
+                actor=SERVICE,
+                role=SERVICE,
+                action="reconciliation.finished",
+                object_id=report.id,
+                after={
+                    "solid_block": fields["solid_block"],
+                    "difference": fields["difference"],
+                    "sha256": digest,
+                },
+            )
+        )
+        tell = log.error if any(fields["difference"].values()) else log.info
+        tell(
+            "reconciliation.finished",
+            reconciliation_id=report.id,
+            solid_block=fields["solid_block"],
+            difference=fields["difference"],
+            unmatched=len(fields["unmatched"]),
+        )
+        return finished
+
+
+def _pieces(addresses: Sequence[Address]) -> Iterator[Sequence[Address]]:
+    for start in range(0, len(addresses), CHUNK):
+        yield addresses[start : start + CHUNK]
+
+
+def _difference(rows: Sequence[Row]) -> dict[str, int]:
+    totals: dict[str, int] = defaultdict(int)
+    for row in rows:
+        totals[row.asset] += abs(row.difference)
+    return dict(totals)

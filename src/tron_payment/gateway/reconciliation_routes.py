@@ -1,0 +1,179 @@
+"""HTTP of the reconciliation: the last report, its signed file, and a new run."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, QueryParameter
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
+
+from tron_payment.core.clock import rfc3339
+from tron_payment.core.money import TRX, USDT, decimal_text
+from tron_payment.gateway.reconciliation_documents import Reconciliation, ReconciliationStatus
+from tron_payment.gateway.service import Gateway
+from tron_payment.http.permissions import require
+from tron_payment.http.principals import Principal
+from tron_payment.usdt import TokenRegistry
+
+READ: dict[str, Any] = {"permission": "reconciliation:read"}
+ROWS_SHOWN_MAX = 1_000
+
+
+class RowView(msgspec.Struct, frozen=True, kw_only=True):
+    """A holder's pocket of one asset by both sides, at one solidified block."""
+
+    address: str
+    name: str
+    currency: str
+    pocket: str
+    ledger: str
+    chain: str
+    difference: str
+    solid_block: int
+
+
+class UnmatchedView(msgspec.Struct, frozen=True, kw_only=True):
+    """Money that left by a transaction that nobody here ordered."""
+
+    txid: str
+    block_number: int
+    address: str
+    amount: str
+    currency: str
+
+
+class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
+    """`difference` is, by currency, the sum of all differences without their signs."""
+
+    reconciliation_id: str | None
+    status: str
+    solid_block: int | None
+    difference: dict[str, str]
+    balanced: bool | None
+    addresses: int
+    rows: list[RowView]
+    waiting: list[str]
+    unmatched: list[UnmatchedView]
+    sha256: str | None
+    signature: str | None
+    public_key: str | None
+    created_at: str | None
+    finished_at: str | None
+
+    @classmethod
+    def of(cls, report: Reconciliation | None, tokens: TokenRegistry) -> "ReconciliationView":
+        def text(asset: str, units: int) -> str:
+            return decimal_text(units, tokens.asset(asset).decimals)
+
+        if report is None:
+            return _NONE
+        finished = report.status is ReconciliationStatus.FINISHED
+        totals = {TRX.code: 0, USDT.code: 0} | report.difference if finished else {}
+        return cls(
+            reconciliation_id=report.id,
+            status=report.status.value,
+            solid_block=report.solid_block,
+            difference={asset: text(asset, units) for asset, units in totals.items()},
+            balanced=not any(totals.values()) if finished else None,
+            addresses=report.addresses,
+            rows=[
+                RowView(
+                    address=row.address,
+                    name=row.name,
+                    currency=row.asset,
+                    pocket=row.pocket,
+                    ledger=text(row.asset, row.ledger_units),
+                    chain=text(row.asset, row.chain_units),
+                    difference=text(row.asset, row.difference),
+                    solid_block=row.block_number,
+                )
+                for row in report.rows[:ROWS_SHOWN_MAX]
+            ],
+            waiting=report.waiting,
+            unmatched=[
+                UnmatchedView(
+                    txid=each.txid,
+                    block_number=each.block_number,
+                    address=each.address,
+                    amount=text(each.asset, each.units),
+                    currency=each.asset,
+                )
+                for each in report.unmatched
+            ],
+            sha256=report.sha256 or None,
+            signature=report.signature or None,
+            public_key=report.public_key or None,
+            created_at=rfc3339(report.created_at),
+            finished_at=None if report.finished_at is None else rfc3339(report.finished_at),
+        )
+
+
+_NONE = ReconciliationView(
+    reconciliation_id=None,
+    status="none",
+    solid_block=None,
+    difference={},
+    balanced=None,
+    addresses=0,
+    rows=[],
+    waiting=[],
+    unmatched=[],
+    sha256=None,
+    signature=None,
+    public_key=None,
+    created_at=None,
+    finished_at=None,
+)
+
+
+class ReconciliationController(Controller):
+    """`/payments/reconciliation`: ledger against chain."""
+
+    path = "/payments/reconciliation"
+    tags = ("payments",)
+
+    @get("/", opt=READ)
+    async def last(
+        self,
+        principal: NamedDependency[Principal],
+        gateway: NamedDependency[Gateway],
+        run: Annotated[bool, QueryParameter()] = False,
+    ) -> Response[ReconciliationView]:
+        """The last finished report; with `run=true` start one and answer 202."""
+        if run:
+            require(principal, "reconciliation:run")
+            started = await gateway.reconciliations.request(principal.id)
+            view = ReconciliationView.of(started, gateway.tokens)
+            return Response(view, status_code=HTTP_202_ACCEPTED)
+        report = await gateway.reconciliations.last()
+        return Response(ReconciliationView.of(report, gateway.tokens), status_code=HTTP_200_OK)
+
+    @get("/{reconciliation_id:str}", opt=READ)
+    async def read(
+        self,
+        reconciliation_id: FromPath[str],
+        gateway: NamedDependency[Gateway],
+    ) -> ReconciliationView:
+        """One reconciliation as it stands."""
+        return ReconciliationView.of(
+            await gateway.reconciliations.get(reconciliation_id), gateway.tokens
+        )
+
+    @get("/{reconciliation_id:str}/file", opt=READ, media_type="application/json")
+    async def file(
+        self,
+        reconciliation_id: FromPath[str],
+        gateway: NamedDependency[Gateway],
+    ) -> Response[bytes]:
+        """The report's bytes as they were signed (Ed25519; amounts in the smallest unit)."""
+        report = await gateway.reconciliations.get(reconciliation_id)
+        return Response(
+            report.content,
+            media_type="application/json",
+            headers={
+                "Content-Disposition": f'attachment; filename="{report.id}.json"',
+                "X-Report-Signature": report.signature,
+                "X-Report-Public-Key": report.public_key,
+            },
+        )

@@ -1,0 +1,86 @@
+"""Sweeps as stored, and every query on them."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Final
+
+from beanie import Document
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment.core.lifecycle import Lifecycle
+from tron_payment.core.money import TRX, USDT
+from tron_payment.db.faults import store_errors
+
+LIVE_MAX: Final = 200
+
+
+class SweepStatus(StrEnum):
+    FUNDING = "funding"
+    MOVING = "moving"
+    SETTLED = "settled"
+    FAILED = "failed"
+
+
+S = SweepStatus
+LIFECYCLE: Final = Lifecycle(
+    {
+        S.FUNDING: {S.MOVING, S.FAILED},
+        S.MOVING: {S.SETTLED, S.FAILED},
+        S.SETTLED: set(),
+        S.FAILED: set(),
+    }
+)
+
+
+class Sweep(Document):
+    """Money of one asset on its way from an invoice's address to the treasury."""
+
+    id: str  # type: ignore[assignment]  # swp_...
+    payment_id: str
+    wallet_id: str
+    address: str
+    asset: str
+    units: int
+    destination: str
+    treasury_wallet_id: str
+    live: str | None = None
+    """``<address>|<asset>`` while it has not ended: one at a time."""
+
+    status: SweepStatus
+    version: int = 0
+    op_id: str = ""
+    fee_order_id: str
+    fee_sun: int = 0
+    """What the treasury sends for the fee; 0 when the address has enough."""
+
+    order_id: str
+    reason: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+    class Settings:
+        name = "sweeps"
+        keep_nulls = False
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("live", ASCENDING)], name="live", unique=True, sparse=True),
+            IndexModel([("address", ASCENDING), ("asset", ASCENDING)], name="address"),
+        ]
+
+
+async def live(skip: int = 0) -> list[Sweep]:
+    """Sweeps that have not ended, from the one after `skip` others on."""
+    with store_errors():
+        return await Sweep.find({"live": {"$gt": ""}}).skip(skip).limit(LIVE_MAX).to_list()
+
+
+async def is_moving(address: str) -> bool:
+    """Whether a sweep of this address is under way."""
+    names = [f"{address}|{asset}" for asset in (USDT.code, TRX.code)]
+    with store_errors():
+        return await Sweep.find_one({"live": {"$in": names}}) is not None
+
+
+async def count(address: str, asset: str) -> int:
+    """How many sweeps of this address and asset there have ever been."""
+    with store_errors():
+        return await Sweep.find({"address": address, "asset": asset}).count()

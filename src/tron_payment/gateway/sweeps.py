@@ -1,0 +1,242 @@
+"""Sweeps: money of invoices' addresses goes to the treasury when it is worth the fee.
+
+A token's transfer burns TRX that a deposit address does not have; the treasury sends it there
+first. Each step is an order under an id derived from the sweep, so a step done twice is one step.
+"""
+
+from typing import Final
+
+import structlog
+
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import AppError
+from tron_payment.core.ids import derived_id
+from tron_payment.core.money import TRX, USDT
+from tron_payment.db.cas import LostRace, compare_and_set, insert_once
+from tron_payment.db.faults import DuplicateValue
+from tron_payment.db.ledger import Ledger, Pocket
+from tron_payment.engine import Engine, MustWait, OrderStatus
+from tron_payment.gateway import documents as store
+from tron_payment.gateway import sweep_documents as sweep_store
+from tron_payment.gateway.documents import Payment
+from tron_payment.gateway.domain import OPEN, PaymentStatus
+from tron_payment.gateway.rounds import Round
+from tron_payment.gateway.sweep_documents import LIFECYCLE, Sweep, SweepStatus
+from tron_payment.gateway.transfers import Sending, contract_of, wish_of
+from tron_payment.usdt import TokenRegistry
+from tron_payment.wallets import WalletCannotSign, WalletForSigning, Wallets
+
+USDT_MIN_UNITS: Final = 20 * 10**6
+"""Less is not worth the energy of a transfer (6 to 14 TRX without a stake)."""
+
+TRX_MIN_SUN: Final = 5 * 10**6
+"""Left after the fee; bandwidth costs a third of a TRX at most."""
+
+KIND: Final = "gateway.sweep"
+FUND_KIND: Final = "gateway.sweep_fee"
+FINISHED: Final = tuple(status for status in PaymentStatus if status not in OPEN)
+"""An invoice that may still be topped up keeps its money until it is full or expired."""
+
+log = structlog.get_logger()
+
+
+class Sweeps:
+    """Starts sweeps and moves them on."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        engine: Engine,
+        ledger: Ledger,
+        tokens: TokenRegistry,
+        wallets: Wallets,
+        max_fee_sun: int,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._engine = engine
+        self._ledger = ledger
+        self._tokens = tokens
+        self._wallets = wallets
+        self._max_fee_sun = max_fee_sun
+        self._moving, self._resting = Round(), Round()
+
+    async def step(self) -> bool:
+        """Move live sweeps on, then start new ones; True when something was done."""
+        done = False
+        sweeps = await sweep_store.live(self._moving.skip)
+        self._moving.took(len(sweeps), sweep_store.LIVE_MAX)
+        for sweep in sweeps:
+            try:
+                done |= await self._advance(sweep)
+            except (LostRace, MustWait) as wait:
+                log.info("sweep.waits", sweep_id=sweep.id, reason=wait.detail)
+        payments = await store.sweepable(FINISHED, self._resting.skip)
+        self._resting.took(len(payments), store.SWEEPS_AT_ONCE)
+        for payment in payments:
+            try:
+                done |= await self._look(payment)
+            except MustWait as wait:
+                log.info("sweep.waits", payment_id=payment.id, reason=wait.detail)
+        return done
+
+    async def _look(self, payment: Payment) -> bool:
+        """Start what is worth it; when nothing is, stop looking until more comes."""
+        assert payment.address is not None and payment.wallet_id is not None
+        if await sweep_store.is_moving(payment.address):
+            return False
+        try:
+            source = await self._wallets.signing_wallet(payment.wallet_id)
+            treasury = await self._wallets.signing_wallet(None)
+        except WalletCannotSign:
+            return await self._forget(payment)
+        except AppError as refusal:  # a frozen wallet thaws, and the money is still there
+            log.debug("sweep.impossible", payment_id=payment.id, reason=refusal.code)
+            return False
+        if source.detached or treasury.address == payment.address:
+            return await self._forget(payment)
+        held = await self._ledger.holdings(Address(payment.address))
+        usdt = held.get(USDT.code, {}).get(Pocket.AVAILABLE, 0)
+        trx = held.get(TRX.code, {}).get(Pocket.AVAILABLE, 0)
+        if usdt >= USDT_MIN_UNITS:
+            return await self._start(payment, USDT.code, usdt, treasury)
+        spare = trx - await self._fee(payment, TRX.code, max(trx, 1), treasury.address)
+        if spare >= TRX_MIN_SUN:
+            return await self._start(payment, TRX.code, spare, treasury)
+        return await self._forget(payment)
+
+    async def _start(
+        self, payment: Payment, asset: str, units: int, treasury: WalletForSigning
+    ) -> bool:
+        assert payment.address is not None and payment.wallet_id is not None
+        number = await sweep_store.count(payment.address, asset)
+        now = self._clock.now()
+        sweep_id = derived_id("swp", self._secret, payment.address, asset, str(number))
+        sweep = Sweep(
+            id=sweep_id,
+            payment_id=payment.id,
+            wallet_id=payment.wallet_id,
+            address=payment.address,
+            asset=asset,
+            units=units,
+            destination=treasury.address,
+            treasury_wallet_id=treasury.wallet_id,
+            live=f"{payment.address}|{asset}",
+            status=SweepStatus.FUNDING,
+            fee_order_id=derived_id("ord", self._secret, sweep_id, "fee"),
+            order_id=derived_id("ord", self._secret, sweep_id),
+            created_at=now,
+            updated_at=now,
+        )
+        try:
+            await insert_once(sweep)
+        except DuplicateValue:
+            return False
+        log.info("sweep.started", sweep_id=sweep_id, asset=asset, units=units)
+        return True
+
+    async def _advance(self, sweep: Sweep) -> bool:
+        if sweep.status is SweepStatus.FUNDING:
+            return await self._fund(sweep)
+        await self._engine.place(wish_of(self._sending(sweep), self._tokens))
+        order = await self._engine.find(sweep.order_id)
+        if order is not None and order.status is OrderStatus.SETTLED:
+            await self._move(sweep, SweepStatus.SETTLED)
+            return True
+        if order is not None and order.status in (OrderStatus.FAILED, OrderStatus.CANCELED):
+            await self._move(sweep, SweepStatus.FAILED, order.reason)
+            return True
+        return False
+
+    async def _fund(self, sweep: Sweep) -> bool:
+        """See that the address can pay the fee; the treasury sends what is missing, once."""
+        address = Address(sweep.address)
+        need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+        has = await self._ledger.balance(address, Pocket.AVAILABLE, TRX.code)
+        has -= sweep.units if sweep.asset == TRX.code else 0
+        if has >= need.hold_sun:
+            await self._move(sweep, SweepStatus.MOVING)
+            return True
+        order = await self._engine.find(sweep.fee_order_id)
+        if order is None:
+            if need.hold_sun > self._max_fee_sun:
+                return False
+            return await self._send_fee(sweep, need.hold_sun - has)
+        if order.status in (OrderStatus.FAILED, OrderStatus.CANCELED):
+            await self._move(sweep, SweepStatus.FAILED, f"fee: {order.reason}")
+            return True
+        if order.status is OrderStatus.SETTLED:  # and still too little: prices have risen
+            await self._move(sweep, SweepStatus.FAILED, "the fee rose meanwhile")
+            return True
+        return False
+
+    async def _send_fee(self, sweep: Sweep, units: int) -> bool:
+        sweep = await self._note_fee(sweep, units)
+        sending = Sending(
+            order_id=sweep.fee_order_id,
+            kind=FUND_KIND,
+            subject=sweep.id,
+            wallet_id=sweep.treasury_wallet_id,
+            signer=Address(sweep.destination),
+            recipient=Address(sweep.address),
+            currency=TRX.code,
+            units=sweep.fee_sun,
+            max_fee_sun=self._max_fee_sun,
+        )
+        return await self._engine.place(wish_of(sending, self._tokens))
+
+    async def _note_fee(self, sweep: Sweep, units: int) -> Sweep:
+        """The amount is decided once, so that the order placed again is the same order."""
+        if sweep.fee_sun:
+            return sweep
+        return await compare_and_set(Sweep, sweep.id, version=sweep.version, set={"fee_sun": units})
+
+    async def _fee(self, payment: Payment, asset: str, units: int, to: Address) -> int:
+        assert payment.address is not None and payment.wallet_id is not None
+        sending = Sending(
+            order_id="",
+            kind=KIND,
+            subject="",
+            wallet_id=payment.wallet_id,
+            signer=Address(payment.address),
+            recipient=to,
+            currency=asset,
+            units=units,
+            max_fee_sun=self._max_fee_sun,
+        )
+        return (await self._engine.fees.bound(contract_of(sending, self._tokens))).hold_sun
+
+    def _sending(self, sweep: Sweep) -> Sending:
+        return Sending(
+            order_id=sweep.order_id,
+            kind=KIND,
+            subject=sweep.id,
+            wallet_id=sweep.wallet_id,
+            signer=Address(sweep.address),
+            recipient=Address(sweep.destination),
+            currency=sweep.asset,
+            units=sweep.units,
+            max_fee_sun=self._max_fee_sun,
+        )
+
+    async def _move(self, sweep: Sweep, target: SweepStatus, reason: str = "") -> None:
+        LIFECYCLE.require(sweep.status, target)
+        await compare_and_set(
+            Sweep,
+            sweep.id,
+            version=sweep.version,
+            where={"status": sweep.status.value},
+            set={"status": target.value, "reason": reason, "updated_at": self._clock.now()},
+            unset=("live",) if LIFECYCLE.is_final(target) else (),
+        )
+        log.info("sweep.moved", sweep_id=sweep.id, status=target.value, reason=reason)
+
+    async def _forget(self, payment: Payment) -> bool:
+        try:
+            await store.change(payment, payment.updated_at, {}, unset=("sweepable",))
+        except LostRace:
+            return False
+        return False

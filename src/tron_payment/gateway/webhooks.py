@@ -1,0 +1,272 @@
+"""Use cases of webhook endpoints: make, look, change, rotate, and what was delivered there."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from tron_payment.core.clock import Clock, rfc3339
+from tron_payment.core.errors import Conflict, NotFound, Refused
+from tron_payment.core.ids import derived_id, new_id
+from tron_payment.db.cas import insert_once
+from tron_payment.db.events import Event, Events
+from tron_payment.gateway import webhook_documents as store
+from tron_payment.gateway.webhook_documents import (
+    Delivery,
+    DeliveryStatus,
+    EndpointStatus,
+    WebhookEndpoint,
+)
+from tron_payment.gateway.webhook_signing import EndpointKeys
+from tron_payment.gateway.webhook_urls import LOOPBACK, check_url
+from tron_payment.http.paging import Page, PageRequest, fetch_page
+from tron_payment.http.permissions import owner_filter, sees_all
+from tron_payment.http.principals import Principal
+from tron_payment.settings import Settings
+
+ENDPOINTS_PER_PRINCIPAL_MAX: Final = 20
+PREVIOUS_SECRET_LIFETIME: Final = timedelta(hours=24)
+PING: Final = "webhook_endpoint.ping"
+
+V = TypeVar("V")
+
+
+class EndpointNotFound(NotFound, code="webhook_endpoint_not_found"):
+    """There is no such webhook endpoint, or it is not yours."""
+
+
+class DeliveryNotFound(NotFound, code="delivery_not_found"):
+    """There is no such delivery to this endpoint."""
+
+
+class TooManyEndpoints(Conflict, code="too_many_endpoints"):
+    """You have as many webhook endpoints as one may have."""
+
+
+class EndpointDisabled(Conflict, code="endpoint_disabled"):
+    """The endpoint is disabled; enable it first."""
+
+
+class NotYourEvents(Refused, code="not_your_events"):
+    """You may hear of your own objects only."""
+
+
+class Webhooks:
+    """The webhook endpoints of this installation."""
+
+    def __init__(self, *, clock: Clock, secret: bytes, events: Events, settings: Settings) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._events = events
+        self._allow_loopback = settings.is_development
+        names = (urlsplit(url).hostname for url in (settings.base_url, settings.api_gateway_url))
+        self._denied = tuple(name for name in names if name and name not in LOOPBACK)
+
+    def keys(self, endpoint_id: str) -> EndpointKeys:
+        return EndpointKeys(self._secret, endpoint_id)
+
+    def check(self, url: str) -> None:
+        """
+        Raises:
+            WebhookUrlRefused
+        """
+        check_url(url, denied=self._denied, allow_loopback=self._allow_loopback)
+
+    async def create(
+        self,
+        principal: Principal,
+        *,
+        url: str,
+        types: list[str],
+        description: str = "",
+        everything: bool = False,
+    ) -> WebhookEndpoint:
+        """Make an endpoint that hears of everything from now on.
+
+        Raises:
+            WebhookUrlRefused, NotYourEvents, TooManyEndpoints
+        """
+        self.check(url)
+        if everything and not sees_all(principal, "events"):
+            raise NotYourEvents(param="everything")
+        if await store.count_endpoints(principal.id) >= ENDPOINTS_PER_PRINCIPAL_MAX:
+            raise TooManyEndpoints
+        now = self._clock.now()
+        endpoint = WebhookEndpoint(
+            id=new_id("whk"),
+            principal=principal.id,
+            url=url,
+            description=description,
+            types=types,
+            everything=everything,
+            from_seq=await self._events.head_seq(),
+            created_at=now,
+            updated_at=now,
+        )
+        await insert_once(endpoint)
+        return endpoint
+
+    async def get(self, principal: Principal, endpoint_id: str) -> WebhookEndpoint:
+        """
+        Raises:
+            EndpointNotFound
+        """
+        found = await store.endpoint(endpoint_id, owner_filter(principal, "webhooks"))
+        if found is None:
+            raise EndpointNotFound
+        return found
+
+    async def page(
+        self, principal: Principal, page: PageRequest, view: Callable[[WebhookEndpoint], V]
+    ) -> Page[V]:
+        """Endpoints, oldest first."""
+        where: dict[str, Any] = owner_filter(principal, "webhooks")
+        asked = [status.value for status in page.statuses_of(EndpointStatus)]
+        shown = asked or [EndpointStatus.ENABLED.value, EndpointStatus.DISABLED.value]
+        where["status"] = {"$in": [each for each in shown if each != EndpointStatus.DELETED.value]}
+        return await fetch_page(WebhookEndpoint, where, page, view)
+
+    async def update(
+        self, principal: Principal, endpoint_id: str, **changes: Any
+    ) -> WebhookEndpoint:
+        """Change url, types, description, or switch on and off.
+
+        Raises:
+            EndpointNotFound, WebhookUrlRefused
+        """
+        endpoint = await self.get(principal, endpoint_id)
+        now = self._clock.now()
+        enabled = changes.pop("enabled", None)
+        fields = {name: value for name, value in changes.items() if value is not None}
+        if "url" in fields:
+            self.check(fields["url"])
+        unset: tuple[str, ...] = ()
+        if enabled is not None:
+            status = EndpointStatus.ENABLED if enabled else EndpointStatus.DISABLED
+            fields |= {"status": status.value, "reason": "" if enabled else "by its owner"}
+            fields |= {"failures": 0}
+            unset = ("failing_since", "resting_until")
+        await store.write_endpoint(endpoint.id, fields | {"updated_at": now}, unset)
+        if enabled:
+            await store.unpark(endpoint.id, now)
+        elif enabled is not None:
+            await store.park(endpoint.id)
+        return await self.get(principal, endpoint_id)
+
+    async def rotate(self, principal: Principal, endpoint_id: str) -> WebhookEndpoint:
+        """A new secret; what is sent carries both signatures for a day.
+
+        Raises:
+            EndpointNotFound
+        """
+        endpoint = await self.get(principal, endpoint_id)
+        now = self._clock.now()
+        await store.write_endpoint(
+            endpoint.id,
+            {
+                "generation": endpoint.generation + 1,
+                "previous_until": now + PREVIOUS_SECRET_LIFETIME,
+                "updated_at": now,
+            },
+        )
+        return await self.get(principal, endpoint_id)
+
+    async def delete(self, principal: Principal, endpoint_id: str) -> None:
+        """Send nothing there any more.
+
+        Raises:
+            EndpointNotFound
+        """
+        endpoint = await self.get(principal, endpoint_id)
+        changes = {"status": EndpointStatus.DELETED.value, "updated_at": self._clock.now()}
+        await store.write_endpoint(endpoint.id, changes)
+        await store.park(endpoint.id)
+
+    async def ping(self, principal: Principal, endpoint_id: str) -> Delivery:
+        """Send a test message.
+
+        Raises:
+            EndpointNotFound, EndpointDisabled
+        """
+        endpoint = await self.get(principal, endpoint_id)
+        if endpoint.status is not EndpointStatus.ENABLED:
+            raise EndpointDisabled
+        now = self._clock.now()
+        event = Event(
+            id=new_id("evt"),
+            seq=0,
+            type=PING,
+            object_id=endpoint.id,
+            owner=endpoint.principal,
+            object_seq=0,
+            at=now,
+            data={"webhook_endpoint_id": endpoint.id},
+        )
+        delivery = delivery_of(self._secret, endpoint, event, now)
+        await insert_once(delivery)
+        return delivery
+
+    async def deliveries(
+        self,
+        principal: Principal,
+        endpoint_id: str,
+        page: PageRequest,
+        view: Callable[[Delivery], V],
+    ) -> Page[V]:
+        """What was and is to be delivered there, newest first.
+
+        Raises:
+            EndpointNotFound
+        """
+        endpoint = await self.get(principal, endpoint_id)
+        where: dict[str, Any] = {"endpoint_id": endpoint.id}
+        if statuses := page.statuses_of(DeliveryStatus):
+            where["status"] = {"$in": [each.value for each in statuses]}
+        return await fetch_page(Delivery, where, page, view, newest_first=True)
+
+    async def redeliver(self, principal: Principal, endpoint_id: str, delivery_id: str) -> Delivery:
+        """Send it again, with the same id and body.
+
+        Raises:
+            EndpointNotFound, DeliveryNotFound, EndpointDisabled
+        """
+        endpoint = await self.get(principal, endpoint_id)
+        if endpoint.status is not EndpointStatus.ENABLED:
+            raise EndpointDisabled
+        delivery = await store.redeliver(delivery_id, endpoint.id, self._clock.now())
+        if delivery is None:
+            raise DeliveryNotFound
+        return delivery
+
+
+def delivery_of(secret: bytes, endpoint: WebhookEndpoint, event: Event, now: datetime) -> Delivery:
+    """An event for an endpoint; the same two are always the same delivery."""
+    return Delivery(
+        id=derived_id("dlv", secret, endpoint.id, event.id),
+        endpoint_id=endpoint.id,
+        event_id=event.id,
+        event_seq=event.seq,
+        type=event.type,
+        object_id=event.object_id,
+        object_seq=event.object_seq,
+        body=body_of(event),
+        next_at=now,
+        since=now,
+        created_at=now,
+    )
+
+
+def body_of(event: Event) -> bytes:
+    """What is sent: `sequence` counts the events of one object from 1 on, without gaps."""
+    return msgspec.json.encode(
+        {
+            "id": event.id,
+            "type": event.type,
+            "timestamp": rfc3339(event.at),
+            "object_id": event.object_id,
+            "sequence": event.object_seq,
+            "data": event.data,
+        }
+    )

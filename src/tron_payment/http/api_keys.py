@@ -1,0 +1,398 @@
+"""API keys: how machines call. Hashed, scoped, expiring, and rotated with an overlap.
+
+A key is ``key_<id>.<secret>``: the id finds the document, the secret of 32 random bytes is shown
+once and only its SHA-256 is kept (it is random, so a slow hash would add nothing). A key acts as
+its principal with its role's permissions, narrowed to its scopes.
+
+An admin sees the secret of the keys that they make. So a key that may do what no admin may, such
+as move money, sleeps until a second admin has approved it.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final
+
+import msgspec
+from beanie import Document
+from litestar import Router, delete, get, post
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, JSONBody
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import Conflict, Forbidden, NotFound, Refused
+from tron_payment.core.ids import new_id
+from tron_payment.db.cas import LostRace, compare_and_set, insert_once
+from tron_payment.db.faults import store_errors
+from tron_payment.http.paging import Page, PageRequest, fetch_page, provide_page
+from tron_payment.http.permissions import (
+    BEYOND_ADMIN,
+    MOVES_MONEY,
+    PERMISSIONS,
+    Role,
+    owner_filter,
+    permissions_of,
+)
+from tron_payment.http.principals import Principal
+
+SECRET_BYTES: Final = 32
+LIFETIME_DAYS_MAX: Final = 366
+OVERLAP_S_MAX: Final = 7 * 24 * 3600
+OVERLAP_S_DEFAULT: Final = 24 * 3600
+LAST_USE_EVERY: Final = timedelta(minutes=1)
+"""Last use is kept this coarsely, so that reading does not become writing."""
+
+_KEY: Final = re.compile(r"(key_[a-z2-7]{24})\.([A-Za-z0-9_-]{43})")
+
+
+class KeyNotFound(NotFound, code="api_key_not_found"):
+    """There is no such API key, or it is not yours."""
+
+
+class KeyGone(Conflict, code="api_key_not_active"):
+    """The API key is revoked, expired or already rotated."""
+
+
+class InvalidScope(Refused, code="invalid_scope"):
+    """A scope is a permission of the key's role."""
+
+
+class OwnKey(Refused, code="api_key_for_yourself"):
+    """A key that moves money must not act as the one who makes it."""
+
+
+class OwnApproval(Forbidden, code="own_api_key"):
+    """Another admin approves a key: neither its maker nor the one it acts as."""
+
+
+class ApiKey(Document):
+    """A machine's credential; the secret itself is nowhere."""
+
+    id: str  # type: ignore[assignment]  # key_...
+    digest: bytes
+    label: str
+    principal: str
+    role: Role
+    scopes: list[str]
+    """Permissions, ``module:verb``; never empty."""
+
+    created_at: datetime
+    created_by: str
+    approved_by: str | None = None
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    rotated_from: str | None = None
+    rotated_to: str | None = None
+    last_used_at: datetime | None = None
+    version: int = 0
+    op_id: str | None = None
+
+    class Settings:
+        name = "api_keys"
+        indexes = [
+            IndexModel([("principal", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)]),
+            IndexModel([("created_at", ASCENDING), ("_id", ASCENDING)]),
+        ]
+
+    @property
+    def waits_for_approval(self) -> bool:
+        """It may do what its maker may not, and nobody else has looked at it."""
+        return self.approved_by is None and not BEYOND_ADMIN.isdisjoint(self.scopes)
+
+    def is_live(self, now: datetime) -> bool:
+        return self.revoked_at is None and now < self.expires_at
+
+    def is_active(self, now: datetime) -> bool:
+        return self.is_live(now) and not self.waits_for_approval
+
+
+class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A wish for a key."""
+
+    label: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
+    role: Role
+    scopes: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
+    expires_in_days: Annotated[int, msgspec.Meta(ge=1, le=LIFETIME_DAYS_MAX)] = 90
+
+
+class RotateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how long the old key still works beside the new one."""
+
+    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=OVERLAP_S_MAX)] = OVERLAP_S_DEFAULT
+
+
+class KeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A key without its secret."""
+
+    key_id: str
+    label: str
+    principal: str
+    role: Role
+    scopes: list[str]
+    active: bool
+    waits_for_approval: bool
+    created_at: datetime
+    created_by: str
+    approved_by: str | None
+    expires_at: datetime
+    revoked_at: datetime | None
+    rotated_from: str | None
+    rotated_to: str | None
+    last_used_at: datetime | None
+
+
+class NewKeyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A new key; `secret` is shown this once."""
+
+    secret: str
+    key: KeyView
+
+
+class ApiKeys:
+    """Makes, finds, rotates and revokes keys."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def create(self, wish: KeyRequest, creator: Principal) -> tuple[ApiKey, str]:
+        """A new key and the text that its holder sends.
+
+        Raises:
+            InvalidScope: A scope that the role has not.
+            OwnKey: It would let its maker move money.
+        """
+        scopes = sorted(set(wish.scopes))
+        if not set(scopes) <= permissions_of(wish.role) & PERMISSIONS.keys():
+            raise InvalidScope(f"the role {wish.role} does not have them all", param="scopes")
+        if wish.principal == creator.id and MOVES_MONEY & set(scopes):
+            raise OwnKey(param="principal")
+        return await self._store(
+            label=wish.label,
+            principal=wish.principal,
+            role=wish.role,
+            scopes=scopes,
+            created_by=creator.id,
+            expires_at=self._clock.now() + timedelta(days=wish.expires_in_days),
+        )
+
+    async def approve(self, key_id: str, by: Principal) -> ApiKey:
+        """Wake a key that another admin made; doing it again changes nothing.
+
+        Raises:
+            KeyNotFound
+            KeyGone: Revoked or expired.
+            OwnApproval: They made it, or it acts as them.
+        """
+        key = await self.find(key_id, by)
+        if not key.is_live(self._clock.now()):
+            raise KeyGone()
+        if by.id in (key.created_by, key.principal):
+            raise OwnApproval()
+        if not key.waits_for_approval:
+            return key
+        return await compare_and_set(
+            ApiKey,
+            key.id,
+            version=key.version,
+            where={"approved_by": None},
+            set={"approved_by": by.id},
+        )
+
+    async def principal_of(self, secret: str) -> Principal | None:
+        """Who sends this key; None when it is unknown, revoked or expired."""
+        match = _KEY.fullmatch(secret)
+        if match is None:
+            return None
+        with store_errors():
+            key = await ApiKey.get(match[1])
+        if key is None or not hmac.compare_digest(key.digest, _digest(match[2])):
+            return None
+        now = self._clock.now()
+        if not key.is_active(now):
+            return None
+        if key.last_used_at is None or now - key.last_used_at >= LAST_USE_EVERY:
+            with store_errors():
+                await ApiKey.get_pymongo_collection().update_one(
+                    {"_id": key.id}, {"$max": {"last_used_at": now}}
+                )
+        return Principal(
+            id=key.principal,
+            role=key.role,
+            permissions=permissions_of(key.role) & frozenset(key.scopes),
+            token_id=key.id,
+            via="api_key",
+        )
+
+    async def rotate(self, key_id: str, overlap_s: int, by: Principal) -> tuple[ApiKey, str]:
+        """A new key like the old one; the old one ends after the overlap.
+
+        The new one sleeps until it is approved, as any key whose secret an admin has seen.
+
+        Raises:
+            KeyNotFound, KeyGone
+        """
+        old = await self.find(key_id, by)
+        now = self._clock.now()
+        if not old.is_active(now) or old.rotated_to is not None:
+            raise KeyGone()
+        lifetime = old.expires_at - old.created_at
+        new, secret = await self._store(
+            label=old.label,
+            principal=old.principal,
+            role=old.role,
+            scopes=old.scopes,
+            created_by=by.id,
+            expires_at=now + lifetime,
+            rotated_from=old.id,
+        )
+        ends = min(old.expires_at, now + timedelta(seconds=overlap_s))
+        try:
+            await compare_and_set(
+                ApiKey,
+                old.id,
+                version=old.version,
+                where={"rotated_to": None},
+                set={"rotated_to": new.id, "expires_at": ends},
+            )
+        except LostRace:
+            await compare_and_set(ApiKey, new.id, version=new.version, set={"revoked_at": now})
+            raise KeyGone() from None
+        return new, secret
+
+    async def revoke(self, key_id: str, by: Principal) -> ApiKey:
+        """End a key now; again is harmless.
+
+        Raises:
+            KeyNotFound: Unknown, or another's.
+        """
+        key = await self.find(key_id, by)
+        if key.revoked_at is not None:
+            return key
+        return await compare_and_set(
+            ApiKey, key.id, version=key.version, set={"revoked_at": self._clock.now()}
+        )
+
+    async def find(self, key_id: str, reader: Principal) -> ApiKey:
+        """A key that the reader may see.
+
+        Raises:
+            KeyNotFound: Unknown, or another's.
+        """
+        with store_errors():
+            key = await ApiKey.find_one({"_id": key_id, **owner_filter(reader, "api_keys")})
+        if key is None:
+            raise KeyNotFound()
+        return key
+
+    async def page(self, page: PageRequest, reader: Principal) -> Page[KeyView]:
+        """The keys that the reader may see, oldest first."""
+        return await fetch_page(ApiKey, owner_filter(reader, "api_keys"), page, self.view)
+
+    def view(self, key: ApiKey) -> KeyView:
+        shown = {name: getattr(key, name) for name in _SHOWN}
+        return KeyView(key_id=key.id, active=key.is_active(self._clock.now()), **shown)
+
+    async def _store(self, **fields: Any) -> tuple[ApiKey, str]:
+        text = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).rstrip(b"=").decode()
+        key = ApiKey(id=new_id("key"), digest=_digest(text), created_at=self._clock.now(), **fields)
+        assert await insert_once(key), "a random id exists already"
+        return key, f"{key.id}.{text}"
+
+
+_SHOWN: Final = frozenset(KeyView.__struct_fields__) - {"key_id", "active"}
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+@post("/", status_code=201, opt={"permission": "apikey:create"})
+async def create_key(
+    data: JSONBody[KeyRequest],
+    principal: NamedDependency[Principal],
+    api_keys: NamedDependency[ApiKeys],
+) -> NewKeyView:
+    """Make a key for a machine; its secret is in this answer and never again."""
+    key, secret = await api_keys.create(data, principal)
+    return NewKeyView(secret=secret, key=api_keys.view(key))
+
+
+@post("/{key_id:str}/approve", status_code=200, opt={"permission": "apikey:approve"})
+async def approve_key(
+    key_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    api_keys: NamedDependency[ApiKeys],
+) -> KeyView:
+    """Approve a key that another admin made and that may do what no admin may."""
+    return api_keys.view(await api_keys.approve(key_id, principal))
+
+
+@get("/", opt={"permission": "apikey:read"})
+async def list_keys(
+    page: NamedDependency[PageRequest],
+    principal: NamedDependency[Principal],
+    api_keys: NamedDependency[ApiKeys],
+) -> Page[KeyView]:
+    """List keys, oldest first; without the right to see all, your own."""
+    return await api_keys.page(page, principal)
+
+
+@get("/{key_id:str}", opt={"permission": "apikey:read"})
+async def show_key(
+    key_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    api_keys: NamedDependency[ApiKeys],
+) -> KeyView:
+    """Show a key without its secret."""
+    return api_keys.view(await api_keys.find(key_id, principal))
+
+
+@delete("/{key_id:str}", status_code=200, opt={"permission": "apikey:revoke"})
+async def revoke_key(
+    key_id: FromPath[str],
+    principal: NamedDependency[Principal],
+    api_keys: NamedDependency[ApiKeys],
+) -> KeyView:
+    """End a key at once; doing it again is harmless."""
+    return api_keys.view(await api_keys.revoke(key_id, principal))
+
+
+@post("/{key_id:str}/rotate", status_code=201, opt={"permission": "apikey:rotate"})
+async def rotate_key(
+    key_id: FromPath[str],
+    data: JSONBody[RotateRequest],
+    principal: NamedDependency[Principal],
+    api_keys: NamedDependency[ApiKeys],
+) -> NewKeyView:
+    """Replace a key; the old one works on for the overlap."""
+    key, secret = await api_keys.rotate(key_id, data.overlap_s, principal)
+    return NewKeyView(secret=secret, key=api_keys.view(key))
+
+
+HANDLERS: Final[Sequence[Any]] = (
+    create_key,
+    approve_key,
+    list_keys,
+    show_key,
+    revoke_key,
+    rotate_key,
+)
+
+
+def api_keys_router(api_keys: ApiKeys) -> Router:
+    """The routes under ``/api-keys``; mount it below the canonical prefix."""
+    return Router(
+        "/api-keys",
+        route_handlers=list(HANDLERS),
+        dependencies={
+            "api_keys": Provide(lambda: api_keys, sync_to_thread=False),
+            "page": Provide(provide_page, sync_to_thread=False),
+        },
+        tags=["api keys"],
+    )

@@ -1,0 +1,145 @@
+"""The front door: everything that holds for each request whatever answers it.
+
+It gives the request its id, refuses odd headers, puts the security headers on the answer, lets
+nobody unknown learn which paths exist, and writes one log line and one measurement.
+"""
+
+import time
+from typing import Any, Final
+
+import structlog
+from litestar.types import ASGIApp, Message, Receive, Send
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from tron_payment.core.errors import Unavailable
+from tron_payment.http.exchange import SCOPE_KEY, Exchange
+from tron_payment.http.gate import Gate
+from tron_payment.http.headers import check_headers, request_id_of
+from tron_payment.http.limits import SECURITY_HEADERS
+from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, Problem, problem_of
+
+log = structlog.get_logger()
+
+LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+NO_ROUTE: Final = "(none)"
+OPEN_REQUESTS_MAX: Final = 2_000
+"""Requests answered at the same time, live status streams among them."""
+
+OVERLOADED_RETRY_S: Final = 1
+
+
+class Overloaded(Unavailable, code="overloaded"):
+    """Too many requests are open; nothing was done for this one."""
+
+
+class FrontDoor:
+    """Wraps the application."""
+
+    def __init__(
+        self, gate: Gate, registry: CollectorRegistry, open_max: int = OPEN_REQUESTS_MAX
+    ) -> None:
+        self._gate = gate
+        self._open = 0
+        self._open_max = open_max
+        self._requests = Counter(
+            "http_requests", "Requests answered", ("method", "route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "http_request_seconds",
+            "Time to the end of the answer",
+            ("method", "route"),
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+
+    async def handle(self, scope: Any, receive: Receive, send: Send, app: ASGIApp) -> None:
+        """Answer one request."""
+        self._open += 1
+        try:
+            await self._answer(scope, receive, send, app)
+        finally:
+            self._open -= 1
+
+    async def _answer(self, scope: Any, receive: Receive, send: Send, app: ASGIApp) -> None:
+        exchange = Exchange(request_id_of(scope["headers"]))
+        scope[SCOPE_KEY] = exchange
+        visit = _Visit(scope, exchange, self._gate, send)
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+            try:
+                if self._open > self._open_max:
+                    raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
+                check_headers(scope["headers"])
+            except Exception as exc:
+                await visit.answer(problem_of(exc))
+            else:
+                await app(scope, receive, visit.send)
+            finally:
+                self._note(scope, visit.status, exchange, time.perf_counter() - started)
+
+    def _note(self, scope: Any, status: int, exchange: Exchange, seconds: float) -> None:
+        route = scope.get("path_template", NO_ROUTE) if "route_handler" in scope else NO_ROUTE
+        method = scope["method"] if route != NO_ROUTE else NO_ROUTE
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+        log.info(
+            "request.answered",
+            method=scope["method"],
+            route=route,
+            status=status,
+            took_ms=round(seconds * 1000, 1),
+            principal=exchange.principal.id if exchange.principal else None,
+        )
+
+
+class _Visit:
+    """The sending side of one exchange."""
+
+    def __init__(self, scope: Any, exchange: Exchange, gate: Gate, send: Send) -> None:
+        self._scope = scope
+        self._exchange = exchange
+        self._gate = gate
+        self._send = send
+        self._replaced = False
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass the answer on; where no handler was found, only to those who are known."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            if "route_handler" not in self._scope:
+                try:
+                    await self._gate.admit(self._scope, {})
+                except Exception as exc:
+                    self._replaced = True
+                    await self.answer(problem_of(exc))
+                    return
+            self.status = message["status"]
+            message["headers"] = self._complete(list(message["headers"]))
+        await self._send(message)
+
+    async def answer(self, problem: Problem) -> None:
+        """Send a refusal that is made here, outside Litestar."""
+        body = problem.body(self._scope)
+        headers = [
+            (name.lower().encode(), value.encode()) for name, value in problem.all_headers().items()
+        ]
+        headers.append((b"content-type", PROBLEM_MEDIA_TYPE.encode()))
+        headers.append((b"content-length", str(len(body)).encode()))
+        self.status = problem.status
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": problem.status,
+                "headers": self._complete(headers),
+            }
+        )
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        present = {name.lower() for name, _ in headers}
+        headers += [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+        headers += self._exchange.answer_headers
+        headers.append((b"x-request-id", self._exchange.request_id.encode()))
+        return headers

@@ -1,0 +1,106 @@
+"""The gate behind the front door: who are you (401), how often (429), may you (403), and is the
+outside of the request as it must be (413, 415, 400, 422).
+
+It is middleware and not Litestar guards, which cost a copy of the handler each.
+
+Every handler says in ``opt`` what it needs: ``{"permission": "payout:create"}`` or
+``{"open": True}``; `check_routes` lets no app start with a handler that says neither. ``rate``
+names another class than the method's.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.handlers import BaseRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from tron_payment.http.exchange import exchange_of
+from tron_payment.http.limits import check_surface
+from tron_payment.http.permissions import PERMISSIONS, MissingPermission, require
+from tron_payment.http.principals import Authenticator, Principal
+from tron_payment.http.rate_limits import RateClass, RateLimiter
+
+NOBODY: Final = "-"
+"""Whose bucket an open handler with a rate uses."""
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class UnguardedRoute(RuntimeError):
+    """A handler says neither which permission it needs nor that it is open."""
+
+
+class Gate(ASGIMiddleware):
+    """Authenticates, then counts."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, authenticator: Authenticator, limiter: RateLimiter) -> None:
+        self._authenticator = authenticator
+        self._limiter = limiter
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Admit a request that has a handler; nothing of its body is read before."""
+        handler = scope["route_handler"]
+        await self.admit(scope, handler.opt)
+        check_permission(exchange_of(scope).principal, handler)
+        check_surface(scope, handler)
+        await next_app(scope, receive, send)
+
+    async def admit(self, scope: Any, opt: dict[str, Any]) -> None:
+        """Learn who calls and count the request.
+
+        Raises:
+            Unauthenticated, Forbidden, TooManyRequests
+        """
+        exchange = exchange_of(scope)
+        asked = opt.get("rate")
+        if opt.get("open"):
+            if asked is not None:
+                await self._limiter.admit(NOBODY, RateClass(asked), exchange.answer_headers)
+            return
+        exchange.principal = await self._authenticator.authenticate(scope["headers"])
+        default = RateClass.READ if scope["method"] in _READING else RateClass.WRITE
+        await self._limiter.admit(
+            exchange.principal.id, RateClass(asked or default), exchange.answer_headers
+        )
+
+
+def check_permission(principal: Principal | None, handler: BaseRouteHandler) -> None:
+    """See that the caller has the handler's permission.
+
+    Raises:
+        MissingPermission: They have not.
+    """
+    if handler.opt.get("open") or getattr(handler, "http_methods", None) == {"OPTIONS"}:
+        return
+    permission = handler.opt.get("permission")
+    if principal is None or permission is None:
+        raise MissingPermission()
+    require(principal, permission)
+
+
+def check_routes(routes: Iterable[BaseRoute]) -> None:
+    """Assert that every handler has its row or is open on purpose.
+
+    Raises:
+        UnguardedRoute: Names the handlers that are not.
+    """
+    faults = []
+    for route in routes:
+        handlers = route.route_handlers if isinstance(route, HTTPRoute) else []
+        if not handlers:
+            faults.append(f"{route.path}: only HTTP handlers are guarded")
+        for handler in handlers:
+            if handler.http_methods == {"OPTIONS"}:
+                continue
+            permission = handler.opt.get("permission")
+            if bool(handler.opt.get("open")) == (permission is not None):
+                faults.append(f"{route.path}: {handler} needs a permission or open, not both")
+            elif permission is not None and permission not in PERMISSIONS:
+                faults.append(f"{route.path}: {permission} is not in the table")
+    if faults:
+        raise UnguardedRoute("; ".join(faults))

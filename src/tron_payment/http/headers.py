@@ -1,0 +1,92 @@
+"""Reads the headers that decide who is calling, and refuses them when two readers could differ.
+
+A gateway in front of us and we must see the same request. So a header that names the caller, the
+key or the length comes once, spelt plainly: duplicates, underscore spellings and control
+characters are 400 before anything is believed.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from tron_payment.core.errors import Malformed
+from tron_payment.core.ids import new_id
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+SINGLE: Final = frozenset(
+    {
+        b"authorization",
+        b"x-api-key",
+        b"x-user-id",
+        b"x-user-role",
+        b"x-request-id",
+        b"idempotency-key",
+        b"content-length",
+        b"content-type",
+        b"transfer-encoding",
+        b"host",
+    }
+)
+"""Headers that may come once at most."""
+
+_SQUEEZED: Final = frozenset(name.replace(b"-", b"") for name in SINGLE)
+
+_HEADER_NAME: Final = re.compile(rb"[a-z0-9!#$%&'*+.^`|~-]+")
+_HEADER_VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_PLAIN_VALUE: Final = re.compile(rb"[\x20-\x7e]*")
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class OddHeader(Malformed, code="odd_header"):
+    """A header is repeated, or spelt so that two readers could understand it differently."""
+
+
+def check_headers(headers: RawHeaders) -> None:
+    """Refuse a request whose headers are ambiguous.
+
+    Raises:
+        OddHeader: A duplicate, an underscore or other look-alike, or an unreadable value.
+    """
+    seen: set[bytes] = set()
+    for name, value in headers:
+        name = name.lower()
+        plain = name.replace(b"_", b"-").strip()
+        if plain in SINGLE:
+            shown = plain.decode()
+            if name != plain:
+                raise OddHeader(f"write {shown} with hyphens", param=shown)
+            if name in seen:
+                raise OddHeader(f"{shown} came more than once", param=shown)
+            if _PLAIN_VALUE.fullmatch(value) is None or value != value.strip():
+                raise OddHeader(f"{shown} holds characters that do not belong there", param=shown)
+            seen.add(name)
+        elif plain.replace(b"-", b"") in _SQUEEZED:
+            raise OddHeader("a header looks like one that decides something, and is not it")
+        elif _HEADER_NAME.fullmatch(name) is None and _HEADER_NAME.fullmatch(plain) is None:
+            raise OddHeader("a header's name is not a token")
+        elif _HEADER_VALUE.fullmatch(value) is None:
+            raise OddHeader("a header's value holds control characters")
+        if name == b"content-length" and _LENGTH.fullmatch(value) is None:
+            raise OddHeader("content-length is not a number", param="content-length")
+    if b"content-length" in seen and b"transfer-encoding" in seen:
+        raise OddHeader("content-length and transfer-encoding exclude each other")
+
+
+def header(headers: RawHeaders, name: bytes) -> str | None:
+    """The value of a header that `check_headers` has seen; None when absent."""
+    for key, value in headers:
+        if key.lower() == name:
+            return value.decode("latin-1")
+    return None
+
+
+def request_id_of(headers: RawHeaders) -> str:
+    """The caller's id of this request when it is safe to log, else a new one."""
+    given = [value for name, value in headers if name.lower() == b"x-request-id"]
+    if len(given) == 1:
+        text = given[0].decode("latin-1")
+        if _REQUEST_ID.fullmatch(text):
+            return text
+    return new_id("req")

@@ -1,0 +1,345 @@
+"""A request that moves money may be repeated for ever and happens once.
+
+The record of a request and its answer is one insert, and that insert is the acceptance. What the
+request does, its effect, comes after and is harmless to do again: every id in it is derived from
+the same principal and key. So there is nothing to lock and nothing to clean up:
+
+    died before the insert        nothing happened; a repeat is a first request
+    died after it                 a repeat finds the record, does the effect (again), and gives
+                                  the stored answer
+    the effect is refused         the record goes away again; refusals are not remembered
+
+What a caller of `run` owes:
+
+1. The effect only inserts, under ids from `Idempotency.object_id`. It leaves alone what it finds
+   there with the same fingerprint, and raises `KeyReused` for another.
+2. It refuses (4xx) only when it has stored nothing under those ids, now or earlier.
+3. The answer is computed before, from the same ids, and holds nothing that the effect decides.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Protocol, TypeVar, cast
+
+import msgspec
+from beanie import Document
+from litestar import Response
+from litestar.enums import MediaType
+from litestar.params import HeaderParameter
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import AppError, Conflict, RateLimited, Refused
+from tron_payment.core.ids import derived_id, new_id
+from tron_payment.db.faults import store_errors
+from tron_payment.http.limits import (
+    KEY_HEADER,
+    KEY_LENGTH_MAX,
+    KEY_LENGTH_MIN,
+    KEY_PATTERN,
+    KeyMissing,
+    check_key,
+)
+
+RETENTION: Final = timedelta(days=30)
+"""Answers are kept this long; keys are kept for ever."""
+
+IN_FLIGHT_WAIT_S: Final = 5.0
+IN_FLIGHT_RETRY_S: Final = 1
+LOOKS_MAX: Final = 5
+LOOK_AGAIN_S: Final = 0.02
+ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
+FORGET_BATCH: Final = 1_000
+REPLAYED_HEADER: Final = "Idempotent-Replayed"
+
+IdempotencyKey = Annotated[
+    str,
+    HeaderParameter(
+        name=KEY_HEADER,
+        min_length=KEY_LENGTH_MIN,
+        max_length=KEY_LENGTH_MAX,
+        pattern=KEY_PATTERN,
+        description="Repeat the request with the same key to get the same answer, not a second.",
+    ),
+]
+"""The required header; ``opt={"idempotent": True}`` besides asks for it before the body is read."""
+
+MaybeIdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name=KEY_HEADER,
+        min_length=KEY_LENGTH_MIN,
+        max_length=KEY_LENGTH_MAX,
+        pattern=KEY_PATTERN,
+        required=False,
+        description="Required unless `dry_run` is true.",
+    ),
+]
+"""For handlers with a dry run: `required_key` asks for it when the run is not dry."""
+
+
+class KeyReused(Refused, code="idempotency_key_reused"):
+    """The key belongs to another request."""
+
+
+class KeyExpired(Refused, code="idempotency_key_expired"):
+    """The key was used long ago, and its answer is not kept any more."""
+
+
+class InFlight(Conflict, code="idempotency_in_flight"):
+    """The first request with this key is still being answered."""
+
+    retryable = True
+
+
+class StoredRequest(Document):
+    """A request that was accepted, and its answer."""
+
+    id: str  # type: ignore[assignment]  # req_..., derived from principal and key
+    nonce: str
+    """Tells this acceptance from an earlier one under the same id that was refused."""
+
+    principal: str
+    operation: str
+    fingerprint: str
+    object_ids: list[str]
+    status_code: int
+    body: bytes
+    created_at: datetime
+    forgotten: bool = False
+    """The answer is gone; the key stays."""
+
+    class Settings:
+        name = "requests"
+        indexes = [
+            IndexModel([("forgotten", ASCENDING), ("created_at", ASCENDING)], name="retention")
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnswer:
+    """What the client gets, now and at every repeat."""
+
+    status: int
+    body: bytes
+    replayed: bool
+
+
+class Inserts(Protocol):
+    """Stores a document under its own id; False when the id exists (`db.group.GroupInsert`)."""
+
+    async def insert(self, document: Document) -> bool: ...
+
+
+Effect = Callable[[], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class _Running:
+    fingerprint: str
+    done: asyncio.Future[StoredAnswer]
+
+
+class Idempotency:
+    """Runs requests once. One per process.
+
+    Args:
+        secret: The installation's, from which all ids are derived.
+        inserts: Stores the records; grouping makes many at once cheap.
+    """
+
+    def __init__(
+        self,
+        secret: bytes,
+        clock: Clock,
+        inserts: Inserts,
+        *,
+        in_flight_wait_s: float = IN_FLIGHT_WAIT_S,
+    ) -> None:
+        self._secret = secret
+        self._clock = clock
+        self._inserts = inserts
+        self._in_flight_wait_s = in_flight_wait_s
+        self._running: dict[str, _Running] = {}
+
+    def object_id(self, prefix: str, principal_id: str, key: str, *parts: str) -> str:
+        """The id of something that this request makes, such as ``pay_...``."""
+        return derived_id(prefix, self._secret, principal_id, key, *parts)
+
+    async def find(
+        self, *, principal_id: str, key: str, operation: str, content: bytes
+    ) -> StoredAnswer | None:
+        """The answer that was given earlier; None for a new request.
+
+        A service asks this before it judges a request by rules that may have changed since. When
+        there is an answer it still calls `run`, with an effect made from it.
+
+        Raises:
+            KeyReused, KeyExpired, KeyInvalid
+        """
+        check_key(key)
+        record = await _read(self.object_id("req", principal_id, key))
+        if record is None:
+            return None
+        return self._answer_of(record, fingerprint(operation, content))
+
+    async def run(
+        self,
+        *,
+        principal_id: str,
+        key: str,
+        operation: str,
+        content: bytes,
+        answer: tuple[int, bytes],
+        effect: Effect,
+        object_ids: list[str] | None = None,
+    ) -> StoredAnswer:
+        """Accept the request, do its effect, and give the answer that all repeats get.
+
+        Args:
+            operation: Its name, such as ``payouts.initiate``; never the path.
+            content: The canonical content, from `canonical`.
+            answer: Status and JSON body of a first request.
+            effect: See the module's text.
+            object_ids: What the effect makes, for whoever reads the record later.
+
+        Raises:
+            KeyInvalid: Wrong length or characters.
+            KeyReused: The key came with another operation or content.
+            KeyExpired: The key is older than `RETENTION`.
+            InFlight: The same request is under way for too long, here or elsewhere.
+            AppError: The effect's refusal; nothing is remembered of it.
+        """
+        check_key(key)
+        assert len(answer[1]) <= ANSWER_BYTES_MAX, "the answer is too large to keep"
+        record = StoredRequest(
+            id=self.object_id("req", principal_id, key),
+            nonce=new_id("n"),
+            principal=principal_id,
+            operation=operation,
+            fingerprint=fingerprint(operation, content),
+            object_ids=object_ids or [],
+            status_code=answer[0],
+            body=answer[1],
+            created_at=self._clock.now(),
+        )
+        try:
+            async with asyncio.timeout(self._in_flight_wait_s):
+                while running := self._running.get(record.id):
+                    if running.fingerprint != record.fingerprint:
+                        raise KeyReused()
+                    await asyncio.wait([running.done])
+                    if not running.done.cancelled():
+                        return running.done.result()
+        except TimeoutError:
+            raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S) from None
+        return await self._lead(record, effect)
+
+    async def _lead(self, record: StoredRequest, effect: Effect) -> StoredAnswer:
+        """Do it, and let equal requests of this process wait for the result."""
+        done: asyncio.Future[StoredAnswer] = asyncio.get_running_loop().create_future()
+        self._running[record.id] = _Running(record.fingerprint, done)
+        try:
+            answer = await self._accept(record, effect)
+            done.set_result(StoredAnswer(answer.status, answer.body, replayed=True))
+            return answer
+        finally:
+            done.cancel()  # no effect when there is a result; the others look for themselves
+            del self._running[record.id]
+
+    async def _accept(self, record: StoredRequest, effect: Effect) -> StoredAnswer:
+        accepted, new = await self._store(record)
+        answer = self._answer_of(accepted, record.fingerprint, replayed=not new)
+        try:
+            await effect()
+        except AppError as refusal:
+            if refusal.status < 500 and not isinstance(refusal, RateLimited):
+                await _withdraw(accepted)
+            raise
+        return answer
+
+    async def _store(self, record: StoredRequest) -> tuple[StoredRequest, bool]:
+        """The record that holds the key: ours, or the one that was first."""
+        for _ in range(LOOKS_MAX):
+            if await self._inserts.insert(record):
+                return record, True
+            if (earlier := await _read(record.id)) is not None:
+                return earlier, False
+            await asyncio.sleep(LOOK_AGAIN_S)  # withdrawn meanwhile, or not yet by majority
+        raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
+
+    def _answer_of(
+        self, record: StoredRequest, wanted: str, *, replayed: bool = True
+    ) -> StoredAnswer:
+        if record.fingerprint != wanted:
+            raise KeyReused()
+        if record.forgotten or record.created_at + RETENTION < self._clock.now():
+            raise KeyExpired()
+        return StoredAnswer(record.status_code, record.body, replayed)
+
+    async def forget_once(self) -> bool:
+        """Drop the answers of one batch of old records; False when there was none."""
+        requests = StoredRequest.get_pymongo_collection()
+        old = {"forgotten": False, "created_at": {"$lt": self._clock.now() - RETENTION}}
+        with store_errors():
+            found = requests.find(old, {"_id": 1}).sort("created_at", ASCENDING).limit(FORGET_BATCH)
+            ids = [raw["_id"] async for raw in found]
+            if ids:
+                await requests.update_many(
+                    {"_id": {"$in": ids}}, {"$set": {"forgotten": True, "body": b""}}
+                )
+        return bool(ids)
+
+
+def fingerprint(operation: str, content: bytes) -> str:
+    """What makes two requests the same: SHA-256 over the operation's name and the content."""
+    return hashlib.sha256(operation.encode() + b"\x00" + content).hexdigest()
+
+
+def canonical(content: Any) -> bytes:
+    """The same bytes for the same content, whatever the order in which it was written."""
+    return msgspec.json.encode(content, order="deterministic")
+
+
+def required_key(key: str | None, *, dry_run: bool = False) -> str:
+    """The key of a request that is not dry; the empty text for one that is.
+
+    Raises:
+        KeyMissing: It moves money and has none.
+    """
+    if dry_run:
+        return ""
+    if key is None:
+        raise KeyMissing(param=KEY_HEADER)
+    return key
+
+
+V = TypeVar("V")
+
+
+def respond(answer: StoredAnswer, view: type[V]) -> Response[V]:
+    """The stored answer as a response; `view` is the type that its body was encoded from."""
+    headers = {REPLAYED_HEADER: "true"} if answer.replayed else {}
+    response = Response(
+        content=answer.body,
+        status_code=answer.status,
+        media_type=MediaType.JSON,
+        headers=headers,
+    )
+    return cast("Response[V]", response)
+
+
+async def _read(request_id: str) -> StoredRequest | None:
+    with store_errors():
+        return await StoredRequest.get(request_id)
+
+
+async def _withdraw(record: StoredRequest) -> None:
+    """Take back exactly this acceptance."""
+    with store_errors():
+        await StoredRequest.get_pymongo_collection().delete_one(
+            {"_id": record.id, "nonce": record.nonce}
+        )

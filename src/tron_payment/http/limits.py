@@ -1,0 +1,215 @@
+"""What may come in and what every answer carries: sizes, media types, strict JSON, headers.
+
+`check_surface` runs after the caller is known and allowed, and before the body is parsed.
+`StrictRequest` decodes a body straight into the handler's struct, without coercion, and tells
+unreadable (400) from unacceptable (422).
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeGuard
+from urllib.parse import parse_qsl
+
+import msgspec
+from litestar import Request
+from litestar.datastructures.headers import Accept
+from litestar.exceptions import InternalServerException
+from litestar.handlers import BaseRouteHandler
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.types import Empty
+
+from tron_payment.core.errors import Malformed
+from tron_payment.http.headers import header
+from tron_payment.http.problems import (
+    PARAM_TEXT_MAX,
+    BodyTooLarge,
+    HeaderMissing,
+    InvalidHeader,
+    InvalidParameter,
+    MalformedBody,
+    NotAcceptable,
+    UnknownParameter,
+    UnsupportedMediaType,
+    refusal_of,
+)
+
+BODY_BYTES_MAX: Final = 64 * 1024
+BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+ACCEPT_TEXT_MAX: Final = 1_000
+PARAMETERS_MAX: Final = 100
+_KNOWN: Final = "known_parameters"
+_SEVERAL: Final = "repeatable_parameters"
+
+JSON: Final = "application/json"
+KEY_HEADER: Final = "Idempotency-Key"
+KEY_LENGTH_MIN: Final = 16
+KEY_LENGTH_MAX: Final = 255
+KEY_PATTERN: Final = r"^[!-~]+$"
+
+SECURITY_HEADERS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""Added unless the handler set its own, as the pages do."""
+
+
+class KeyMissing(HeaderMissing, code="idempotency_key_missing"):
+    """This request moves money: send an Idempotency-Key."""
+
+
+class KeyInvalid(InvalidHeader, code="idempotency_key_invalid"):
+    """An Idempotency-Key has 16 to 255 printable characters."""
+
+
+def check_key(key: str) -> None:
+    """Refuse a key of the wrong length or alphabet; `check_headers` saw that it is printable.
+
+    Raises:
+        KeyInvalid: Too short, too long, or with spaces.
+    """
+    if not KEY_LENGTH_MIN <= len(key) <= KEY_LENGTH_MAX or " " in key:
+        raise KeyInvalid(param=KEY_HEADER)
+
+
+def body_bytes_max(opt: dict[str, Any]) -> int:
+    """The size limit of a handler's body."""
+    return BATCH_BODY_BYTES_MAX if opt.get("body") == "batch" else BODY_BYTES_MAX
+
+
+def check_surface(scope: Any, handler: BaseRouteHandler) -> None:
+    """See to sizes, media types, parameters and the idempotency key, before the body is parsed.
+
+    Handlers say in ``opt``: ``produces`` (media types of the answer, default JSON), ``consumes``
+    (media types of the body, default JSON where there is a body), ``body="batch"``,
+    ``idempotent=True`` (the key is required).
+
+    Raises:
+        NotAcceptable, BodyTooLarge, UnsupportedMediaType, KeyMissing, KeyInvalid,
+        UnknownParameter, InvalidParameter
+    """
+    headers, opt = scope["headers"], handler.opt
+    accept = header(headers, b"accept")
+    if accept and not _acceptable(accept, tuple(opt.get("produces", (JSON,)))):
+        raise NotAcceptable(param="Accept")
+    length = header(headers, b"content-length")
+    if length is not None and int(length) > body_bytes_max(opt):
+        raise BodyTooLarge(f"at most {body_bytes_max(opt)} bytes")
+    consumes = tuple(opt.get("consumes", (JSON,) if handler.parsed_data_field else ()))
+    has_body = length not in (None, "0") or header(headers, b"transfer-encoding") is not None
+    if consumes and has_body:
+        _check_media_type(header(headers, b"content-type"), consumes)
+    key = header(headers, b"idempotency-key")
+    if key is not None:
+        check_key(key)
+    elif opt.get("idempotent"):
+        raise KeyMissing(param=KEY_HEADER)
+    if query := scope["query_string"]:
+        _check_query(query, opt)
+
+
+def learn_parameters(routes: Iterable[BaseRoute]) -> None:
+    """Note in each handler's `opt` which parameters its address may have; called once at start.
+
+    A handler that reads the query string itself says ``opt={"any_query": True}``.
+    """
+    for route in routes:
+        for handler, model in route.route_handler_map.values() if _is_http(route) else ():
+            handler.opt[_KNOWN] = {p.field_alias for p in model.expected_query_params}
+            handler.opt[_SEVERAL] = set(model.sequence_query_parameter_names)
+
+
+def _is_http(route: BaseRoute) -> TypeGuard[HTTPRoute]:
+    return isinstance(route, HTTPRoute)
+
+
+def _check_query(query: bytes, opt: dict[str, Any]) -> None:
+    """Refuse parameters that nobody reads, and repeated ones of which only one would be read."""
+    if opt.get("any_query"):
+        return
+    try:
+        pairs = parse_qsl(query.decode(), keep_blank_values=True, max_num_fields=PARAMETERS_MAX)
+    except ValueError:
+        raise Malformed("the query string cannot be read") from None
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name not in opt[_KNOWN]:
+            raise UnknownParameter(param=name[:PARAM_TEXT_MAX])
+        if name in seen and name not in opt[_SEVERAL]:
+            raise InvalidParameter(f"{name} came more than once", param=name)
+        seen.add(name)
+
+
+def _acceptable(accept: str, produced: tuple[str, ...]) -> bool:
+    if len(accept) > ACCEPT_TEXT_MAX:
+        return False
+    try:
+        return Accept(accept).best_match(list(produced)) is not None
+    except (ValueError, IndexError):
+        return False
+
+
+def _check_media_type(given: str | None, consumes: tuple[str, ...]) -> None:
+    media_type, _, parameters = (given or "").partition(";")
+    if media_type.strip().lower() not in consumes:
+        raise UnsupportedMediaType("send " + " or ".join(consumes), param="Content-Type")
+    name, _, charset = parameters.strip().partition("=")
+    if name.lower() == "charset" and charset.strip('"').lower() not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("the charset is UTF-8", param="Content-Type")
+
+
+class StrictRequest(Request[Any, Any, Any]):
+    """Reads at most what the handler allows, and decodes JSON into the handler's own type."""
+
+    async def body(self) -> bytes:
+        """The whole body.
+
+        Raises:
+            BodyTooLarge: More bytes came than the handler reads, whatever was announced.
+            MalformedBody: The client went away in the middle.
+        """
+        if self._body is Empty:
+            limit, size, chunks = body_bytes_max(self.route_handler.opt), 0, []
+            try:
+                async for chunk in self.stream():
+                    size += len(chunk)
+                    if size > limit:
+                        raise BodyTooLarge(f"at most {limit} bytes")
+                    chunks.append(chunk)
+            except InternalServerException:
+                raise MalformedBody("the body ended too early") from None
+            self._body = b"".join(chunks)
+        return self._body
+
+    async def json(self) -> Any:
+        """The body as the type of the handler's `data`.
+
+        Raises:
+            MalformedBody: Not JSON.
+            Refused: JSON that does not fit the type.
+        """
+        field = self.route_handler.parsed_data_field
+        return decode_json(await self.body(), field.annotation if field else Any)
+
+
+def decode_json(body: bytes, target: Any) -> Any:
+    """Decode strictly: no coercion, no unknown field where the struct forbids it.
+
+    Raises:
+        MalformedBody: Not JSON; this is judged before the content.
+        Refused: Well-formed, but not of this type; `param` names the field.
+    """
+    try:
+        return msgspec.json.decode(body, type=target)
+    except msgspec.ValidationError as error:
+        refusal = refusal_of(error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBody("the body is not JSON") from None
+    try:
+        msgspec.json.decode(body)
+    except msgspec.ValidationError:
+        raise refusal from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedBody("the body is not JSON") from None
+    raise refusal

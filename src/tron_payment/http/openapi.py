@@ -1,0 +1,149 @@
+"""The OpenAPI 3.1 document at ``/schema``, completed with what Litestar cannot know.
+
+Which problems an operation answers follows from its method and whether it is open; the ways to
+sign in are the same for all. So they are added here, once, and not written at each handler.
+"""
+
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Request, Response, Router
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.routes import HTTPRoute
+
+from tron_payment.core.errors import NotFound
+from tron_payment.http.permissions import PERMISSIONS
+from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, RESERVED
+
+SCHEMA_PATH: Final = "/schema"
+
+_EVERY: Final = {
+    "400": "Malformed request or header",
+    "404": "Nothing here, or not yours",
+    "406": "No acceptable media type",
+    "422": "Refused content",
+    "429": "Too many requests",
+    "500": "Our fault",
+    "503": "Something this needs is away",
+}
+_KNOWN_CALLER: Final = {"401": "Unknown caller", "403": "Not permitted"}
+_WRITING: Final = {
+    "409": "State conflict, or the key is in flight",
+    "413": "Body too large",
+    "415": "Unsupported media type",
+}
+_RETRY_AFTER: Final = frozenset({"409", "429", "503"})
+
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "RFC 9457 problem details; some codes add members of their own.",
+    "required": sorted(RESERVED),
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri-reference"},
+        "code": {"type": "string"},
+        "param": {"type": ["string", "null"]},
+        "request_id": {"type": "string"},
+        "retryable": {"type": "boolean"},
+    },
+}
+_SIGN_IN: Final[dict[str, Any]] = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+class Document(JsonRenderPlugin):
+    """Renders the completed document, once per process."""
+
+    def __init__(self) -> None:
+        super().__init__(path=["/", "/openapi.json"])
+        self._text: bytes | None = None
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        if self._text is None:
+            complete(request.app, openapi_schema)
+            self._text = self.render_json(request, openapi_schema)
+        return self._text
+
+
+def openapi_config(*, title: str, version: str, open_schema: bool) -> OpenAPIConfig:
+    """The configuration; `open_schema` lets everybody read it, as development does."""
+    opt: dict[str, Any] = {"open": True} if open_schema else {"permission": "schema:read"}
+    return OpenAPIConfig(
+        title=title,
+        version=version,
+        render_plugins=(Document(),),
+        use_handler_docstrings=True,
+        openapi_router=Router(
+            SCHEMA_PATH,
+            route_handlers=[],
+            include_in_schema=False,
+            opt={**opt, "produces": ("application/json", "application/vnd.oai.openapi+json")},
+            after_request=_refuse_strays,
+        ),
+    )
+
+
+def _refuse_strays(response: Response[Any]) -> Response[Any]:
+    """Litestar answers other paths under the router with a page; we have one shape of refusal."""
+    if response.status_code == 404:
+        raise NotFound("there is nothing at this path")
+    return response
+
+
+def complete(app: Litestar, document: dict[str, Any]) -> None:
+    """Add problems, permissions and sign-in to the document, in place."""
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {})["Problem"] = _PROBLEM
+    components["securitySchemes"] = _SIGN_IN
+    texts = {**_EVERY, **_KNOWN_CALLER, **_WRITING}
+    components["responses"] = {
+        f"Problem{status}": _problem_response(status, text) for status, text in texts.items()
+    }
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        item = document.get("paths", {}).get(route.path_format or "/", {})
+        for handler in route.route_handlers:
+            for method in handler.http_methods:
+                if operation := item.get(method.lower()):
+                    _complete_operation(operation, method, handler.opt)
+
+
+def _complete_operation(operation: dict[str, Any], method: str, opt: dict[str, Any]) -> None:
+    statuses = dict(_EVERY)
+    if not opt.get("open"):
+        statuses |= _KNOWN_CALLER
+        operation["security"] = [{"token": []}, {"apiKey": []}]
+        operation["x-permission"] = opt["permission"]
+        operation["x-roles"] = sorted(PERMISSIONS[opt["permission"]])
+    else:
+        operation["security"] = []
+    if method != "GET":
+        statuses |= _WRITING
+    responses = operation.setdefault("responses", {})
+    responses.pop("400", None)
+    for status in sorted(statuses):
+        responses.setdefault(status, {"$ref": f"#/components/responses/Problem{status}"})
+
+
+def _problem_response(status: str, text: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "description": text,
+        "content": {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    if status in _RETRY_AFTER:
+        answer["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
+    return answer
+
+
+def document_bytes(app: Litestar) -> bytes:
+    """The completed document without a request: for files and the client generator."""
+    document = app.openapi_schema.to_schema()
+    complete(app, document)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)

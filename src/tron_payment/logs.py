@@ -1,0 +1,159 @@
+"""Structured logs: one JSON object a line (text in a terminal), without secrets.
+
+Values are redacted by the name of their key and by pattern: private keys are 64 hex digits and
+so are txids and block ids, which is why those are let through by name and nothing else is.
+"""
+
+import logging
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final
+
+import structlog
+
+REDACTED: Final = "<redacted>"
+TEXT_MAX: Final = 2_000
+EVENTS_MAX: Final = 300
+"""Names that are counted; ours are literals in the code, far fewer."""
+
+_EVENT: Final = re.compile(r"^[a-z_]{1,40}\.[a-z_]{1,40}$")
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "exception": logging.ERROR,
+    "critical": logging.CRITICAL,
+}
+
+_SECRET_KEY: Final = re.compile(
+    r"(private|secret|seed|mnemonic|passphrase|password|token|authorization|signature|"
+    r"raw|cookie|api_key|kek|_key$|^key$)",
+    re.IGNORECASE,
+)
+_PUBLIC_HASHES: Final = frozenset(
+    {
+        "txid",
+        "txids",
+        "block_id",
+        "parent_id",
+        "genesis_id",
+        "hash",
+        "payment_id",
+        "detail",
+        "reason",
+        "answers",
+    }
+)
+_PRIVATE_KEY_TEXT: Final = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
+_PHRASE: Final = re.compile(r"\b(?:[a-z]{3,8} ){11,23}[a-z]{3,8}\b")
+_JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_CREDENTIALS: Final = re.compile(r"://[^/@\s]+@")
+
+
+class Meter:
+    """Counts events by name, then drops those below the level; so the level hides no figure."""
+
+    def __init__(self) -> None:
+        self.threshold = logging.INFO
+        self.events: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.concluded: Counter[str] = Counter()
+        """Ended orders by status."""
+
+        self.expired = 0
+        """Attempts whose death was proved by a block's time."""
+
+    def __call__(
+        self, _: object, method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        """
+        Raises:
+            DropEvent: It is below the level.
+        """
+        level = _LEVELS.get(method, logging.INFO)
+        name = event.get("event", "")
+        if name in self.events or (len(self.events) < EVENTS_MAX and _EVENT.match(str(name))):
+            self.events[name] += 1
+            if level >= logging.ERROR:
+                self.errors[name] += 1
+            if name == "order.concluded":
+                self.concluded[str(event.get("status"))] += 1
+            elif name == "attempt.expired":
+                self.expired += event.get("orders", 0)
+        if level < self.threshold:
+            raise structlog.DropEvent
+        return event
+
+
+meter: Final = Meter()
+
+
+def set_level(level: str) -> None:
+    """Write events of this level and above from now on; for a running process."""
+    meter.threshold = logging.getLevelNamesMapping()[level]
+
+
+def configure(*, json: bool, level: str = "INFO") -> None:
+    """Send every log line, ours and the libraries', to standard error in one form."""
+    set_level(level)
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer: Any = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[meter, *shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared[:-1]],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redact,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+
+
+def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: take secrets out of one event."""
+    return {key: _redacted(key, value) for key, value in event.items()}
+
+
+def _redacted(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key) and not isinstance(value, bool | int):
+        return REDACTED
+    if isinstance(value, str):
+        return scrub(value, hashes_are_public=key in _PUBLIC_HASHES)
+    if isinstance(value, bytes | bytearray):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, Mapping):
+        return {name: _redacted(str(name), each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redacted(key, each) for each in value]
+    return value
+
+
+def scrub(text: str, *, hashes_are_public: bool = False) -> str:
+    """A text without anything that looks like a key, a phrase, a token or credentials."""
+    text = _JWT.sub(REDACTED, _CREDENTIALS.sub(f"://{REDACTED}@", text[:TEXT_MAX]))
+    text = _PHRASE.sub(REDACTED, text)
+    return text if hashes_are_public else _PRIVATE_KEY_TEXT.sub(REDACTED, text)

@@ -1,0 +1,214 @@
+"""Reads the figures: what is in memory often, what costs a query seldom.
+
+Two loops: `glance` asks nobody but the store, by index and with bounds; `look` asks the nodes and
+the modules. Neither changes anything, and a failure of theirs is only a gap in a graph.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from beanie import Document
+from pymongo import ASCENDING
+
+from tron_payment import egress, logs
+from tron_payment.chain import BreakerState
+from tron_payment.core.address import Address
+from tron_payment.core.clock import to_ms
+from tron_payment.db.audit import Head
+from tron_payment.engine import LIFECYCLE as ORDER_LIFECYCLE
+from tron_payment.engine import Order, OrderStatus
+from tron_payment.gateway import Reconciliations
+from tron_payment.loops import Loop
+from tron_payment.metrics import Figures
+from tron_payment.payouts import LIFECYCLE as PAYOUT_LIFECYCLE
+from tron_payment.payouts import Payout, PayoutStatus
+from tron_payment.wallets import Wallets
+
+if TYPE_CHECKING:
+    from tron_payment.assembly import Assembly
+
+GLANCE_S: Final = 5.0
+LOOK_S: Final = 30.0
+COUNT_MAX: Final = 100_000
+"""A backlog longer than this is shown as this."""
+
+MODULE_FIGURES_MAX: Final = 100
+"""Of one module; more would be data, not figures."""
+
+SERVICE: Final = "tron-client"
+HOT: Final = "hot"
+_NAME: Final = re.compile(r"^[a-z][a-z_]{0,40}$")
+_ATTEMPT_RESULTS: Final = {"settled": "succeeded", "failed": "reverted", "quarantined": "doubtful"}
+
+
+class Measuring:
+    """Fills the figures of a running service."""
+
+    def __init__(self, assembly: "Assembly", figures: Figures, version: str) -> None:
+        self._assembly = assembly
+        self._house = assembly.house
+        self._figures = figures
+        self._verified: Head | None = None
+        figures.put("build_info", 1, version, self._house.settings.tron_network.value)
+
+    @property
+    def loops(self) -> tuple[Loop, ...]:
+        return (
+            Loop("metrics.glance", self.glance, GLANCE_S, SERVICE),
+            Loop("metrics.look", self.look, LOOK_S, SERVICE),
+        )
+
+    async def glance(self) -> bool:
+        """Memory, and bounded queries by index."""
+        now = self._house.clock.now()
+        self._process()
+        self._follower(now)
+        self._nodes()
+        for name, model, live, order in (
+            ("orders", Order, _live(ORDER_LIFECYCLE, OrderStatus), "rank"),
+            ("payouts", Payout, _live(PAYOUT_LIFECYCLE, PayoutStatus), "created_at"),
+        ):
+            await self._queue(name, model, live, order, now)
+        return False
+
+    async def look(self) -> bool:
+        """Nodes, funds, the last reconciliation, the audit chain, the modules' own numbers."""
+        newest = max((n.head_timestamp_ms for n in await self._house.nodes.probe()), default=0)
+        now = self._house.clock.now()
+        if newest:
+            self._figures.put("clock_offset_seconds", (to_ms(now) - newest) / 1000)
+        self._nodes()
+        await self._reconciliation(now)
+        await self._audit()
+        for module in self._assembly.modules:
+            if module.stats is not None:
+                self._module(module.name, await module.stats())
+        await self._funds()
+        return False
+
+    # ---- memory ------------------------------------------------------------------------------
+
+    def _process(self) -> None:
+        put = self._figures.put
+        for kind, count in egress.blocked().items():
+            put("egress_blocked_total", count, kind)
+        for event, count in logs.meter.events.items():
+            put("log_events_total", count, event)
+        for event, count in logs.meter.errors.items():
+            put("log_errors_total", count, event)
+        for status, count in logs.meter.concluded.items():
+            put("orders_concluded_total", count, status)
+            put("order_attempts_total", count, _ATTEMPT_RESULTS.get(status, status))
+        put("order_attempts_total", logs.meter.expired, "expired")
+        for loop in self._assembly.loops.all:
+            put("loop_steps_total", loop.steps, loop.name)
+            put("loop_failures_total", loop.failures, loop.name)
+            put("loop_failing", bool(loop.last_error), loop.name)
+
+    def _follower(self, now: datetime) -> None:
+        at, put = self._assembly.follower.status(), self._figures.put
+        put("follower_block", at.number)
+        put("follower_lag_blocks", at.lag_blocks)
+        put("follower_halted", bool(at.halted))
+        put("follower_applied_total", at.applied)
+        if at.timestamp_ms:
+            put("follower_block_age_seconds", (to_ms(now) - at.timestamp_ms) / 1000)
+
+    def _nodes(self) -> None:
+        put = self._figures.put
+        for node in self._house.nodes.status():
+            put("node_up", node.breaker is BreakerState.CLOSED, node.alias)
+            put("node_head_block", node.head, node.alias)
+            put("node_solid_block", node.solid, node.alias)
+            put("node_lag_blocks", node.lag_blocks, node.alias)
+            put("node_calls_total", node.calls, node.alias)
+            put("node_failures_total", node.failures, node.alias)
+
+    # ---- the store ---------------------------------------------------------------------------
+
+    async def _queue(
+        self, name: str, model: type[Document], live: tuple[str, ...], order: str, now: datetime
+    ) -> None:
+        """How many of each status are unfinished, and how old the first of them is."""
+        collection = model.get_pymongo_collection()
+        for status in live:
+            condition = {"status": status}
+            first = await collection.find_one(
+                condition, {"created_at": 1}, sort=[(order, ASCENDING)]
+            )
+            count = 0
+            if first is not None:
+                count = await collection.count_documents(condition, limit=COUNT_MAX)
+            age = (now - first["created_at"]).total_seconds() if first is not None else 0.0
+            self._figures.put(name, count, status)
+            self._figures.put(f"{name}_oldest_seconds", age, status)
+
+    async def _reconciliation(self, now: datetime) -> None:
+        last = await self._house.use(Reconciliations).last()
+        if last is None:
+            return
+        differences: dict[tuple[str, ...], float] = {
+            (asset,): units for asset, units in last.difference.items()
+        }
+        self._figures.replace("reconciliation_difference", differences)
+        self._figures.put("reconciliation_block", last.solid_block or 0)
+        self._figures.put("unmatched_outgoing", len(last.unmatched))
+        if last.finished_at is not None:
+            age = (now - last.finished_at).total_seconds()
+            self._figures.put("reconciliation_age_seconds", age)
+
+    async def _audit(self) -> None:
+        """Verify what was added since the last look; `audit verify` reads all of it."""
+        head = await self._house.audit.head()
+        if head is None:
+            return
+        if self._verified is None:
+            self._verified = head
+        bad = await self._house.audit.verify(self._verified.seq, self._verified)
+        if bad is None:
+            self._verified = head
+        self._figures.put("audit_entries", head.seq)
+        self._figures.put("audit_chain_ok", bad is None)
+
+    async def _funds(self) -> None:
+        deployment = self._house.deployment
+        holders: dict[str, Address | None] = {
+            HOT: self._house.use(Wallets).default_address,
+            "router_v0": deployment.router_v0,
+            "router_kyc": deployment.router_kyc,
+        }
+        for holder, address in holders.items():
+            if address is None:
+                continue
+            for asset, pockets in (await self._house.ledger.holdings(address)).items():
+                for pocket, units in pockets.items():
+                    self._figures.put("funds_units", units, holder, asset, pocket.value)
+        if (hot := holders[HOT]) is not None:
+            found = await self._house.nodes.resources(hot)
+            left = max(0, found.energy_limit - found.energy_used)
+            self._figures.put("energy_available", left, HOT)
+
+    def _module(self, module: str, stats: Mapping[str, Any]) -> None:
+        flat = dict(_numbers("", stats))
+        for name in sorted(flat)[:MODULE_FIGURES_MAX]:
+            self._figures.put("module_figure", flat[name], module, name)
+
+
+def _live(lifecycle: Any, statuses: Any) -> tuple[str, ...]:
+    return tuple(status.value for status in statuses if not lifecycle.is_final(status))
+
+
+def _numbers(prefix: str, stats: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Whole numbers under names that the code chose; everything else is no figure."""
+    found: list[tuple[str, float]] = []
+    for key, value in stats.items():
+        if not isinstance(key, str) or not _NAME.match(key):
+            continue
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            found += _numbers(f"{name}_", value)
+        elif isinstance(value, int):
+            found.append((name, value))
+    return found

@@ -1,0 +1,173 @@
+"""The figures that Prometheus reads: what each means, and the one collector that shows them.
+
+Labels are bounded by the code or the configuration: a status, a node's alias, a loop, a route's
+template, a role of a wallet. An address, a user or a txid is never a label. Figures about the
+store (orders, payouts, funds, audit) are the installation's, the same from every process; take
+`max` over them, not `sum`. docs/operations.md explains every line; a test compares.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from pymongo import monitoring
+
+PREFIX: Final = "tronpay_"
+MONGO_BUCKETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10)
+MONGO_OPERATIONS: Final = frozenset(
+    {"find", "getMore", "insert", "update", "delete", "findAndModify", "aggregate", "hello"}
+)
+OTHER: Final = "other"
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One metric. Counters end in ``_total`` and only grow while the process lives."""
+
+    help: str
+    labels: tuple[str, ...] = ()
+
+    counter: bool = False
+
+
+FIGURES: Final[Mapping[str, Spec]] = {
+    "build_info": Spec("Always 1", ("version", "network")),
+    "orders": Spec("Orders that are not finished (installation)", ("status",)),
+    "orders_oldest_seconds": Spec("Age of the first in the queue (installation)", ("status",)),
+    "orders_concluded_total": Spec("Orders that this process ended", ("status",), True),
+    "order_attempts_total": Spec("Transactions by how they ended, here", ("result",), True),
+    "payouts": Spec("Payouts that are not finished (installation)", ("status",)),
+    "payouts_oldest_seconds": Spec("Age of the oldest (installation)", ("status",)),
+    "follower_block": Spec("Last solidified block applied"),
+    "follower_lag_blocks": Spec("Solidified blocks not yet applied"),
+    "follower_block_age_seconds": Spec("Our clock minus the last applied block's time"),
+    "follower_halted": Spec("1: the chain contradicted itself and a person must look"),
+    "follower_applied_total": Spec("Blocks that this process applied", counter=True),
+    "node_up": Spec("1: the node's circuit is closed", ("node",)),
+    "node_head_block": Spec("Newest block that the node showed", ("node",)),
+    "node_solid_block": Spec("Newest solidified block that the node showed", ("node",)),
+    "node_lag_blocks": Spec("Solidified blocks behind the best node", ("node",)),
+    "node_calls_total": Spec("Calls to the node", ("node",), True),
+    "node_failures_total": Spec("Calls that the node did not answer", ("node",), True),
+    "clock_offset_seconds": Spec("Our clock minus the newest head block's time"),
+    "reconciliation_difference": Spec("Chain against books, smallest units", ("asset",)),
+    "reconciliation_block": Spec("Newest solidified block of the last comparison"),
+    "reconciliation_age_seconds": Spec("Since the last comparison was finished"),
+    "unmatched_outgoing": Spec("Transactions out of our addresses that nobody here ordered"),
+    "funds_units": Spec("Booked funds, smallest units", ("holder", "asset", "pocket")),
+    "energy_available": Spec("Energy that the holder can use now", ("holder",)),
+    "module_figure": Spec("Numbers of a module's own stats", ("module", "name")),
+    "audit_entries": Spec("Entries in the audit log (installation)"),
+    "audit_chain_ok": Spec("1: every entry since our start follows from the one before"),
+    "loop_steps_total": Spec("Steps of a background loop", ("loop",), True),
+    "loop_failures_total": Spec("Steps that failed", ("loop",), True),
+    "loop_failing": Spec("1: the last step failed", ("loop",)),
+    "log_events_total": Spec("Events by name, also those below the log level", ("event",), True),
+    "log_errors_total": Spec("Events of level error and critical", ("event",), True),
+    "egress_blocked_total": Spec("Connections and look-ups refused inside", ("kind",), True),
+}
+
+HISTOGRAMS: Final[Mapping[str, Spec]] = {
+    "mongo_operation_seconds": Spec("Time that the store took", ("operation",)),
+}
+COUNTERS: Final[Mapping[str, Spec]] = {
+    "mongo_failures_total": Spec("Operations that the store refused or left", ("operation",), True),
+}
+FRONT_DOOR: Final = ("http_requests_total", "http_request_seconds")
+"""Made by http/front.py: by method, route template and status."""
+
+
+class Figures(Collector):
+    """The present value of each figure of the table."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in FIGURES}
+
+    def put(self, name: str, value: float, *labels: str) -> None:
+        """Set one value."""
+        assert len(labels) == len(FIGURES[name].labels), name
+        self._values[name][labels] = value
+
+    def replace(self, name: str, values: Mapping[tuple[str, ...], float]) -> None:
+        """Set all values of a figure; labels that are not given disappear."""
+        assert all(len(labels) == len(FIGURES[name].labels) for labels in values), name
+        self._values[name] = dict(values)
+
+    def get(self, name: str, *labels: str) -> float | None:
+        return self._values[name].get(labels)
+
+    def collect(self) -> Iterable[Metric]:
+        """For the registry."""
+        for name, spec in FIGURES.items():
+            if not self._values[name]:
+                continue
+            kind = CounterMetricFamily if spec.counter else GaugeMetricFamily
+            family = kind(PREFIX + name, spec.help, labels=spec.labels)
+            for labels, value in list(self._values[name].items()):
+                family.add_metric(labels, value)
+            yield family
+
+
+class MongoWatch(monitoring.CommandListener):
+    """Times every command of every client of this process."""
+
+    def __init__(self) -> None:
+        spec = HISTOGRAMS["mongo_operation_seconds"]
+        self._seconds = Histogram(
+            PREFIX + "mongo_operation_seconds",
+            spec.help,
+            spec.labels,
+            buckets=MONGO_BUCKETS_S,
+            registry=None,
+        )
+        spec = COUNTERS["mongo_failures_total"]
+        self._failures = Counter(
+            PREFIX + "mongo_failures_total", spec.help, spec.labels, registry=None
+        )
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        """Nothing to note yet."""
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        self._seconds.labels(_operation(event.command_name)).observe(event.duration_micros / 1e6)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        self._failures.labels(_operation(event.command_name)).inc()
+
+    def register(self, registry: CollectorRegistry) -> None:
+        registry.register(self._seconds)
+        registry.register(self._failures)
+
+
+def watch_mongo() -> MongoWatch:
+    """Listen to all clients made from now on."""
+    watch = MongoWatch()
+    monitoring.register(watch)
+    return watch
+
+
+def make_registry(figures: Figures, mongo: MongoWatch | None = None) -> CollectorRegistry:
+    """Everything that `/metrics` shows but the front door's own."""
+    registry = CollectorRegistry()
+    registry.register(figures)
+    if mongo is not None:
+        mongo.register(registry)
+    ProcessCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _operation(command: str) -> str:
+    return command if command in MONGO_OPERATIONS else OTHER

@@ -1,0 +1,82 @@
+"""The operator's commands: what each is called, what it takes, and where its work is.
+
+Nothing heavy is imported here, so that `tron-payment --help` is quick. Every command answers a
+`Report`; `--json` prints its data, else its lines are for people. Exit codes are in report.py.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+TIMEOUT_S: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. `work` is ``module:function``; the function takes (arguments, settings)."""
+
+    help: str
+    work: str
+    arguments: Callable[[argparse.ArgumentParser], None] | None = None
+    without_configuration: bool = False
+    """It looks at a broken configuration too: the function gets None for settings."""
+
+
+def _deploy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--owner", help="who may pause and withdraw; the signer by default")
+    parser.add_argument("--treasury", help="where withdrawals go; the owner by default")
+    parser.add_argument("--operator", help="who may pay; the signer by default")
+    parser.add_argument("--wallet", help="the wallet that signs; HOT_WALLET_ADDRESS by default")
+    parser.add_argument("--only", choices=("v0", "kyc"), help="one of the two routers")
+    _timeout(parser)
+
+
+def _audit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("verify", "head"))
+    parser.add_argument("--from", dest="from_seq", type=int, default=1, metavar="SEQ")
+    parser.add_argument("--known", metavar="SEQ:HASH", help="a head that was kept elsewhere")
+
+
+def _keys(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("rotate",))
+
+
+def _backup(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", help="is made; must not exist")
+    _password(parser)
+
+
+def _restore(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file")
+    parser.add_argument("--wallet", help="only this one")
+    _password(parser)
+
+
+def _payouts(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("explain",))
+    parser.add_argument("payout_id")
+
+
+def _password(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--password-file", required=True, help="its first line; not an argument")
+
+
+def _timeout(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--timeout", type=int, default=TIMEOUT_S, metavar="SECONDS")
+
+
+COMMANDS: Final[Mapping[str, Command]] = {
+    "doctor": Command(
+        "look at everything the service needs and say what to do",
+        "doctor:run",
+        without_configuration=True,
+    ),
+    "deploy-contracts": Command("put the payout routers on the chain", "deploy:run", _deploy),
+    "audit": Command("verify the audit log, or show its head", "books:audit", _audit),
+    "reconcile": Command("compare ledger and chain now", "books:reconcile", _timeout),
+    "keys": Command("rotate: wrap all keys under the newest key", "custody:keys", _keys),
+    "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
+    "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
+    "payouts": Command("explain: why is a payout where it is", "explain:payouts", _payouts),
+}

@@ -1,0 +1,84 @@
+"""`keys rotate`, `backup` and `restore`."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Final
+
+from tron_payment.operator.report import Exit, Report, failure
+from tron_payment.operator.runner import assembled
+from tron_payment.settings import Settings
+from tron_payment.wallets import Custody, Who
+
+OPERATOR: Final = Who("command-line", "operator")
+BACKUP_BYTES_MAX: Final = 64 * 1024 * 1024
+
+
+async def keys(arguments: argparse.Namespace, settings: Settings) -> Report:
+    """Wrap every data key under the first key of WALLET_ENCRYPTION_KEY."""
+    async with assembled(settings) as assembly:
+        done = await assembly.house.use(Custody).rotate()
+    data = {
+        "rewrapped": done.rewrapped,
+        "current": done.current,
+        "unreadable": list(done.unreadable),
+    }
+    lines = [f"{done.rewrapped} keys wrapped anew, {done.current} were already"]
+    if done.unreadable:
+        lines.append(f"do not open: {', '.join(done.unreadable)}; keep the old key configured")
+        return Report(data, lines, Exit.FAILED)
+    lines.append("older keys may leave WALLET_ENCRYPTION_KEY once every process has started anew")
+    return Report(data, lines)
+
+
+async def backup(arguments: argparse.Namespace, settings: Settings) -> Report:
+    """One encrypted file with every key; made whole or not at all."""
+    target = Path(arguments.file)
+    if _exists(target):
+        return failure("exists", f"{target} exists; a backup never overwrites", Exit.USAGE)
+    password = _password(arguments)
+    async with assembled(settings) as assembly:
+        text = await assembly.house.use(Custody).backup_all(password, OPERATOR)
+    _write(target, text)
+    line = f"{target}: keep it and its password apart, and try `restore` on another machine"
+    return Report({"file": str(target), "bytes": len(text.encode())}, (line,))
+
+
+async def restore(arguments: argparse.Namespace, settings: Settings) -> Report:
+    """Bring back the wallets of a backup; doing it again changes nothing."""
+    source = Path(arguments.file)
+    if (text := _read(source)) is None:
+        return failure("no_backup", f"{source} is no backup", Exit.USAGE)
+    password = _password(arguments)
+    async with assembled(settings) as assembly:
+        wallets = await assembly.house.use(Custody).restore(
+            OPERATOR, backup=text, password=password, wallet_id=arguments.wallet
+        )
+    shown = [{"wallet_id": w.id, "address": w.address, "label": w.label} for w in wallets]
+    lines = [f"{w['wallet_id']} {w['address']} {w['label']}" for w in shown]
+    return Report({"wallets": shown}, [*lines, f"{len(shown)} wallets are here"])
+
+
+def _password(arguments: argparse.Namespace) -> str:
+    return Path(arguments.password_file).read_text().split("\n", 1)[0]
+
+
+def _exists(target: Path) -> bool:
+    return target.exists()
+
+
+def _read(source: Path) -> str | None:
+    if not source.is_file() or source.stat().st_size > BACKUP_BYTES_MAX:
+        return None
+    return source.read_text()
+
+
+def _write(target: Path, text: str) -> None:
+    """On the disk before it has its name; readable by its owner only."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(target)

@@ -1,0 +1,88 @@
+"""The doctor's checks of files, store and keys."""
+
+import os
+import stat
+from pathlib import Path
+from typing import Any, Final
+
+from beanie import init_beanie
+
+from tron_payment import egress
+from tron_payment.chain import Cursor
+from tron_payment.core.clock import SystemClock
+from tron_payment.db.connect import connect
+from tron_payment.db.installation import Installation
+from tron_payment.operator.findings import Finding, bad, doubtful, good
+from tron_payment.peers import plain_host
+from tron_payment.settings import SECRET_NAMES, SECRETS_DIR, Settings
+from tron_payment.wallets import KeyUnreadable, Wallet, build_signer
+
+WALLETS_MAX: Final = 10_000
+OPEN_TO_ALL: Final = stat.S_IWOTH | stat.S_IROTH
+
+
+def files(settings: Settings) -> list[Finding]:
+    """Who may read what."""
+    found = []
+    if os.geteuid() == 0 and not settings.is_development:
+        found.append(doubtful("permissions", "runs as root", "run it as UID 65532, as the image"))
+    folder = Path(os.environ.get("SECRETS_DIR") or SECRETS_DIR)
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        if path.name.lower() in SECRET_NAMES and path.stat().st_mode & (
+            stat.S_IWOTH | stat.S_IROTH
+        ):
+            found.append(bad("permissions", f"{path} is open to all", f"chmod 0440 {path}"))
+    if settings.is_development and settings.var_dir.exists():
+        for path in settings.var_dir.glob("dev-secrets/*"):
+            if path.stat().st_mode & 0o077:
+                found.append(bad("permissions", f"{path} is open to others", f"chmod 600 {path}"))
+    return found or [good("permissions", "secrets are closed to others")]
+
+
+async def store(settings: Settings, known: dict[str, Any]) -> list[Finding]:
+    """A replica set whose members we may talk to, and the database of this chain."""
+    uri = settings.mongo_uri.get_secret_value()
+    opened = await connect(uri, settings.payment_db_name, ())
+    known["stack"].push_async_callback(opened.close)
+    models = [Installation, Wallet, Cursor]
+    await init_beanie(database=opened.database, document_models=models, skip_indexes=True)
+    known["store"] = opened
+    hello = await opened.client.admin.command("hello")
+    found = [good("store", f"replica set {hello['setName']}, primary {hello.get('primary')}")]
+    if len(hello.get("hosts", [])) < 3 and not settings.is_development:
+        advice = "run three members, so that one may fail"
+        found.append(doubtful("store", f"{len(hello['hosts'])} member", advice))
+    if not settings.is_development:
+        ours = egress.neighbours(settings)
+        for member in hello.get("hosts", []):
+            host, _, port = member.rpartition(":")
+            if (plain_host(host), int(port)) not in ours:
+                advice = "add it to MONGODB_URI: connections to other hosts are refused"
+                found.append(bad("store", f"member {member} is not in MONGODB_URI", advice))
+    known["installation"] = await Installation.get("installation")
+    if known["installation"] is None:
+        found.append(doubtful("store", "the database is new", "the first start fills it"))
+    return found
+
+
+async def keys(settings: Settings, known: dict[str, Any]) -> list[Finding]:
+    """Every stored key opens with the configured keys, and under the newest of them."""
+    if "store" not in known:
+        return []
+    keystore = build_signer(settings, SystemClock()).keystore
+    wallets = await Wallet.find({"envelope.kek_id": {"$type": "string"}}).to_list(WALLETS_MAX)
+    closed, old = [], 0
+    for wallet in wallets:
+        assert wallet.envelope is not None
+        old += wallet.envelope.kek_id != keystore.current
+        try:
+            keystore.open(wallet.envelope, wallet.bond)
+        except KeyUnreadable as error:
+            closed.append(f"{wallet.id} ({error.detail})")
+    found = []
+    if closed:
+        advice = "configure the key that closed them, in WALLET_ENCRYPTION_KEY=new:..,old:.."
+        found.append(bad("keys", f"do not open: {', '.join(closed[:10])}", advice))
+    if old:
+        found.append(doubtful("keys", f"{old} under an older key", "tron-payment keys rotate"))
+    return found or [good("keys", f"{len(wallets)} keys open with key {keystore.current}")]

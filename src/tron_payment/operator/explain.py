@@ -1,0 +1,99 @@
+"""`payouts explain`: where a payout is, what it waits for, and every proof that there is."""
+
+import argparse
+from typing import Any
+
+from tron_payment.core.clock import from_ms, rfc3339
+from tron_payment.core.money import TRX, decimal_text
+from tron_payment.engine import Attempt, Order, OrderStatus
+from tron_payment.operator.report import Exit, Report, failure
+from tron_payment.operator.runner import assembled
+from tron_payment.payouts import Payout
+from tron_payment.settings import Settings
+
+ADVICE = {
+    "funds": "the wallet or router has too little, or its books are being opened: fund it",
+    "fee_above_maximum": "the network's fee is above max_fee_trx: wait, stake energy, or cancel "
+    "and ask again with a higher maximum",
+    "follower": "the follower is behind the chain: see FollowerBehind in docs/runbooks/nodes.md",
+    "node_behind": "the node is behind what we have seen: see docs/runbooks/nodes.md",
+    "chain_contradiction": "nodes contradict each other: see docs/runbooks/money.md",
+    "signature": "a device or co-signer must sign: see /api/v1/signing-requests",
+    "killswitch": "the kill switch is on",
+}
+
+
+async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
+    """Everything that is known about one payout."""
+    async with assembled(settings) as assembly:
+        payout = await Payout.get(arguments.payout_id)
+        if payout is None:
+            return failure("not_found", "there is no such payout", Exit.FAILED)
+        order = await assembly.house.engine.find(payout.order_id)
+        at = await assembly.house.cursors.load()
+    data: dict[str, Any] = {
+        "payout_id": payout.id,
+        "status": payout.status.value,
+        "route": payout.route.value,
+        "recipient_address": payout.recipient_address,
+        "order_id": payout.order_id,
+        "order_status": order.status.value if order else None,
+        "waiting_for": order.waiting_for or None if order else None,
+        "reason": payout.reason or None,
+        "attempts": [_attempt(each) for each in order.tried] if order else [],
+        "proof": _proof(order) if order else None,
+        "solid_block": at.number if at else None,
+    }
+    return Report(data, _lines(payout, order, data))
+
+
+def _lines(payout: Payout, order: Order | None, data: dict[str, Any]) -> list[str]:
+    lines = [f"{payout.id}: {payout.status.value}, {payout.route.value} to "
+             f"{payout.recipient_address}"]  # fmt: skip
+    if order is None:
+        return [*lines, f"its order {payout.order_id} is not there yet: the sweeper places it"]
+    lines.append(f"order {order.id}: {order.status.value}")
+    for each in data["attempts"]:
+        end = each["death"] or ("in the chain" if data["proof"] else "may still be taken")
+        lines.append(f"  attempt {each['number']} {each['txid']} until {each['expires_at']}: {end}")
+    if order.waiting_for:
+        known = ADVICE.get(order.waiting_for.partition(":")[0], "see docs/operations.md")
+        lines.append(f"waits for {order.waiting_for}: {known}")
+    elif order.status is OrderStatus.SIGNED:
+        lines.append("sent; only a solidified block decides. It is never sent twice: a new "
+                     "transaction is made after the proof that this one is dead")  # fmt: skip
+    elif order.status is OrderStatus.QUARANTINED:
+        lines.append("a person must look: see Quarantined in docs/runbooks/money.md")
+    if (proof := data["proof"]) is not None:
+        lines.append(
+            f"block {proof['block_number']} {proof['block_id']}: {proof['receipt']}, "
+            f"fee {proof['fee_trx']} TRX, {proof['events']}"
+        )
+    return lines
+
+
+def _attempt(each: Attempt) -> dict[str, Any]:
+    death = each.death
+    return {
+        "number": each.number,
+        "txid": each.txid,
+        "signed_at": rfc3339(each.signed_at),
+        "sent_at": rfc3339(each.sent_at) if each.sent_at else None,
+        "expires_at": rfc3339(from_ms(each.expiration_ms)),
+        "death": None
+        if death is None
+        else f"{death.verdict}: blocks {death.from_block} to {death.to_block} were read",
+    }
+
+
+def _proof(order: Order) -> dict[str, Any] | None:
+    if (found := order.outcome) is None:
+        return None
+    return {
+        "txid": found.txid,
+        "block_number": found.block_number,
+        "block_id": found.block_id,
+        "receipt": found.receipt,
+        "fee_trx": decimal_text(found.fee_sun, TRX.decimals),
+        "events": found.proofs,
+    }

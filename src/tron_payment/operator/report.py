@@ -1,0 +1,47 @@
+"""What a command says at its end, for people or for programs, and its exit code."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+
+class Exit(IntEnum):
+    """Documented in docs/operations.md."""
+
+    OK = 0
+    FAILED = 1
+    """Done, and the answer is bad: a check failed, a difference was found, a refusal."""
+
+    USAGE = 2
+    """The arguments or the configuration are wrong; nothing was done."""
+
+    UNAVAILABLE = 3
+    """The store or the nodes are away; nothing was done, or it is safe to repeat."""
+
+    UNFINISHED = 4
+    """The time is over while the work goes on; the same command again takes it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The end of a command. `data` has only JSON's types."""
+
+    data: Mapping[str, Any]
+    lines: Sequence[str] = field(default_factory=tuple)
+    exit: Exit = Exit.OK
+
+    def show(self, *, as_json: bool) -> int:
+        """Print it; the exit code."""
+        if as_json:
+            print(json.dumps({"ok": self.exit is Exit.OK, **self.data}, indent=2))
+        else:
+            print("\n".join(self.lines), file=sys.stdout if self.exit is Exit.OK else sys.stderr)
+        return int(self.exit)
+
+
+def failure(code: str, detail: str, exit: Exit) -> Report:
+    """A command that could not do its work."""
+    return Report({"error": {"code": code, "detail": detail}}, (f"{code}: {detail}",), exit)

@@ -1,0 +1,171 @@
+"""Payouts: money out to people, by the V0 router, the KYC router or a plain transfer."""
+
+from coincurve import PrivateKey
+
+from tron_payment.loops import Loop
+from tron_payment.module import House, Module
+from tron_payment.payouts import policy_desk
+from tron_payment.payouts.analytics import Analytics
+from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.batch_routes import BatchController, QuoteController
+from tron_payment.payouts.batches import Batches
+from tron_payment.payouts.documents import Payee, Payout
+from tron_payment.payouts.domain import LIFECYCLE, Limits, PayoutStatus, Route
+from tron_payment.payouts.doors import Doors
+from tron_payment.payouts.judge import Judge, PayoutWish
+from tron_payment.payouts.limits import LimitEntry, RollingLimits
+from tron_payment.payouts.orders import MODULE, OrderMaker
+from tron_payment.payouts.outcomes import Outcomes
+from tron_payment.payouts.policy import Policy
+from tron_payment.payouts.policy_desk import PolicyDesk
+from tron_payment.payouts.policy_routes import PolicyController, RecipientController
+from tron_payment.payouts.quotes import Quote, Quotes
+from tron_payment.payouts.recipients import Recipient, Recipients
+from tron_payment.payouts.routes import PayoutController
+from tron_payment.payouts.schedule_routes import ScheduleController
+from tron_payment.payouts.schedules import Schedule, Schedules
+from tron_payment.payouts.screen import Screen
+from tron_payment.payouts.service import Payouts
+from tron_payment.payouts.unexplained_routes import UnexplainedController
+from tron_payment.usdt import Screening, Transfers
+from tron_payment.wallets import Wallets
+
+DOCUMENTS = (Payout, Batch, Schedule, Payee, Quote, Recipient, LimitEntry, *policy_desk.DOCUMENTS)
+SERVICE = "payout-router"
+SWEEP_IDLE_S = 5.0
+SCREEN_IDLE_S = 1.0
+BATCHES_IDLE_S = 1.0
+SCHEDULES_IDLE_S = 5.0
+
+
+async def build(house: House) -> Module:
+    """Wire the module."""
+    settings = house.settings
+    key = settings.kyc_attestation_private_key.get_secret_value()
+    orders = OrderMaker(house.deployment, PrivateKey(bytes.fromhex(key)) if key else None)
+    screen = Screen(
+        clock=house.clock,
+        ledger=house.ledger,
+        screening=house.use(Screening),
+        deployment=house.deployment,
+    )
+    rolling = RollingLimits(house.clock)
+    announcer = Announcer(house.events, house.secret)
+    recipients = Recipients(house.clock, house.audit)
+
+    async def activated(policy: Policy) -> None:
+        await judge.count_earlier(policy)
+
+    desk = PolicyDesk(house.clock, house.audit, activated)
+    judge = Judge(
+        clock=house.clock,
+        secret=house.secret,
+        wallets=house.use(Wallets),
+        screen=screen,
+        orders=orders,
+        desk=desk,
+        recipients=recipients,
+        limits=Limits(settings.min_payout_units, settings.max_payout_units),
+        rolling=rolling,
+        max_fee_sun=settings.max_fee_sun,
+    )
+    quotes = Quotes(
+        clock=house.clock,
+        nodes=house.nodes,
+        fees=house.engine.fees,
+        orders=orders,
+        deployment=house.deployment,
+        batch_size=settings.payout_batch_size,
+    )
+    outcomes = Outcomes(
+        clock=house.clock,
+        secret=house.secret,
+        engine=house.engine,
+        orders=orders,
+        screen=screen,
+        limits=rolling,
+        announcer=announcer,
+    )
+    payouts = Payouts(
+        clock=house.clock,
+        idempotency=house.idempotency,
+        engine=house.engine,
+        inserts=house.inserts,
+        audit=house.audit,
+        orders=orders,
+        judge=judge,
+        quotes=quotes,
+        outcomes=outcomes,
+        announcer=announcer,
+    )
+    batches = Batches(
+        clock=house.clock,
+        secret=house.secret,
+        idempotency=house.idempotency,
+        engine=house.engine,
+        audit=house.audit,
+        orders=orders,
+        judge=judge,
+        desk=desk,
+        announcer=announcer,
+        batch_size=settings.payout_batch_size,
+    )
+    schedules = Schedules(house.clock, house.idempotency, batches)
+    house.engine.hear(MODULE, outcomes.follow)
+    house.engine.gate(desk.gate)
+    house.engine.gate(outcomes.gate)
+    doors = Doors(house.clock, desk, rolling)
+    house.use(Transfers).rules = doors
+    for service in (payouts, batches, desk, quotes, recipients, doors):
+        house.offer(service)
+    return Module(
+        name="payouts",
+        service=SERVICE,
+        routers=(
+            PayoutController,
+            BatchController,
+            QuoteController,
+            RecipientController,
+            PolicyController,
+            ScheduleController,
+            UnexplainedController,
+        ),
+        dependencies={
+            "payouts": payouts,
+            "batches": batches,
+            "quotes": quotes,
+            "recipients": recipients,
+            "desk": desk,
+            "schedules": schedules,
+            "analytics": Analytics(house.clock),
+            "safe_modes": house.engine.safe_mode,
+            "audit": house.audit,
+        },
+        loops=(
+            Loop("payouts.sweep", payouts.sweep, SWEEP_IDLE_S, SERVICE),
+            Loop("payouts.batches", batches.step, BATCHES_IDLE_S, SERVICE, wake=batches.wake),
+            Loop("payouts.schedules", schedules.step, SCHEDULES_IDLE_S, SERVICE),
+            Loop("payouts.screen", screen.step, SCREEN_IDLE_S, SERVICE),
+        ),
+        stats=payouts.stats,
+    )
+
+
+__all__ = [
+    "DOCUMENTS",
+    "LIFECYCLE",
+    "Batch",
+    "Batches",
+    "Doors",
+    "Limits",
+    "Payout",
+    "PayoutStatus",
+    "PayoutWish",
+    "Payouts",
+    "PolicyDesk",
+    "Quotes",
+    "Recipients",
+    "Route",
+    "build",
+]

@@ -1,0 +1,255 @@
+"""The rows of an uploaded batch: JSON, CSV or NDJSON in, one wish or one refusal for each.
+
+A row that is wrong is told by its number, from 1 (a CSV's header is no row); the others go on.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from tron_payment.core.errors import AppError, Refused
+from tron_payment.http.limits import JSON, decode_json
+from tron_payment.http.permissions import MissingPermission
+from tron_payment.http.principals import Principal
+from tron_payment.http.problems import MalformedBody, refusal_of
+from tron_payment.payouts.domain import Route
+from tron_payment.payouts.judge import PayoutWish
+from tron_payment.payouts.views import PayoutRequest
+
+ROWS_MAX: Final = 10_000
+CSV: Final = "text/csv"
+NDJSON: Final = "application/x-ndjson"
+MEDIA_TYPES: Final = (JSON, CSV, NDJSON)
+COLUMNS: Final = (
+    "user_id",
+    "recipient_address",
+    "amount",
+    "currency",
+    "route",
+    "merchant_reference",
+    "kyc_verified",
+)
+REQUIRED: Final = COLUMNS[:3]
+CELL_MAX: Final = 4_096
+DETAIL_MAX: Final = 120
+"""Longer details of refused rows are cut, so that ten thousand of them fit into one answer."""
+
+PARAM_MAX: Final = 60
+_TRUTHS: Final = {"true": True, "false": False}
+
+
+class NoRows(Refused, code="no_rows"):
+    """The batch has no rows."""
+
+
+class TooManyRows(Refused, code="too_many_rows"):
+    """The batch has too many rows."""
+
+
+class BadHeader(Refused, code="csv_header"):
+    """The CSV's first line names its columns."""
+
+
+class BadRow(Refused, code="malformed_row"):
+    """This row cannot be read."""
+
+
+class BatchRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One row. What it leaves out, the batch says, else the default."""
+
+    user_id: str
+    recipient_address: str
+    amount: str
+    currency: str = "USDT"
+    route: Literal["v0", "kyc", "direct", ""] | None = None
+    """Empty: as `initiate` decides."""
+
+    kyc_verified: bool | None = None
+    merchant_reference: str | None = None
+    wallet_id: str | None = None
+    priority: Literal["high", "normal", "low"] | None = None
+    max_fee_trx: str | None = None
+    metadata: dict[str, str] = {}
+
+    def wish(self, defaults: "BatchRequest", principal: Principal) -> PayoutWish:
+        """The row as a wish.
+
+        Raises:
+            Refused: Content that a single payout would be refused for as well.
+            MissingPermission: Its route is `direct` and the caller may not.
+        """
+        fields = {
+            "user_id": self.user_id,
+            "recipient_address": self.recipient_address,
+            "amount": self.amount,
+            "currency": self.currency,
+            "kyc_verified": self.kyc_verified,
+            "merchant_reference": self.merchant_reference,
+            "wallet_id": self.wallet_id or defaults.wallet_id,
+            "priority": self.priority or defaults.priority,
+            "max_fee_trx": self.max_fee_trx or defaults.max_fee_trx,
+            "metadata": self.metadata,
+        }
+        try:
+            request = msgspec.convert(fields, PayoutRequest)
+        except msgspec.ValidationError as error:
+            raise refusal_of(error) from None
+        route = Route(self.route) if self.route else None
+        if route is Route.DIRECT and "payout:direct" not in principal.permissions:
+            raise MissingPermission("this needs the permission payout:direct", param="route")
+        return request.wish(route)
+
+
+class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A batch as JSON. The other fields hold for rows that do not say otherwise."""
+
+    payouts: list[msgspec.Raw]
+    wallet_id: str | None = None
+    priority: Literal["high", "normal", "low"] = "normal"
+    max_fee_trx: str | None = None
+    dry_run: bool = False
+
+
+class BatchDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`BatchRequest` for readers of the API's description: rows with their fields."""
+
+    payouts: Annotated[list[BatchRow], msgspec.Meta(min_length=1, max_length=ROWS_MAX)]
+    wallet_id: str | None = None
+    priority: Literal["high", "normal", "low"] = "normal"
+    max_fee_trx: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row that was not accepted, and why."""
+
+    row: int
+    code: str
+    param: str | None
+    detail: str
+
+    @classmethod
+    def of(cls, row: int, refusal: AppError) -> "RefusedRow":
+        param = refusal.param[:PARAM_MAX] if refusal.param else None
+        return cls(row, refusal.code, param, refusal.detail[:DETAIL_MAX])
+
+    def told(self) -> dict[str, Any]:
+        return {"row": self.row, "code": self.code, "param": self.param, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A batch as it came: what each row says, and what makes two uploads the same."""
+
+    rows: tuple[tuple[int, PayoutWish], ...]
+    refused: tuple[RefusedRow, ...]
+    content: bytes
+    dry_run: bool = False
+
+
+def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
+    """Read an upload in any of the three forms.
+
+    Raises:
+        MalformedBody: It is not of its form at all.
+        NoRows, TooManyRows, BadHeader
+        Refused: A field of the JSON's outside that is not acceptable.
+    """
+    form = media_type.partition(";")[0].strip().lower()
+    request = BatchRequest(payouts=[])
+    if form == CSV:
+        found = _csv_rows(body)
+    elif form == NDJSON:
+        found = [_decoded(line) for line in body.splitlines() if line.strip()]
+    else:
+        request = decode_json(body, BatchRequest)
+        found = [_decoded(bytes(raw)) for raw in request.payouts]
+    if not found:
+        raise NoRows(param="payouts")
+    if len(found) > ROWS_MAX:
+        raise TooManyRows(f"at most {ROWS_MAX} rows", param="payouts")
+    rows: list[tuple[int, PayoutWish]] = []
+    refused: list[RefusedRow] = []
+    for number, row in enumerate(found, 1):
+        try:
+            if isinstance(row, AppError):
+                raise row
+            rows.append((number, row.wish(request, principal)))
+        except AppError as refusal:
+            refused.append(RefusedRow.of(number, refusal))
+    outside = (request.wallet_id, request.priority, request.max_fee_trx, request.dry_run)
+    content = msgspec.json.encode(
+        [outside, [row.told() for row in refused], [(n, _said(wish)) for n, wish in rows]],
+        order="deterministic",
+    )
+    return Upload(tuple(rows), tuple(refused), content, request.dry_run)
+
+
+def _decoded(text: bytes) -> BatchRow | AppError:
+    try:
+        row: BatchRow = decode_json(text, BatchRow)
+    except MalformedBody:
+        return BadRow("this is not JSON")
+    except Refused as refusal:
+        return refusal
+    return row
+
+
+def _csv_rows(body: bytes) -> list[BatchRow | AppError]:
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise MalformedBody("the CSV is not UTF-8") from None
+    if "\0" in text:
+        raise MalformedBody("the CSV has a zero byte")
+    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        _check_header(header)
+        found: list[BatchRow | AppError] = []
+        for cells in lines:
+            if not any(cell.strip() for cell in cells):
+                continue
+            found.append(_csv_row(header, cells))
+            if len(found) > ROWS_MAX:
+                break
+    except csv.Error as error:
+        raise MalformedBody(f"the CSV cannot be read: {error}") from None
+    return found
+
+
+def _check_header(header: Sequence[str]) -> None:
+    unknown = [name for name in header if name not in COLUMNS]
+    missing = [name for name in REQUIRED if name not in header]
+    if unknown or missing or len(set(header)) != len(header):
+        raise BadHeader(f"columns are {','.join(COLUMNS)}; the first three are required")
+
+
+def _csv_row(header: Sequence[str], cells: Sequence[str]) -> BatchRow | AppError:
+    if len(cells) != len(header):
+        return BadRow(f"{len(cells)} cells under {len(header)} columns")
+    if any(len(cell) > CELL_MAX for cell in cells):
+        return BadRow(f"a cell has at most {CELL_MAX} characters")
+    fields: dict[str, Any] = {
+        name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()
+    }
+    verified = fields.get("kyc_verified")
+    if verified is not None:
+        fields["kyc_verified"] = _TRUTHS.get(verified.lower(), verified)
+    try:
+        return msgspec.convert(fields, BatchRow)
+    except msgspec.ValidationError as error:
+        return refusal_of(error)
+
+
+def _said(wish: PayoutWish) -> list[Any]:
+    return [
+        *(wish.user_id, wish.recipient_address, wish.amount.asset.code, wish.amount.units),
+        *(wish.route, wish.kyc_verified, wish.merchant_reference, wish.wallet_id),
+        *(wish.priority, wish.max_fee_sun, wish.metadata),
+    ]

@@ -1,0 +1,619 @@
+"""Use cases of batches: accept one, approve or call it back, carry it out, count and export it.
+
+    accepted   one insert of the batch with all its rows: the only thing a client waits for
+    stored     every row is a payout (derived ids; inserted again after a crash)
+    placed     every row is in an order: router rows by `PAYOUT_BATCH_SIZE`, direct ones alone
+
+Each step may die anywhere and is done again by the loop, here or in another process, with the same
+ids and the same content. A batch is called back by placing what is left and canceling it, so that
+no order can appear afterwards.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+from litestar.status_codes import HTTP_202_ACCEPTED
+
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
+from tron_payment.core.ids import derived_id
+from tron_payment.db.audit import Act, Audit
+from tron_payment.db.cas import LostRace, insert_each, insert_once
+from tron_payment.db.faults import DuplicateValue
+from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
+from tron_payment.http.idempotency import Idempotency, StoredAnswer
+from tron_payment.http.paging import InvalidCursor, Page, PageRequest, fetch_page
+from tron_payment.http.permissions import owner_filter
+from tron_payment.http.principals import Principal
+from tron_payment.payouts import batch_documents as store
+from tron_payment.payouts import documents as payouts_store
+from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
+from tron_payment.payouts.batch_rows import ROWS_MAX, RefusedRow, Upload
+from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
+from tron_payment.payouts.judge import Judge, Judged
+from tron_payment.payouts.orders import OrderMaker, group
+from tron_payment.payouts.policy import (
+    ApprovalExpired,
+    IntentChanged,
+    NotAwaitingApproval,
+    band_of,
+    check_approver,
+    intent_hash,
+    limit_exceeded,
+)
+from tron_payment.payouts.policy_desk import PolicyDesk
+
+PIECE: Final = 500
+"""Rows judged, stored or read at a time, so that other requests get their turn."""
+
+INLINE_ROWS_MAX: Final = 500
+"""A batch of up to this many rows is carried out before its request is answered."""
+
+ROW_CURSOR: Final = "row-"
+STEPS_MAX: Final = 10
+CHANGE_ATTEMPTS_MAX: Final = 8
+CALLS_AT_ONCE: Final = 16
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+log = structlog.get_logger()
+
+
+class NoGoodRow(Refused, code="no_good_row"):
+    """Every row of the batch was refused."""
+
+
+class BatchNotFound(NotFound, code="batch_not_found"):
+    """There is no such batch, or it is not yours."""
+
+
+class BatchNotCancelable(Conflict, code="not_cancelable"):
+    """The batch has ended."""
+
+
+class Batches:
+    """The batches of this installation."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        idempotency: Idempotency,
+        engine: Engine,
+        audit: Audit,
+        orders: OrderMaker,
+        judge: Judge,
+        desk: PolicyDesk,
+        announcer: Announcer,
+        batch_size: int,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._idempotency = idempotency
+        self._engine = engine
+        self._audit = audit
+        self._orders = orders
+        self._judge = judge
+        self._desk = desk
+        self._announcer = announcer
+        self._batch_size = batch_size
+        self.wake = asyncio.Event()
+        """Set when there is something to do for `step`."""
+
+    # ---- accepting ---------------------------------------------------------------------------
+
+    async def judge(
+        self, principal: Principal, upload: Upload, batch_id: str = ""
+    ) -> tuple[list[Judged], list[RefusedRow]]:
+        """Judge every row; stores nothing."""
+        good: list[Judged] = []
+        refused = list(upload.refused)
+        references: dict[str, str] = {}
+        for piece in _pieces(upload.rows):
+            wishes = [(self._payout_id(batch_id, row), wish) for row, wish in piece]
+            answers = await self._judge.many(principal, wishes)
+            for (row, wish), answer in zip(piece, answers, strict=True):
+                earlier = references.get(wish.merchant_reference or "")
+                if isinstance(answer, Judged) and earlier is not None:
+                    answer = MerchantReferenceTaken(
+                        "another row of this batch has it",
+                        param="merchant_reference",
+                        extra={"payout_id": earlier},
+                    )
+                if isinstance(answer, AppError):
+                    refused.append(RefusedRow.of(row, answer))
+                    continue
+                if wish.merchant_reference is not None:
+                    references[wish.merchant_reference] = answer.payout.id
+                answer.payout.row = row
+                good.append(answer)
+            await asyncio.sleep(0)
+        return good, sorted(refused, key=lambda each: each.row)
+
+    async def request(
+        self,
+        principal: Principal,
+        key: str,
+        upload: Upload,
+        answer: Callable[[Batch], bytes],
+        *,
+        operation: str = "payouts.batch",
+        schedule_id: str | None = None,
+    ) -> StoredAnswer:
+        """Accept a batch once; a repeat gets the stored answer and never a second batch.
+
+        Raises:
+            NoGoodRow: With the refused rows in `extra`.
+            KeyReused, InFlight: See `Idempotency.run`.
+        """
+        batch_id = self._idempotency.object_id("bat", principal.id, key)
+        batch = None
+        earlier = await self._idempotency.find(
+            principal_id=principal.id, key=key, operation=operation, content=upload.content
+        )
+        if earlier is not None:
+            batch = await store.by_id(batch_id, {})
+        fresh = batch is None
+        payouts: list[Payout] = []
+        if batch is None:
+            batch, payouts = await self._accept(principal, upload, batch_id, schedule_id)
+        accepted = batch
+        try:
+            stored = await self._idempotency.run(
+                principal_id=principal.id,
+                key=key,
+                operation=operation,
+                content=upload.content,
+                answer=(HTTP_202_ACCEPTED, answer(accepted)),
+                effect=lambda: insert_once(accepted),
+                object_ids=[batch_id],
+            )
+        except AppError as refusal:
+            if fresh and refusal.status < 500:
+                await self._judge.uncount(payouts)
+            raise
+        if fresh and stored.replayed:
+            await self._judge.uncount(payouts)  # the same request, a moment earlier, was counted
+        elif fresh:
+            self._judge.note(principal.id, len(payouts))
+            await self._note(principal, "batch.create", accepted)
+        self.wake.set()
+        if accepted.accepted <= INLINE_ROWS_MAX:
+            await self.carry_out(batch_id)
+        return stored
+
+    async def _accept(
+        self, principal: Principal, upload: Upload, batch_id: str, schedule_id: str | None
+    ) -> tuple[Batch, list[Payout]]:
+        judged, refused = await self.judge(principal, upload, batch_id)
+        payouts = [each.payout for each in judged]
+        for payout in payouts:
+            payout.batch_id = batch_id
+        breaches = await self._judge.count(payouts)
+        refused += [
+            RefusedRow.of(payout.row or 0, limit_exceeded(breaches[payout.id]))
+            for payout in payouts
+            if payout.id in breaches
+        ]
+        refused.sort(key=lambda each: each.row)
+        payouts = [payout for payout in payouts if payout.id not in breaches]
+        told = [row.told() for row in refused]
+        if not payouts:
+            raise NoGoodRow(extra={"refused": told})
+        policy = await self._desk.current()
+        now = self._clock.now()
+        totals: dict[str, int] = defaultdict(int)
+        for payout in payouts:
+            totals[payout.currency] += payout.units
+        bands = [b for c, units in totals.items() if (b := band_of(policy, c, units)) is not None]
+        band = max(bands, key=lambda each: each.approvals, default=None)
+        waits = band is not None and band.approvals > 0
+        for index, mates in enumerate(group(payouts, self._batch_size)):
+            order_id = derived_id("ord", self._secret, batch_id, str(index))
+            for payout in mates:
+                payout.order_id = order_id
+                payout.sweep_at = payout.approval_until = None
+                payout.approvals_needed, payout.approvers = 0, []
+                payout.schedule_id = schedule_id
+                payout.status = PayoutStatus.AWAITING_APPROVAL if waits else PayoutStatus.QUEUED
+        status = BatchStatus.AWAITING_APPROVAL if waits else BatchStatus.QUEUED
+        batch = Batch(
+            id=batch_id,
+            principal=principal.id,
+            status=status,
+            rows=store.pack_payouts(payouts),
+            refused=store.pack_refused(told),
+            accepted=len(payouts),
+            refused_count=len(refused),
+            totals=dict(totals),
+            counts={(payouts[0].status.value): len(payouts)},
+            intent_hash=intent_hash(batch_id, [payout.intent_hash for payout in payouts]),
+            policy_version=policy.version,
+            approvals_needed=band.approvals if band is not None else 0,
+            approvers=list(band.approvers) if band is not None else [],
+            approval_until=now + policy.approval_lifetime if waits else None,
+            schedule_id=schedule_id,
+            created_at=now,
+            updated_at=now,
+        )
+        return batch, payouts
+
+    def _payout_id(self, batch_id: str, row: int) -> str:
+        return derived_id("pay", self._secret, batch_id, str(row))
+
+    # ---- looking -----------------------------------------------------------------------------
+
+    async def get(self, principal: Principal, batch_id: str) -> Batch:
+        """The batch, its rows counted now.
+
+        Raises:
+            BatchNotFound: No such batch, or another merchant's.
+        """
+        batch = await self._find(principal, batch_id)
+        if batch.stage is not Stage.ACCEPTED:
+            batch.counts = await payouts_store.counts_of_batch(batch.id)
+            if batch.status not in (BatchStatus.AWAITING_APPROVAL, BatchStatus.CANCELED):
+                batch.status = status_of(batch.stage, batch.counts)
+        return batch
+
+    async def page(
+        self, principal: Principal, page: PageRequest, view: Callable[[Batch], V]
+    ) -> Page[V]:
+        """Batches that the caller may see, newest first."""
+        where: dict[str, Any] = owner_filter(principal, "batches")
+        if statuses := page.statuses_of(BatchStatus):
+            where["status"] = {"$in": [each.value for each in statuses]}
+        return await fetch_page(Batch, where, page, view, newest_first=True)
+
+    async def rows(
+        self, principal: Principal, batch_id: str, page: PageRequest, view: Callable[[Payout], V]
+    ) -> Page[V]:
+        """A batch's accepted rows, by their numbers.
+
+        Raises:
+            BatchNotFound, InvalidStatus
+            InvalidCursor: Not from this list.
+        """
+        await self._find(principal, batch_id)
+        found = await payouts_store.of_batch(
+            batch_id,
+            after_row=_row_of(page.cursor),
+            limit=page.limit + 1,
+            where=payouts_store.showing(page.statuses) | page.times(),
+        )
+        shown, more = found[: page.limit], len(found) > page.limit
+        cursor = f"{ROW_CURSOR}{shown[-1].row}" if more else None
+        return Page(data=[view(row) for row in shown], has_more=more, next_cursor=cursor)
+
+    async def every_row(self, batch: Batch) -> list[Payout]:
+        """All accepted rows, for an export."""
+        found: list[Payout] = []
+        if batch.stage is Stage.ACCEPTED:
+            return [Payout.model_validate_json(line) for line in store.unpack_payouts(batch)]
+        while piece := await payouts_store.of_batch(
+            batch.id, after_row=found[-1].row or 0 if found else 0, limit=PIECE
+        ):
+            found += piece
+        return found
+
+    async def _find(self, principal: Principal, batch_id: str) -> Batch:
+        batch = await store.by_id(batch_id, owner_filter(principal, "batches"))
+        if batch is None:
+            raise BatchNotFound
+        return batch
+
+    # ---- deciding ----------------------------------------------------------------------------
+
+    async def approve(
+        self, principal: Principal, batch_id: str, order_hash: str | None = None
+    ) -> Batch:
+        """Approve a batch as a whole; the last approval needed lets it go.
+
+        Raises:
+            BatchNotFound, OwnApproval, NotAnApprover
+            NotAwaitingApproval, ApprovalExpired, IntentChanged
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            batch = await self._find(principal, batch_id)
+            if principal.id in [each["by"] for each in batch.approvals]:
+                return await self.get(principal, batch_id)
+            if batch.status is not BatchStatus.AWAITING_APPROVAL:
+                raise NotAwaitingApproval(f"it is {batch.status.value}")
+            check_approver(principal.id, batch.principal, batch.approvers)
+            now = self._clock.now()
+            if batch.approval_until is not None and now >= batch.approval_until:
+                raise ApprovalExpired
+            if order_hash is not None and order_hash != batch.intent_hash:
+                raise IntentChanged(param="order_hash", extra={"order_hash": batch.intent_hash})
+            vote = {
+                "by": principal.id,
+                "role": principal.role.value,
+                "at": now,
+                "order_hash": batch.intent_hash,
+            }
+            enough = len(batch.approvals) + 1 >= batch.approvals_needed
+            changes: dict[str, Any] = {"status": BatchStatus.QUEUED, "working": True}
+            try:
+                await store.change(
+                    batch,
+                    now,
+                    push={"approvals": vote},
+                    where={"status": BatchStatus.AWAITING_APPROVAL.value},
+                    **(changes if enough else {}),
+                )
+            except LostRace:
+                continue
+            await self._note(principal, "batch.approve", batch)
+            if enough and batch.accepted <= INLINE_ROWS_MAX:
+                await self.carry_out(batch_id)
+            self.wake.set()
+            return await self.get(principal, batch_id)
+        raise LostRace("the batch keeps changing; try again")
+
+    async def reject(self, principal: Principal, batch_id: str, reason: str) -> Batch:
+        """Say no to a batch that waits for approval; saying it again changes nothing.
+
+        Raises:
+            BatchNotFound, NotAwaitingApproval
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            batch = await self._find(principal, batch_id)
+            if batch.status is BatchStatus.CANCELED and batch.approvals_needed:
+                return await self.get(principal, batch_id)
+            if batch.status is not BatchStatus.AWAITING_APPROVAL:
+                raise NotAwaitingApproval(f"it is {batch.status.value}")
+            try:
+                await self._end_waiting(batch, PayoutStatus.REJECTED, reason or "rejected")
+            except LostRace:
+                continue
+            await self._note(principal, "batch.reject", batch)
+            return await self.get(principal, batch_id)
+        raise LostRace("the batch keeps changing; try again")
+
+    async def cancel(self, principal: Principal, batch_id: str) -> Batch:
+        """Call back every row that is not signed; the signed ones are paid.
+
+        Raises:
+            BatchNotFound
+            BatchNotCancelable: It has ended otherwise.
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            batch = await self._find(principal, batch_id)
+            if batch.status is BatchStatus.CANCELED or batch.calling is Calling.ASKED:
+                break
+            if batch.status in ENDS:
+                raise BatchNotCancelable(f"it is {batch.status.value}")
+            try:
+                if batch.status is BatchStatus.AWAITING_APPROVAL:
+                    await self._end_waiting(batch, PayoutStatus.CANCELED, "canceled")
+                else:
+                    await store.change(
+                        batch, self._clock.now(), calling=Calling.ASKED, working=True
+                    )
+            except LostRace:
+                continue
+            await self._note(principal, "batch.cancel", batch)
+            break
+        self.wake.set()
+        if batch.accepted <= INLINE_ROWS_MAX:
+            await self.carry_out(batch_id)
+        return await self.get(principal, batch_id)
+
+    async def _end_waiting(self, batch: Batch, status: PayoutStatus, reason: str) -> None:
+        """End a batch that was never approved: no row of it has an order, or ever will."""
+        await store.change(
+            batch,
+            self._clock.now(),
+            where={"status": BatchStatus.AWAITING_APPROVAL.value},
+            status=BatchStatus.CANCELED,
+            working=True,
+            ending=status.value,
+            ending_reason=reason,
+        )
+        await self.carry_out(batch.id)
+
+    # ---- carrying out ------------------------------------------------------------------------
+
+    async def step(self) -> bool:
+        """Carry out what is left of some batches, and count those whose rows have moved."""
+        batches = await store.at_work()
+        for batch in batches:
+            await self.carry_out(batch.id)
+        for batch in await store.overdue(self._clock.now()):
+            try:
+                await self._end_waiting(batch, PayoutStatus.REJECTED, ApprovalExpired.code)
+            except LostRace:
+                continue  # approved in this moment
+        moved = await store.changed()
+        await store.settle_touch([batch.id for batch in moved])
+        for batch in moved:
+            await self._count(batch.id)
+        return bool(batches or moved)
+
+    async def carry_out(self, batch_id: str) -> None:
+        """Do everything that is left; stops where people or the chain must act."""
+        for _ in range(STEPS_MAX):
+            batch = await store.by_id(batch_id, {})
+            if batch is None or not batch.working:
+                return
+            try:
+                await self._advance(batch)
+            except LostRace:
+                continue
+        self.wake.set()
+
+    async def _advance(self, batch: Batch) -> None:
+        now = self._clock.now()
+        if batch.stage is Stage.ACCEPTED:
+            await self._store_rows(batch)
+            await store.change(batch, now, stage=Stage.STORED)
+        elif batch.status is BatchStatus.AWAITING_APPROVAL:
+            await store.change(batch, now, working=False)
+        elif batch.ending is not None:
+            await self._end_rows(batch)
+            await store.change(batch, now, stage=Stage.PLACED, working=False, finished_at=now)
+        elif batch.stage is Stage.STORED:
+            await payouts_store.release_rows(batch.id, now)
+            await self._place(batch)
+            await store.change(batch, now, stage=Stage.PLACED)
+        elif batch.calling is Calling.ASKED:
+            await self._call_back(batch)
+            await store.change(batch, now, calling=Calling.DONE, working=False, dirty=True)
+        else:
+            await store.change(batch, now, working=False, dirty=True)
+
+    async def _store_rows(self, batch: Batch) -> None:
+        for lines in _pieces(store.unpack_payouts(batch)):
+            payouts = [Payout.model_validate_json(line) for line in lines]
+            outcomes = await insert_each(payouts)
+            late = [
+                payout
+                for payout, outcome in zip(payouts, outcomes, strict=True)
+                if isinstance(outcome, DuplicateValue)
+            ]
+            for payout in late:  # another payout took the reference since the batch was judged
+                payout.merchant_reference = None
+                payout.status = PayoutStatus.FAILED
+                payout.reason = MerchantReferenceTaken.code
+            await insert_each(late)
+            await self._judge.uncount(late)
+            await self._announcer.made(payouts)
+            await asyncio.sleep(0)
+
+    async def _end_rows(self, batch: Batch) -> None:
+        assert batch.ending is not None
+        rows = await self.every_row(batch)
+        status = PayoutStatus(batch.ending)
+        now = self._clock.now()
+        for piece in _pieces(rows):
+            await self._announcer.tell(
+                [
+                    self._announcer.event(row, status.value, "ended", row.version + 1, now)
+                    for row in piece
+                ]
+            )
+        await self._judge.uncount(rows)
+        await payouts_store.end_rows(batch.id, status, batch.ending_reason or "", now)
+
+    async def _place(self, batch: Batch) -> None:
+        """Place every order; those that exist stay as they are.
+
+        An order's rows leave the queue, or the order, only once it exists; so what is built here
+        for one that does not exist is whole. Orders that rows have moved on to are not ours.
+        """
+        first = {derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)}
+        groups: dict[str, list[Payout]] = {}
+        for row in await self.every_row(batch):
+            if row.status is PayoutStatus.QUEUED and row.order_id in first:
+                groups.setdefault(row.order_id, []).append(row)
+        for pieces in _pieces(list(groups.values()), PIECE // self._batch_size + 1):
+            await self._engine.place_many([self._orders.wish(mates) for mates in pieces])
+            await asyncio.sleep(0)
+
+    async def _call_back(self, batch: Batch) -> None:
+        await payouts_store.mark_rows_ejected(batch.id)
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def call(order_id: str) -> None:
+            async with gate:
+                try:
+                    await self._engine.cancel(order_id)
+                except OrderShown:
+                    return  # its rows keep their marks and leave when the bytes have expired
+                except OrderSigned:
+                    await payouts_store.unmark_order(order_id)
+                except OrderFinished:
+                    return  # it has parted; its rows keep their marks and leave
+
+        await asyncio.gather(
+            *(call(each) for each in await payouts_store.unsigned_orders(batch.id))
+        )
+
+    async def _count(self, batch_id: str) -> None:
+        """Write down how a batch stands; told when it ends."""
+        batch = await store.by_id(batch_id, {})
+        if batch is None or batch.stage is not Stage.PLACED or batch.ending is not None:
+            return
+        counts = await payouts_store.counts_of_batch(batch_id)
+        status = status_of(batch.stage, counts)
+        if counts == batch.counts and status is batch.status:
+            return
+        now = self._clock.now()
+        changes: dict[str, Any] = {"counts": counts}
+        if status is not batch.status:
+            changes["status"] = status
+            changes["finished_at"] = now if status in ENDS else None
+            await self._announcer.tell(
+                [
+                    self._announcer.batch_event(
+                        batch.id, batch.principal, status.value, batch.version + 1, now
+                    )
+                ]
+            )
+        try:
+            await store.change(batch, now, **changes)
+        except LostRace:
+            await store.touch([batch_id], now)
+
+    async def _note(self, principal: Principal, action: str, batch: Batch) -> None:
+        await self._audit.append(
+            Act(
+                actor=principal.id,
+                role=principal.role.value,
+                action=action,
+                object_id=batch.id,
+                after={"accepted": batch.accepted, "order_hash": batch.intent_hash},
+                policy_version=str(batch.policy_version),
+            )
+        )
+
+
+def status_of(stage: Stage, counts: Mapping[str, int]) -> BatchStatus:
+    """How a batch stands, by its rows. Pure.
+
+        rows                                    status
+        not all placed, or all still queued     queued
+        some still to come                      processing
+        all settled                             completed
+        none settled, all canceled or rejected  canceled
+        anything else                           completed_with_errors
+
+    A quarantined row has ended as far as the batch goes: only people take it further.
+    """
+    there = {PayoutStatus(name): count for name, count in counts.items() if count}
+    waiting = {
+        PayoutStatus.QUEUED,
+        PayoutStatus.AWAITING_APPROVAL,
+        PayoutStatus.AWAITING_SIGNATURE,
+    }
+    if stage is not Stage.PLACED or (there and there.keys() <= waiting):
+        return BatchStatus.QUEUED
+    if there.keys() & (waiting | {PayoutStatus.SIGNED}):
+        return BatchStatus.PROCESSING
+    if there.keys() == {PayoutStatus.SETTLED}:
+        return BatchStatus.COMPLETED
+    if there.keys() <= {PayoutStatus.CANCELED, PayoutStatus.REJECTED}:
+        return BatchStatus.CANCELED
+    return BatchStatus.COMPLETED_WITH_ERRORS
+
+
+def _row_of(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    digits = cursor.removeprefix(ROW_CURSOR)
+    known = cursor.startswith(ROW_CURSOR) and digits.isascii() and digits.isdigit()
+    if not known or len(digits) > len(str(ROWS_MAX)):
+        raise InvalidCursor(param="cursor")
+    return int(digits)
+
+
+def _pieces(items: Sequence[T], size: int = PIECE) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

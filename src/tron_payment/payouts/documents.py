@@ -1,0 +1,524 @@
+"""Payouts as stored, and every query on them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final
+
+from beanie import Document
+from pydantic import Field
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+
+from tron_payment.core.money import UNITS_MAX
+from tron_payment.db.cas import compare_and_set
+from tron_payment.payouts.domain import LIFECYCLE, InvalidStatus, PayoutStatus, Route
+
+SWEEP_AFTER: Final = timedelta(seconds=10)
+"""A queued payout this old must have its order; the sweeper makes sure."""
+
+SWEEP_MAX: Final = 200
+CANCELED_BY_HAND: Final = "canceled"
+"""`Payout.eject` of one that its owner called back."""
+
+PARTING: Final = (
+    PayoutStatus.QUEUED,
+    PayoutStatus.AWAITING_SIGNATURE,
+    PayoutStatus.SIGNED,
+)
+"""Statuses of a payout that has not ended although its order has."""
+
+LOOK_CHARACTERS: Final = 4
+BROADCAST: Final = "broadcast"
+"""What a signed payout is called once its bytes were sent."""
+
+
+class Payout(Document):
+    """Money on its way out.
+
+    The id is derived from the principal and the idempotency key, so a retried request finds the
+    payout it already made. The amount is in the currency's smallest unit.
+    """
+
+    id: str  # type: ignore[assignment]  # pay_...
+    principal: str
+    user_id: str
+    recipient_address: str
+    currency: str
+    units: int = Field(gt=0, le=UNITS_MAX)
+    route: Route
+    decision_rule: str
+    policy_version: int
+    wallet_id: str
+    signer: str
+    priority: str
+    max_fee_sun: int
+    merchant_reference: str | None = None
+    metadata: dict[str, str] = Field(default_factory=dict)
+    flags: list[str] = Field(default_factory=list)
+    decisions: list[dict[str, Any]] = Field(default_factory=list)
+    """What each rule of the policy said, with the rule's name and version."""
+
+    batch_id: str | None = None
+    row: int | None = None
+    """Its row in the batch, from 1."""
+
+    schedule_id: str | None = None
+    retry_of: str | None = None
+    """The failed payout that this one takes up again."""
+
+    quote_id: str | None = None
+    quoted_fee_sun: int | None = None
+    detached: bool = False
+    """The wallet's key is elsewhere: the bytes wait for a signature from outside."""
+
+    hold_id: str | None = None
+    """What the rolling limits have counted for it (limits.py)."""
+
+    approvals_needed: int = 0
+    approvals: list[dict[str, Any]] = Field(default_factory=list)
+    approvers: list[str] = Field(default_factory=list)
+    """Whose approval counts; empty means everybody with the permission."""
+
+    intent_hash: str = ""
+    approval_until: datetime | None = None
+    order_id: str
+    order_version: int = -1
+    """Version of the order that the fields below were taken from; it only grows."""
+
+    status: PayoutStatus = PayoutStatus.QUEUED
+    version: int = 0
+    op_id: str = ""
+    waiting_for: str = ""
+    reason: str = ""
+    eject: str | None = None
+    """Why it shall leave its transaction before that is signed (``canceled``, a screening code)."""
+
+    txid: str | None = None
+    attempts: int = 0
+    sent_at: datetime | None = None
+    fee_before_sun: int = 0
+    """Its share of transactions that failed before the present one."""
+
+    fee_paid_sun: int | None = None
+    energy_used: int | None = None
+    energy_burned_sun: int | None = None
+    block_number: int | None = None
+    block_id: str | None = None
+    settled_at: datetime | None = None
+    """The solidified block's own time."""
+
+    sweep_at: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    class Settings:
+        name = "payouts"
+        keep_nulls = False
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel(
+                [("merchant_reference", ASCENDING)],
+                name="merchant_reference",
+                unique=True,
+                sparse=True,
+            ),
+            IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="history"),
+            IndexModel(
+                [("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="own_history",
+            ),
+            IndexModel(
+                [("status", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="status_history",
+            ),
+            IndexModel([("order_id", ASCENDING)], name="order"),
+            IndexModel([("status", ASCENDING), ("sweep_at", ASCENDING)], name="sweep"),
+            IndexModel(
+                [("batch_id", ASCENDING), ("row", ASCENDING)],
+                name="batch_row",
+                unique=True,
+                partialFilterExpression={"batch_id": {"$exists": True}},
+            ),
+            IndexModel(
+                [("batch_id", ASCENDING), ("status", ASCENDING)],
+                name="batch_status",
+                partialFilterExpression={"batch_id": {"$exists": True}},
+            ),
+            IndexModel([("retry_of", ASCENDING)], name="retry_of", unique=True, sparse=True),
+            IndexModel([("status", ASCENDING), ("approval_until", ASCENDING)], name="approval"),
+            IndexModel([("recipient_address", ASCENDING)], name="recipient"),
+            IndexModel([("txid", ASCENDING)], name="txid", sparse=True),
+        ]
+
+
+async def by_id(payout_id: str, owner: dict[str, str]) -> Payout | None:
+    return await Payout.find_one({"_id": payout_id, **owner})
+
+
+def showing(statuses: Sequence[str]) -> dict[str, Any]:
+    """The condition for statuses as the view names them.
+
+    Raises:
+        InvalidStatus: A name that no payout has.
+    """
+    if not statuses:
+        return {}
+    conditions: list[dict[str, Any]] = []
+    for name in statuses:
+        if name == BROADCAST:
+            conditions.append({"status": PayoutStatus.SIGNED.value, "sent_at": {"$ne": None}})
+        elif name == PayoutStatus.SIGNED.value:
+            conditions.append({"status": name, "sent_at": None})
+        elif name in PayoutStatus.__members__.values():
+            conditions.append({"status": name})
+        else:
+            names = ", ".join([*PayoutStatus, BROADCAST])
+            raise InvalidStatus(f"a status is one of {names}", param="status")
+    return {"$or": conditions}
+
+
+async def by_reference(merchant_reference: str) -> Payout | None:
+    return await Payout.find_one({"merchant_reference": merchant_reference})
+
+
+async def holds_of(payout_ids: Sequence[str]) -> dict[str, str | None]:
+    """What the limits have counted for these payouts; those that do not exist are left out."""
+    rows = Payout.get_pymongo_collection().find({"_id": {"$in": list(payout_ids)}}, {"hold_id": 1})
+    return {row["_id"]: row.get("hold_id") async for row in rows}
+
+
+async def by_txid(txid: str, owner: dict[str, str]) -> Payout | None:
+    return await Payout.find_one({"txid": txid, **owner})
+
+
+async def retried_by(payout_id: str) -> Payout | None:
+    return await Payout.find_one({"retry_of": payout_id})
+
+
+async def of_orders(order_ids: Sequence[str]) -> dict[str, list[Payout]]:
+    """The payouts that each order carries."""
+    found: dict[str, list[Payout]] = {}
+    async for payout in Payout.find({"order_id": {"$in": list(order_ids)}}):
+        found.setdefault(payout.order_id, []).append(payout)
+    return found
+
+
+async def in_order(order_id: str) -> list[Payout]:
+    """The payouts that one order carries, by row."""
+    found = await Payout.find({"order_id": order_id}).to_list()
+    return sorted(found, key=lambda payout: (payout.row or 0, payout.id))
+
+
+async def move(
+    payout: Payout,
+    target: PayoutStatus,
+    now: datetime,
+    *,
+    where: dict[str, Any] | None = None,
+    push: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Payout:
+    """One state move as a compare-and-set on (status, version).
+
+    Raises:
+        LostRace: Somebody else has moved it.
+    """
+    LIFECYCLE.require(payout.status, target)
+    return await compare_and_set(
+        Payout,
+        payout.id,
+        version=payout.version,
+        where={"status": payout.status.value, **(where or {})},
+        set={"status": target.value, "updated_at": now, **changes},
+        push=push,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a payout takes over from a version of its order."""
+
+    payout_id: str
+    order_id: str
+    order_version: int
+    fields: dict[str, Any]
+
+
+async def follow_orders(changes: Sequence[Taken]) -> None:
+    """Take over what orders say.
+
+    Valid only while the payout is in that order and has seen no newer version of it, so that
+    telling it twice, or late, changes nothing.
+    """
+    if changes:
+        await Payout.get_pymongo_collection().bulk_write(
+            [
+                UpdateOne(
+                    {
+                        "_id": each.payout_id,
+                        "order_id": each.order_id,
+                        "order_version": {"$lte": each.order_version},
+                    },
+                    {
+                        "$set": {**each.fields, "order_version": each.order_version},
+                        "$inc": {"version": 1},
+                    },
+                )
+                for each in changes
+            ],
+            ordered=False,
+        )
+
+
+async def mark_ejected(order_id: str, reasons: Mapping[str, str]) -> None:
+    """These payouts shall leave the transaction, should it be called back in time."""
+    await Payout.get_pymongo_collection().bulk_write(
+        [
+            UpdateOne(
+                {"_id": payout_id, "order_id": order_id, "eject": None},
+                {"$set": {"eject": reason}, "$inc": {"version": 1}},
+            )
+            for payout_id, reason in reasons.items()
+        ],
+        ordered=False,
+    )
+
+
+async def unmark_ejected(order_id: str, payout_ids: Sequence[str]) -> None:
+    """It was too late: they stay in."""
+    await Payout.get_pymongo_collection().update_many(
+        {"_id": {"$in": list(payout_ids)}, "order_id": order_id, "eject": CANCELED_BY_HAND},
+        {"$unset": {"eject": ""}, "$inc": {"version": 1}},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Where a payout goes when its transaction can never pay it, and what that has cost it."""
+
+    payout_id: str
+    next_order_id: str
+    cost_sun: int
+
+
+async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int:
+    """Move every payout out of an order, or end it when it is marked to leave.
+
+    Each update is atomic and happens once: it is valid only while the payout is in this order and
+    not final. Answers how many are still there.
+    """
+    waiting = {"$in": [status.value for status in PARTING]}
+    payouts = Payout.get_pymongo_collection()
+    updates = []
+    for each in partings:
+        here = {"_id": each.payout_id, "order_id": order_id, "status": waiting}
+        fresh = {
+            "order_id": each.next_order_id,
+            "order_version": -1,
+            "status": PayoutStatus.QUEUED.value,
+            "waiting_for": "",
+            "reason": "",
+            "updated_at": now,
+        }
+        updates.append(
+            UpdateOne(
+                {**here, "eject": None},
+                {
+                    "$set": fresh,
+                    "$unset": {"txid": "", "sent_at": ""},
+                    "$inc": {"version": 1, "fee_before_sun": each.cost_sun},
+                },
+            )
+        )
+        for by_hand in (True, False):
+            status = PayoutStatus.CANCELED if by_hand else PayoutStatus.FAILED
+            mark: Any = CANCELED_BY_HAND if by_hand else {"$nin": [None, CANCELED_BY_HAND]}
+            updates.append(
+                UpdateOne(
+                    {**here, "eject": mark},
+                    [
+                        {
+                            "$set": {
+                                "status": status.value,
+                                "reason": "$eject",
+                                "waiting_for": "",
+                                "updated_at": now,
+                                "version": {"$add": ["$version", 1]},
+                                "fee_paid_sun": {"$add": ["$fee_before_sun", each.cost_sun]},
+                            }
+                        }
+                    ],
+                )
+            )
+    await payouts.bulk_write(updates, ordered=True)
+    return int(await payouts.count_documents({"order_id": order_id, "status": waiting}))
+
+
+class Payee(Document):
+    """An address that has been paid. What tells a new recipient, or a look-alike, from it."""
+
+    id: str  # type: ignore[assignment]  # the address
+    look: str
+    """What people compare: the first and the last characters."""
+
+    first_paid_at: datetime
+
+    class Settings:
+        name = "payees"
+        indexes: ClassVar[list[IndexModel]] = [IndexModel([("look", ASCENDING)], name="look")]
+
+
+def look_of(address: str) -> str:
+    """Addresses with the same look are told apart by nobody's eye."""
+    return address[1 : 1 + LOOK_CHARACTERS] + address[-LOOK_CHARACTERS:]
+
+
+async def remember_payees(payouts: Sequence[Payout], now: datetime) -> None:
+    if payouts:
+        await Payee.get_pymongo_collection().bulk_write(
+            [
+                UpdateOne(
+                    {"_id": payout.recipient_address},
+                    {"$setOnInsert": {"look": look_of(payout.recipient_address)}}
+                    | {"$min": {"first_paid_at": now}},
+                    upsert=True,
+                )
+                for payout in payouts
+            ],
+            ordered=False,
+        )
+
+
+async def payees_like(addresses: Sequence[str]) -> dict[str, set[str]]:
+    """Paid addresses by look, of the looks of these addresses."""
+    found: dict[str, set[str]] = {}
+    wanted = {"look": {"$in": sorted({look_of(address) for address in addresses})}}
+    async for payee in Payee.find(wanted):
+        found.setdefault(payee.look, set()).add(payee.id)
+    return found
+
+
+async def taken_references(references: Sequence[str]) -> dict[str, str]:
+    """Of these merchant references the used ones, with their payouts."""
+    rows = Payout.get_pymongo_collection().find(
+        {"merchant_reference": {"$in": list(references)}}, {"merchant_reference": 1}
+    )
+    return {row["merchant_reference"]: row["_id"] async for row in rows}
+
+
+async def unswept(now: datetime) -> list[Payout]:
+    """Queued payouts whose order may be missing."""
+    return (
+        await Payout.find({"status": PayoutStatus.QUEUED.value, "sweep_at": {"$lte": now}})
+        .limit(SWEEP_MAX)
+        .to_list()
+    )
+
+
+async def approval_overdue(now: datetime) -> list[Payout]:
+    """Single payouts that nobody approved in time."""
+    return (
+        await Payout.find(
+            {
+                "status": PayoutStatus.AWAITING_APPROVAL.value,
+                "approval_until": {"$lte": now},
+                "batch_id": None,
+            }
+        )
+        .limit(SWEEP_MAX)
+        .to_list()
+    )
+
+
+async def swept(payout_ids: Sequence[str]) -> None:
+    """Their orders exist."""
+    if payout_ids:
+        await Payout.get_pymongo_collection().update_many(
+            {"_id": {"$in": list(payout_ids)}}, {"$unset": {"sweep_at": ""}}
+        )
+
+
+async def counts() -> dict[str, int]:
+    """How many payouts are in each status."""
+    pipeline = [{"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    cursor = await Payout.get_pymongo_collection().aggregate(pipeline)
+    return {row["_id"]: row["n"] async for row in cursor}
+
+
+def promised_since(since: datetime) -> AsyncIterator[Payout]:
+    """Payouts accepted since then that may still be, or were, paid."""
+    given_up = [PayoutStatus.FAILED, PayoutStatus.CANCELED, PayoutStatus.REJECTED]
+    return aiter(
+        Payout.find(
+            {"created_at": {"$gte": since}, "status": {"$nin": [s.value for s in given_up]}}
+        )
+    )
+
+
+async def of_batch(
+    batch_id: str, *, after_row: int, limit: int, where: Mapping[str, Any] | None = None
+) -> list[Payout]:
+    """The next rows of a batch."""
+    return (
+        await Payout.find({**(where or {}), "batch_id": batch_id, "row": {"$gt": after_row}})
+        .sort("+row")
+        .limit(limit)
+        .to_list()
+    )
+
+
+async def counts_of_batch(batch_id: str) -> dict[str, int]:
+    """How many rows of a batch are in each status."""
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"batch_id": batch_id}},
+        {"$group": {"_id": "$status", "n": {"$sum": 1}}},
+    ]
+    cursor = await Payout.get_pymongo_collection().aggregate(pipeline)
+    return {row["_id"]: row["n"] async for row in cursor}
+
+
+async def release_rows(batch_id: str, now: datetime) -> None:
+    """The batch is approved: its rows are queued."""
+    await Payout.get_pymongo_collection().update_many(
+        {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
+        {
+            "$set": {"status": PayoutStatus.QUEUED.value, "updated_at": now},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+async def end_rows(batch_id: str, status: PayoutStatus, reason: str, now: datetime) -> None:
+    """The batch was never approved: no row of it has an order."""
+    await Payout.get_pymongo_collection().update_many(
+        {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
+        {
+            "$set": {"status": status.value, "reason": reason, "updated_at": now},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+async def mark_rows_ejected(batch_id: str) -> None:
+    """Every row that is not signed shall leave its transaction."""
+    unsigned = [PayoutStatus.QUEUED.value, PayoutStatus.AWAITING_SIGNATURE.value]
+    await Payout.get_pymongo_collection().update_many(
+        {"batch_id": batch_id, "status": {"$in": unsigned}, "eject": None},
+        {"$set": {"eject": CANCELED_BY_HAND}, "$inc": {"version": 1}},
+    )
+
+
+async def unmark_order(order_id: str) -> None:
+    """It is signed: its rows stay in."""
+    await Payout.get_pymongo_collection().update_many(
+        {"order_id": order_id, "eject": CANCELED_BY_HAND},
+        {"$unset": {"eject": ""}, "$inc": {"version": 1}},
+    )
+
+
+async def unsigned_orders(batch_id: str) -> list[str]:
+    """Orders of a batch that carry rows which may still be called back."""
+    unsigned = [PayoutStatus.QUEUED.value, PayoutStatus.AWAITING_SIGNATURE.value]
+    found: list[str] = await Payout.get_pymongo_collection().distinct(
+        "order_id", {"batch_id": batch_id, "status": {"$in": unsigned}}
+    )
+    return found

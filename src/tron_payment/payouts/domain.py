@@ -1,0 +1,215 @@
+"""What a payout is and which route it takes. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from tron_payment.core.errors import Conflict, NotFound, Refused
+from tron_payment.core.lifecycle import Lifecycle
+from tron_payment.core.money import TRX, USDT, Amount, Asset, trx_text
+from tron_payment.engine import OrderStatus, Proof
+
+POLICY_VERSION: Final = 1
+CURRENCIES: Final[dict[str, Asset]] = {TRX.code: TRX, USDT.code: USDT}
+REFERENCE_PATTERN: Final = r"^[!-~]{1,64}$"
+USER_ID_PATTERN: Final = r"^[!-~]{1,128}$"
+METADATA_ENTRIES_MAX: Final = 20
+METADATA_TEXT_MAX: Final = 200
+MAX_FEE_SUN_MAX: Final = 15_000_000_000
+"""The most that TRON lets one transaction burn for energy (`getMaxFeeLimit`)."""
+
+
+class Route(StrEnum):
+    V0 = "v0"
+    KYC = "kyc"
+    DIRECT = "direct"
+
+
+class PayoutStatus(StrEnum):
+    """As stored. The view says `broadcast` for `signed` once a send time is known."""
+
+    AWAITING_APPROVAL = "awaiting_approval"
+    QUEUED = "queued"
+    AWAITING_SIGNATURE = "awaiting_signature"
+    SIGNED = "signed"
+    SETTLED = "settled"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    REJECTED = "rejected"
+    QUARANTINED = "quarantined"
+
+
+S = PayoutStatus
+LIFECYCLE: Final = Lifecycle(
+    {
+        S.AWAITING_APPROVAL: {S.QUEUED, S.REJECTED, S.CANCELED},
+        S.QUEUED: {S.AWAITING_SIGNATURE, S.SIGNED, S.CANCELED, S.FAILED},
+        S.AWAITING_SIGNATURE: {S.QUEUED, S.SIGNED, S.CANCELED, S.FAILED},
+        S.SIGNED: {S.QUEUED, S.SETTLED, S.FAILED, S.CANCELED, S.QUARANTINED},
+        S.QUARANTINED: {S.SETTLED, S.FAILED, S.QUEUED},
+        S.SETTLED: set(),
+        S.FAILED: set(),
+        S.CANCELED: set(),
+        S.REJECTED: set(),
+    }
+)
+
+
+class AmountBelowMinimum(Refused, code="amount_below_minimum"):
+    """The amount is below the smallest payout."""
+
+
+class AmountAboveMaximum(Refused, code="amount_above_maximum"):
+    """The amount is above the largest payout."""
+
+
+class KycNotVerified(Refused, code="kyc_not_verified"):
+    """Nothing proves that this recipient is verified."""
+
+
+class RouteCurrency(Refused, code="route_currency"):
+    """This route pays USDT only; TRX goes by the direct route."""
+
+
+class RouteUnavailable(Refused, code="route_unavailable"):
+    """No router contract is configured for this route."""
+
+
+class RecipientRefused(Refused, code="recipient_refused"):
+    """This address may not be paid."""
+
+
+class RecipientBlacklisted(RecipientRefused, code="recipient_blacklisted"):
+    """The token's issuer has blacklisted this recipient: the money could never move again."""
+
+
+class RecipientIsContract(RecipientRefused, code="recipient_is_contract"):
+    """The recipient is a contract."""
+
+
+class RecipientIsOwn(RecipientRefused, code="recipient_is_own"):
+    """The recipient is one of our own addresses."""
+
+
+class MerchantReferenceTaken(Conflict, code="merchant_reference_taken"):
+    """A payout with this merchant reference exists; a reference is used once, for ever."""
+
+
+class PayoutWouldRevert(Conflict, code="payout_would_revert"):
+    """The payout would fail now; it would wait until it can succeed."""
+
+
+class PayoutNotFound(NotFound, code="payout_not_found"):
+    """There is no such payout, or it is not yours."""
+
+
+class InvalidStatus(Refused, code="invalid_parameter"):
+    """A payout has no such status."""
+
+
+class FeeCapTooHigh(Refused, code="max_fee_too_high"):
+    """No transaction can burn that much."""
+
+
+class NotRetryable(Conflict, code="not_retryable"):
+    """Only a failed payout can be tried again, as a new one, once."""
+
+
+class NotCancelable(Conflict, code="not_cancelable"):
+    """The payout can no longer be canceled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a payout in the currency's smallest unit; both inclusive."""
+
+    min_units: int
+    max_units: int
+
+    def check(self, amount: Amount) -> None:
+        """
+        Raises:
+            AmountBelowMinimum, AmountAboveMaximum
+        """
+        if amount.units < self.min_units:
+            raise AmountBelowMinimum(
+                f"the smallest payout is {Amount(amount.asset, self.min_units)}", param="amount"
+            )
+        if amount.units > self.max_units:
+            raise AmountAboveMaximum(
+                f"the largest payout is {Amount(amount.asset, self.max_units)}", param="amount"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Which route and why; stored with the payout."""
+
+    route: Route
+    rule: str
+    policy_version: int = POLICY_VERSION
+
+
+def decide_route(
+    asked: Route | None, body_says: bool | None, verified_by: str | None, amount: Amount
+) -> RouteDecision:
+    """Choose the route of a payout.
+
+        asked    body says   proof of KYC   route
+        none     true        yes            kyc
+        none     true        no             422 kyc_not_verified
+        none     false       any            v0
+        none     nothing     yes / no       kyc / v0
+        v0       any         any            v0
+        kyc      any         yes / no       kyc / 422 kyc_not_verified
+        direct   any         any            direct
+
+    Args:
+        asked: The route that the endpoint names; none for `initiate`, which never goes direct.
+        body_says: `kyc_verified` of the request.
+        verified_by: What proves the recipient's KYC (``claim`` or ``attestation``), if anything.
+
+    Raises:
+        KycNotVerified, RouteCurrency
+    """
+    if asked is Route.DIRECT:
+        return RouteDecision(Route.DIRECT, "asked")
+    if amount.asset == TRX:
+        raise RouteCurrency(param="currency")
+    if asked is Route.V0:
+        return RouteDecision(Route.V0, "asked")
+    wants_kyc = asked is Route.KYC or body_says is True
+    if wants_kyc and verified_by is None:
+        raise KycNotVerified(param="kyc_verified")
+    if verified_by is None:
+        return RouteDecision(Route.V0, "not verified")
+    if body_says is False and asked is None:
+        return RouteDecision(Route.V0, "the request says not verified")
+    return RouteDecision(Route.KYC, f"verified by {verified_by}")
+
+
+def status_of(order_status: OrderStatus, proof: str | None) -> PayoutStatus:
+    """What an order's status means for a payout in it.
+
+    A SKIPPED item found its on-chain reference taken (paid before, or canceled): a human looks.
+    """
+    match order_status:
+        case OrderStatus.QUEUED | OrderStatus.RESERVED:
+            return PayoutStatus.QUEUED
+        case OrderStatus.SETTLED if proof == Proof.SKIPPED:
+            return PayoutStatus.QUARANTINED
+        case _:
+            return PayoutStatus(order_status.value)
+
+
+def fee_cap(asked_sun: int | None, default_sun: int) -> int:
+    """The most a payout may burn; zero is a cap like any other, not "no cap".
+
+    Raises:
+        FeeCapTooHigh
+    """
+    if asked_sun is None:
+        return default_sun
+    if asked_sun > MAX_FEE_SUN_MAX:
+        raise FeeCapTooHigh(f"at most {trx_text(MAX_FEE_SUN_MAX)} TRX", param="max_fee_trx")
+    return asked_sun

@@ -1,0 +1,303 @@
+"""What becomes of the payouts in an order: the engine tells, this takes it over.
+
+One transaction may carry many payouts. When it stands in the chain each has its own proof. When it
+was reverted, or called back before it was signed, its payouts part and go on in new orders:
+
+    the order ended            its payouts
+    failed (one payout)        failed
+    failed (several)           the first half and the second half each get an order of their own
+    canceled (several)         those marked to leave are final; the rest get one new order
+    canceled (one)             canceled
+
+Parting is safe to repeat after any crash: ids of new orders are derived from the old one; the
+halves from the old order's own list, which never changes; each payout moves in one atomic update;
+and a new order is placed only when no payout is left behind, so its content can be one thing only.
+A payout that was proved paid never moves, because its order has not failed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import structlog
+
+from tron_payment.chain import Transfer
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock, from_ms
+from tron_payment.core.errors import Conflict
+from tron_payment.core.ids import derived_id
+from tron_payment.db.events import Event
+from tron_payment.engine import (
+    SIMULATION_REVERTED,
+    Engine,
+    Order,
+    OrderFinished,
+    OrderSigned,
+    OrderStatus,
+    Proof,
+)
+from tron_payment.payouts import batch_documents as batches
+from tron_payment.payouts import documents as store
+from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
+from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus, status_of
+from tron_payment.payouts.limits import RollingLimits
+from tron_payment.payouts.orders import MODULE, OrderMaker
+from tron_payment.payouts.screen import Screen
+
+POISONS: Final = frozenset(
+    {
+        "InvalidRecipient",
+        "InvalidAmount",
+        "NotDelivered",
+        "AttestationExpired",
+        "AttestationInvalid",
+    }
+)
+"""Errors of the routers that time does not mend: the payment itself is wrong."""
+
+SKIPPED_REASON: Final = "the router has closed this payment's reference before: look at the chain"
+FIRST, SECOND, REST = "first half", "second half", "rest"
+
+log = structlog.get_logger()
+
+
+class Outcomes:
+    """Follows the orders of payouts."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        engine: Engine,
+        orders: OrderMaker,
+        screen: Screen,
+        limits: RollingLimits,
+        announcer: Announcer,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._engine = engine
+        self._orders = orders
+        self._screen = screen
+        self._limits = limits
+        self._announcer = announcer
+
+    async def follow(self, orders: Sequence[Order]) -> None:
+        """Take over what became of orders. The engine calls this, again after a crash."""
+        parting = [order for order in orders if _parts(order)]
+        for order in parting:
+            await self._part(order)
+        carried = await store.of_orders([o.id for o in orders if not _parts(o)])
+        await self._take_over(orders, carried)
+        for order in orders:
+            if order.status is OrderStatus.QUEUED and _is_poisoned(order.waiting_for):
+                await self._end_poisoned(order)
+
+    async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
+        """Look at the recipients once more before money is set aside and before it is signed.
+
+        A recipient who may not be paid leaves the transaction; the others go on without.
+        """
+        ours = {order.id: recipients(order) for order in orders if order.module == MODULE}
+        singles = {a for each in ours.values() if len(each) == 1 for a in each.values()}
+        verdicts = self._screen.known({a for each in ours.values() for a in each.values()})
+        verdicts |= await self._screen.verdicts(singles)
+        waiting: dict[str, str] = {}
+        for order in orders:
+            by_ref = ours.get(order.id, {})
+            unknown = {a for a in by_ref.values() if a not in verdicts}
+            bad = {ref: code for ref, a in by_ref.items() if (code := verdicts.get(a)) is not None}
+            if bad:
+                waiting[order.id] = "screening"
+                await self._eject(order, bad)
+            elif unknown:
+                waiting[order.id] = "screening"
+                self._screen.want(unknown)
+        return waiting
+
+    async def _eject(self, order: Order, bad: Mapping[str, str]) -> None:
+        try:
+            if len(order.expects) > 1:
+                await store.mark_ejected(order.id, bad)
+                await self._engine.cancel(order.id)
+            else:
+                await self._engine.refuse(order.id, next(iter(bad.values())))
+        except Conflict:
+            return  # somebody moved it; the gate will see it again if it may still be signed
+        log.warning("payout.recipient_refused", order_id=order.id, payouts=len(bad))
+
+    async def _end_poisoned(self, order: Order) -> None:
+        """The simulation names an error that stays: find the payment that is wrong."""
+        reason = order.waiting_for.removeprefix(f"{SIMULATION_REVERTED}: ")
+        try:
+            await self._engine.refuse(order.id, reason)
+        except Conflict:
+            return
+        log.warning("order.poisoned", order_id=order.id, reason=reason)
+
+    async def _take_over(
+        self, orders: Sequence[Order], carried: Mapping[str, Sequence[Payout]]
+    ) -> None:
+        now = self._clock.now()
+        changes: list[store.Taken] = []
+        events: list[Event] = []
+        released: list[str] = []
+        settled: list[Payout] = []
+        for order in orders:
+            places = {ref: index for index, ref in enumerate(refs(order))}
+            for payout in carried.get(order.id, []):
+                if payout.order_version > order.version:
+                    continue
+                share = Share(places.get(payout.id, 0), max(1, len(places)))
+                fields = fields_of(order, payout, share, now)
+                status = PayoutStatus(fields["status"])
+                changes.append(store.Taken(payout.id, order.id, order.version, fields))
+                if status is not payout.status:
+                    events.append(
+                        self._announcer.event(
+                            payout,
+                            status.value,
+                            f"{order.id}:{order.version}",
+                            payout.version + 1,
+                            now,
+                            txid=fields.get("txid"),
+                            reason=fields["reason"] or None,
+                        )
+                    )
+                    if status is PayoutStatus.SETTLED:
+                        settled.append(payout)
+                    elif LIFECYCLE.is_final(status) and payout.hold_id is not None:
+                        released.append(payout.hold_id)
+        await self._announcer.tell(events)
+        await self._limits.release(released)
+        await store.remember_payees(settled, now)
+        await store.follow_orders(changes)
+        await batches.touch(
+            {p.batch_id for each in carried.values() for p in each if p.batch_id is not None}, now
+        )
+
+    async def _part(self, order: Order) -> None:
+        """Give the payouts of an order that ended unpaid an order each, or by halves."""
+        names = refs(order)
+        half = (len(names) + 1) // 2
+        failed = order.status is OrderStatus.FAILED
+        children = {
+            ref: self._child(order.id, (FIRST if index < half else SECOND) if failed else REST)
+            for index, ref in enumerate(names)
+        }
+        now = self._clock.now()
+        leaving = [p for p in await store.in_order(order.id) if p.eject is not None]
+        await self._announce_leaving(order, leaving, now)
+        moves = [
+            store.Parting(ref, children[ref], Share(index, len(names)).of(_cost(order)))
+            for index, ref in enumerate(names)
+        ]
+        left = await store.part(order.id, moves, now)
+        if left:
+            raise Conflict(f"{left} payouts are still in {order.id}")  # told again
+        for child in dict.fromkeys(children.values()):
+            if await self._engine.find(child) is None:
+                payouts = await store.in_order(child)
+                if payouts:
+                    await self._engine.place(self._orders.wish(payouts))
+        await batches.touch({order.subject}, now)
+        log.info("order.parted", order_id=order.id, payouts=len(names), leaving=len(leaving))
+
+    async def _announce_leaving(
+        self, order: Order, leaving: Sequence[Payout], now: datetime
+    ) -> None:
+        moving = [p for p in leaving if not LIFECYCLE.is_final(p.status)]
+        await self._announcer.tell(
+            [
+                self._announcer.event(
+                    payout,
+                    left_status(payout.eject).value,
+                    f"{order.id}:left",
+                    payout.version + 1,
+                    now,
+                    reason=payout.eject,
+                )
+                for payout in moving
+            ]
+        )
+        await self._limits.release([p.hold_id for p in moving if p.hold_id is not None])
+
+    def _child(self, order_id: str, part: str) -> str:
+        return derived_id("ord", self._secret, order_id, part)
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One payout's part of what its transaction cost; the parts add up to the whole."""
+
+    index: int
+    count: int
+
+    def of(self, total: int) -> int:
+        return total * (self.index + 1) // self.count - total * self.index // self.count
+
+
+def refs(order: Order) -> list[str]:
+    """The payouts that an order was made for, in the order of its content."""
+    return [each["ref"] for each in order.expects] or [order.subject]
+
+
+def recipients(order: Order) -> dict[str, Address]:
+    """Who is paid, by payout."""
+    if order.expects:
+        return {each.ref: each.recipient for each in order.wanted_expects}
+    contract = order.wanted_contract
+    return {order.subject: contract.to} if isinstance(contract, Transfer) else {}
+
+
+def left_status(eject: str | None) -> PayoutStatus:
+    """How a payout ends that leaves its transaction."""
+    return PayoutStatus.CANCELED if eject == CANCELED_BY_HAND else PayoutStatus.FAILED
+
+
+def _parts(order: Order) -> bool:
+    return len(order.expects) > 1 and order.status in (OrderStatus.FAILED, OrderStatus.CANCELED)
+
+
+def _is_poisoned(waiting_for: str) -> bool:
+    kind, _, error = waiting_for.partition(": ")
+    return kind == SIMULATION_REVERTED and error in POISONS
+
+
+def _cost(order: Order) -> int:
+    return 0 if order.outcome is None else order.outcome.fee_sun
+
+
+def fields_of(order: Order, payout: Payout, share: Share, now: datetime) -> dict[str, Any]:
+    """What a payout takes over from its order."""
+    outcome = order.outcome
+    proof = outcome.proofs.get(payout.id) if outcome is not None else None
+    status = status_of(order.status, proof)
+    fields: dict[str, Any] = {
+        "status": status.value,
+        "waiting_for": order.waiting_for if not LIFECYCLE.is_final(status) else "",
+        "reason": SKIPPED_REASON if proof == Proof.SKIPPED else order.reason,
+        "attempts": len(order.attempts),
+        "updated_at": now,
+    }
+    if order.attempts:
+        newest = order.tried[-1]
+        fields |= {"txid": newest.txid, "sent_at": newest.sent_at}
+    if outcome is not None:
+        fields |= {
+            "txid": outcome.txid,
+            "fee_paid_sun": payout.fee_before_sun + share.of(outcome.fee_sun),
+            "energy_used": share.of(outcome.energy_used),
+            "energy_burned_sun": share.of(outcome.energy_burned_sun),
+            "block_number": outcome.block_number,
+            "block_id": outcome.block_id,
+        }
+        if status is PayoutStatus.SETTLED:
+            fields["settled_at"] = from_ms(outcome.block_timestamp_ms)
+    return fields
+
+
+__all__ = ["OrderFinished", "OrderSigned", "Outcomes", "Share", "recipients", "refs"]

@@ -1,0 +1,286 @@
+"""Scheduled batches: once at a time, or every day, week or month.
+
+Each occurrence is a batch whose ids are derived from the schedule and the occurrence's number, so
+a run that died is the same batch when it is run again. Occurrences missed while the service was
+down are run when it is up again, in order: they are owed.
+"""
+
+import calendar
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Final, TypeVar
+
+import structlog
+from beanie import Document
+from litestar.status_codes import HTTP_202_ACCEPTED
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
+from tron_payment.db.cas import LostRace, compare_and_set, insert_once
+from tron_payment.http.idempotency import Idempotency, StoredAnswer
+from tron_payment.http.paging import Page, PageRequest, fetch_page
+from tron_payment.http.permissions import Role, owner_filter, permissions_of
+from tron_payment.http.principals import Principal
+from tron_payment.payouts.batch_rows import Upload, read_upload
+from tron_payment.payouts.batches import Batches
+
+RUNS_AT_ONCE: Final = 5
+CHANGE_ATTEMPTS_MAX: Final = 5
+AHEAD_MAX: Final = timedelta(days=400)
+
+V = TypeVar("V")
+
+log = structlog.get_logger()
+
+
+class Every(StrEnum):
+    ONCE = "once"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class ScheduleStatus(StrEnum):
+    ACTIVE = "active"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+
+
+class ScheduleNotFound(NotFound, code="schedule_not_found"):
+    """There is no such schedule, or it is not yours."""
+
+
+class ScheduleEnded(Conflict, code="schedule_ended"):
+    """The schedule has ended."""
+
+
+class BadTime(Refused, code="invalid_field"):
+    """The time is past, too far ahead, or without its zone."""
+
+
+class ReferenceRepeats(Refused, code="reference_repeats"):
+    """A merchant reference is used once, and this would use it again and again."""
+
+
+class Schedule(Document):
+    """Rows that become a batch at their times."""
+
+    id: str  # type: ignore[assignment]  # sch_...
+    principal: str
+    role: str
+    permissions: list[str]
+    name: str
+    body: bytes
+    """The upload as JSON."""
+
+    rows: int
+    every: Every
+    first_at: datetime
+    until: datetime | None = None
+    next_at: datetime
+    occurrence: int = 0
+    status: ScheduleStatus = ScheduleStatus.ACTIVE
+    version: int = 0
+    op_id: str = ""
+    last_batch_id: str | None = None
+    last_refusal: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    class Settings:
+        name = "schedules"
+        keep_nulls = False
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("status", ASCENDING), ("next_at", ASCENDING)], name="due"),
+            IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="history"),
+            IndexModel(
+                [("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="own_history",
+            ),
+        ]
+
+
+class Schedules:
+    """Keeps schedules and runs those that are due."""
+
+    def __init__(self, clock: Clock, idempotency: Idempotency, batches: Batches) -> None:
+        self._clock = clock
+        self._idempotency = idempotency
+        self._batches = batches
+
+    async def create(
+        self,
+        principal: Principal,
+        key: str,
+        *,
+        name: str,
+        body: bytes,
+        every: Every,
+        first_at: datetime,
+        until: datetime | None,
+        content: bytes,
+        answer: Callable[[Schedule], bytes],
+    ) -> StoredAnswer:
+        """Store a schedule once; a repeat gets the stored answer.
+
+        Args:
+            body: The rows as a batch's JSON.
+
+        Raises:
+            BadTime, ReferenceRepeats
+            Refused: The rows cannot be read; whether they may be paid is judged each time.
+        """
+        now = self._clock.now()
+        for param, time in (("first_at", first_at), ("until", until)):
+            if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
+                raise BadTime(param=param)
+        upload = self._read(body, principal, every)
+        schedule = Schedule(
+            id=self._idempotency.object_id("sch", principal.id, key),
+            principal=principal.id,
+            role=principal.role.value,
+            permissions=sorted(principal.permissions),
+            name=name,
+            body=body,
+            rows=len(upload.rows),
+            every=every,
+            first_at=first_at,
+            until=until,
+            next_at=first_at,
+            created_at=now,
+            updated_at=now,
+        )
+        return await self._idempotency.run(
+            principal_id=principal.id,
+            key=key,
+            operation="payouts.schedule",
+            content=content,
+            answer=(HTTP_202_ACCEPTED, answer(schedule)),
+            effect=lambda: insert_once(schedule),
+            object_ids=[schedule.id],
+        )
+
+    async def get(self, principal: Principal, schedule_id: str) -> Schedule:
+        """
+        Raises:
+            ScheduleNotFound
+        """
+        where = {"_id": schedule_id, **owner_filter(principal, "batches")}
+        found = await Schedule.find_one(where)
+        if found is None:
+            raise ScheduleNotFound
+        return found
+
+    async def page(
+        self, principal: Principal, page: PageRequest, view: Callable[[Schedule], V]
+    ) -> Page[V]:
+        """Schedules that the caller may see, newest first."""
+        where: dict[str, Any] = owner_filter(principal, "batches")
+        if statuses := page.statuses_of(ScheduleStatus):
+            where["status"] = {"$in": [each.value for each in statuses]}
+        return await fetch_page(Schedule, where, page, view, newest_first=True)
+
+    async def cancel(self, principal: Principal, schedule_id: str) -> Schedule:
+        """No further occurrence; batches that exist go on.
+
+        Raises:
+            ScheduleNotFound, ScheduleEnded
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            found = await self.get(principal, schedule_id)
+            if found.status is ScheduleStatus.CANCELED:
+                return found
+            if found.status is not ScheduleStatus.ACTIVE:
+                raise ScheduleEnded
+            try:
+                return await self._change(found, status=ScheduleStatus.CANCELED)
+            except LostRace:
+                continue
+        raise LostRace("the schedule keeps changing; try again")
+
+    async def step(self) -> bool:
+        """Run what is due; False when nothing is."""
+        now = self._clock.now()
+        due = (
+            await Schedule.find({"status": ScheduleStatus.ACTIVE.value, "next_at": {"$lte": now}})
+            .sort("+next_at")
+            .limit(RUNS_AT_ONCE)
+            .to_list()
+        )
+        for schedule in due:
+            await self._run(schedule)
+        return bool(due)
+
+    async def _run(self, schedule: Schedule) -> None:
+        role = Role(schedule.role)
+        principal = Principal(
+            id=schedule.principal,
+            role=role,
+            permissions=permissions_of(role) & frozenset(schedule.permissions),
+        )
+        outcome: dict[str, Any] = {"last_refusal": None}
+        key = f"schedule:{schedule.id}:{schedule.occurrence}"
+        batch_id = self._idempotency.object_id("bat", schedule.principal, key)
+        try:
+            await self._batches.request(
+                principal,
+                key,
+                self._read(schedule.body, principal, schedule.every),
+                lambda batch: batch.id.encode(),
+                operation="payouts.scheduled",
+                schedule_id=schedule.id,
+            )
+            outcome["last_batch_id"] = batch_id
+        except AppError as refusal:
+            if refusal.status >= 500 or refusal.retryable:
+                raise
+            outcome["last_refusal"] = refusal.code
+            log.warning("schedule.refused", schedule_id=schedule.id, code=refusal.code)
+        following = schedule.occurrence + 1
+        next_at = occurrence_at(schedule.first_at, schedule.every, following)
+        ended = next_at is None or (schedule.until is not None and next_at > schedule.until)
+        if ended:
+            outcome["status"] = ScheduleStatus.FINISHED
+        try:
+            await self._change(
+                schedule, occurrence=following, next_at=next_at or schedule.next_at, **outcome
+            )
+        except LostRace:
+            return  # another process has run it, or it was canceled meanwhile
+
+    async def _change(self, schedule: Schedule, **changes: Any) -> Schedule:
+        return await compare_and_set(
+            Schedule,
+            schedule.id,
+            version=schedule.version,
+            where={"status": ScheduleStatus.ACTIVE.value},
+            set={"updated_at": self._clock.now(), **changes},
+        )
+
+    def _read(self, body: bytes, principal: Principal, every: Every) -> Upload:
+        upload = read_upload(body, "application/json", principal)
+        repeats = every is not Every.ONCE
+        if repeats and any(wish.merchant_reference for _, wish in upload.rows):
+            raise ReferenceRepeats(param="merchant_reference")
+        return upload
+
+
+def occurrence_at(first_at: datetime, every: Every, number: int) -> datetime | None:
+    """When an occurrence is due, 0 being the first; None when there is no such one.
+
+    A month has the first one's day, or its own last day when it is too short.
+    """
+    match every:
+        case Every.ONCE:
+            return first_at if number == 0 else None
+        case Every.DAY:
+            return first_at + timedelta(days=number)
+        case Every.WEEK:
+            return first_at + timedelta(weeks=number)
+        case Every.MONTH:
+            years, month = divmod(first_at.month - 1 + number, 12)
+            year = first_at.year + years
+            day = min(first_at.day, calendar.monthrange(year, month + 1)[1])
+            return first_at.replace(year=year, month=month + 1, day=day)

@@ -1,0 +1,228 @@
+"""Runs the service: children first (development), then the store, the nodes, the house, HTTP.
+
+Everything that is started here is stopped here, in reverse order; any kill in between is safe.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import structlog
+import uvicorn
+from litestar import Litestar
+
+from tron_payment import development, logs, wallets
+from tron_payment import settings as settings_module
+from tron_payment.app import DOCUMENTS, assemble, create_app
+from tron_payment.assembly import Assembly
+from tron_payment.chain import MongoCursors, NodeClient, Nodes, http_client
+from tron_payment.core.address import parse_address
+from tron_payment.core.clock import Clock, SystemClock
+from tron_payment.core.errors import Unavailable
+from tron_payment.db import installation
+from tron_payment.db.connect import Store, connect
+from tron_payment.http.api_keys import ApiKeys
+from tron_payment.http.health import Check
+from tron_payment.http.one_time import UsedTokens
+from tron_payment.http.principals import Authenticator
+from tron_payment.http.tokens import TrustAnchor, pinned_keys
+from tron_payment.measuring import Measuring
+from tron_payment.metrics import Figures, MongoWatch, make_registry, watch_mongo
+from tron_payment.module import Deployment
+from tron_payment.reload import ChangingLimiter, Reloader, rates
+from tron_payment.service import VERSION
+from tron_payment.settings import GENESIS_IDS, Settings
+
+NODE_RETRY_S: Final = 0.2
+NODE_PATIENCE_S: Final = 60.0
+STOP_DEADLINE_S: Final = 15
+JOURNAL_SUFFIX: Final = "_signer"
+"""The signer's journal is a database of its own, never restored together with the orders."""
+
+log = structlog.get_logger()
+
+
+class NotSettled(Exception):
+    """A readiness check that does not hold yet."""
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    logs.configure(json=not settings.is_development, level=settings.level)
+    mongo = watch_mongo()
+    async with AsyncExitStack() as stack:
+        children = None
+        if settings.is_development:
+            settings = development.with_secrets(settings)
+            children = await stack.enter_async_context(development.Children.of(settings))
+            settings = children.settings
+        assembly = await stack.enter_async_context(running(settings))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                _application(assembly, children, mongo),
+                host=settings.listen_host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_DEADLINE_S,
+                loop="none",
+            )
+        )
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        _stop_on_signals(server)
+        await server.serve()
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Assembly]:
+    """The assembled service on its store and nodes; loops not yet started."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        uri = settings.mongo_uri.get_secret_value()
+        ours = [model for model in DOCUMENTS if model not in wallets.JOURNAL_DOCUMENTS]
+        store = await connect(uri, settings.payment_db_name, ours)
+        stack.push_async_callback(store.close)
+        journal = await connect(
+            settings.signer_journal_uri.get_secret_value() or uri,
+            settings.payment_db_name + JOURNAL_SUFFIX,
+            wallets.JOURNAL_DOCUMENTS,
+        )
+        stack.push_async_callback(journal.close)
+        nodes = await nodes_of(settings, stack)
+        expected = settings.tron_network_id or GENESIS_IDS.get(settings.tron_network)
+        genesis_id = await _patiently(nodes, expected)
+        installed = await installation.load(genesis_id, clock)
+        assembly = await assemble(
+            settings,
+            clock=clock,
+            secret=installed.secret,
+            nodes=nodes,
+            cursors=MongoCursors(),
+            deployment=await _deployment(settings, genesis_id),
+            store=store,
+        )
+        stack.callback(assembly.follower.close)
+        yield assembly
+
+
+def authenticator(settings: Settings, clock: Clock, keys: ApiKeys) -> Authenticator:
+    """Who is believed: the configured secret or key set, and our API keys."""
+    secret = settings.jwt_secret_key.get_secret_value()
+    anchor = TrustAnchor(
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+        clock=clock,
+        secret=secret.encode() if secret else None,
+        keys=pinned_keys(Path(settings.jwt_jwks_file)) if settings.jwt_jwks_file else None,
+    )
+    return Authenticator(
+        anchor, keys=keys, one_time=UsedTokens() if settings.jwt_one_time else None
+    )
+
+
+def _application(
+    assembly: Assembly, children: development.Children | None, mongo: MongoWatch
+) -> Litestar:
+    house, settings = assembly.house, assembly.house.settings
+    figures = Figures()
+    assembly.loops.add(*Measuring(assembly, figures, VERSION).loops)
+    checks: dict[str, Check] = {
+        "store": lambda: _writable(assembly.store),
+        "follower": lambda: _following(assembly),
+    }
+    lifespans = []
+    if children is not None:
+        preparation = development.Preparation(assembly, children)
+        checks["development"] = preparation.check
+        lifespans.append(preparation.lifespan)
+    keys = ApiKeys(house.clock)
+    limiter = ChangingLimiter(rates(settings))
+    return create_app(
+        assembly,
+        authenticator=authenticator(settings, house.clock, keys),
+        keys=keys,
+        checks=checks,
+        registry=make_registry(figures, mongo),
+        limiter=limiter,
+        reloader=Reloader(settings, limiter, _loading(settings)),
+        lifespans=lifespans,
+    )
+
+
+def _loading(started: Settings) -> Callable[[], Settings]:
+    """Reads the configuration again; in development with what the start has added."""
+    added = {
+        name: getattr(started, name)
+        for name in (*development.DEVELOPMENT_SECRETS, "mongodb_uri")
+        if started.is_development
+    }
+    return lambda: settings_module.load().model_copy(update=added)
+
+
+async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:
+    """The configured nodes, each on connections of its own; closed with the stack."""
+    clients = []
+    pairs = zip(settings.node_urls, settings.solidity_urls, strict=True)
+    for number, (full, solidity) in enumerate(pairs, 1):
+        alias = f"node-{number}"
+        http = http_client(settings.node_proxy, alias)
+        stack.push_async_callback(http.aclose)
+        clients.append(
+            NodeClient(
+                alias,
+                full,
+                solidity,
+                http,
+                settings.tron_node_api_key,
+                settings.node_deadline_s,
+            )
+        )
+    return Nodes(clients, settings.node_agreement)
+
+
+async def _patiently(nodes: Nodes, expected: str | None) -> str:
+    """The genesis id, once a node answers; nodes and proxies may start later than we do."""
+    async with asyncio.timeout(NODE_PATIENCE_S):
+        while True:
+            try:
+                return await nodes.check_genesis(expected)
+            except Unavailable as error:
+                log.info("nodes.awaited", detail=error.detail)
+                await asyncio.sleep(NODE_RETRY_S)
+
+
+async def _deployment(settings: Settings, genesis_id: str) -> Deployment:
+    usdt = settings.usdt_contract
+    if usdt is None:
+        usdt = await development.devnet_usdt(settings)
+    v0, kyc = settings.payout_router_v0_address, settings.payout_router_kyc_address
+    return Deployment(
+        genesis_id=genesis_id,
+        usdt=usdt,
+        router_v0=parse_address(v0) if v0 else None,
+        router_kyc=parse_address(kyc) if kyc else None,
+    )
+
+
+async def _writable(store: Store) -> None:
+    if not await store.ping():
+        raise NotSettled("no writable primary")
+
+
+async def _following(assembly: Assembly) -> None:
+    if assembly.follower.status().halted:
+        raise NotSettled("the follower has halted on a contradiction")
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        server.should_exit = True
+
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop)

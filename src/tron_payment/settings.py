@@ -1,0 +1,489 @@
+"""Configuration: environment variables and secret files, checked at start, all problems at once.
+
+The names are the owner's (see .env.example). In production secrets come from files in
+`/run/secrets` only; one found in the environment refuses the start, because an environment
+leaks through /proc and crash reports.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tron_payment.core.address import Address, InvalidAddress, parse_address
+from tron_payment.core.money import TRX, USDT, InvalidAmount, parse_units
+from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
+
+SECRETS_DIR: Final = Path("/run/secrets")
+SECRET_FILE_BYTES_MAX: Final = 65_536
+JWT_SECRET_BYTES_MIN: Final = 32
+SECRET_NAMES: Final = (
+    "wallet_encryption_key",
+    "hot_wallet_private_key",
+    "payout_router_private_key",
+    "kyc_attestation_private_key",
+    "jwt_secret_key",
+    "payment_webhook_secret",
+)
+
+
+class Environment(StrEnum):
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Network(StrEnum):
+    MAINNET = "mainnet"
+    NILE = "nile"
+    SHASTA = "shasta"
+    PRIVATE = "private"
+    DEVNET = "devnet"
+
+
+DEFAULT_TOR_PROXY: Final = "socks5://tor-proxy:9050"
+"""The Tor container of docker-compose.yml."""
+
+GENESIS_IDS: Final = {
+    Network.MAINNET: "00000000000000001ebf88508a03865c71d452e25f4d51194196a1d22b6653dc",
+}
+"""Genesis block ids that do not change; other networks are pinned at the first start."""
+
+DEFAULT_NODES: Final = {
+    Network.MAINNET: "https://api.trongrid.io",
+    Network.NILE: "https://nile.trongrid.io",
+    Network.SHASTA: "https://api.shasta.trongrid.io",
+}
+DEFAULT_USDT: Final = {
+    Network.MAINNET: Address("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"),
+    Network.NILE: Address("TXYZopYRdj2D9XRtbG411XZZ3kM5VkAeBf"),
+}
+
+
+class ConfigurationError(Exception):
+    """The service cannot start; each line of the message is one problem and its mend."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Amounts are decimals of TRX or USDT, times are seconds."""
+
+    model_config = SettingsConfigDict(case_sensitive=False, extra="ignore", frozen=True)
+
+    service_name: str = "tron-payment"
+    lucid_env: Environment = Environment.PRODUCTION
+    """Unset means production: nobody falls into development by forgetting a variable."""
+
+    debug: bool = False
+    log_level: Annotated[str, Field(pattern=r"^(|DEBUG|INFO|WARNING|ERROR)$")] = ""
+    """Empty means INFO, or DEBUG with DEBUG=true; figures count what the level hides, too."""
+
+    host: str = ""
+    """Where to listen; empty means 127.0.0.1 in development and all interfaces in production."""
+
+    port: Annotated[int, Field(ge=1, le=65_535)] = 8090
+    public_base_url: str = ""
+    var_dir: Path = Path("var")
+    """Where the development mode keeps its chain and its store."""
+
+    # The chain
+    tron_network: Network = Network.DEVNET
+    tron_node_url: str = ""
+    """Comma-separated; every node is asked, all are told."""
+
+    tron_full_node_url: str = ""
+    tron_solidity_node_url: str = ""
+    tron_event_server_url: str = ""
+    tron_node_api_key: SecretStr = SecretStr("")
+    tron_network_id: str = ""
+    """Genesis block id to pin; needed for private networks in production."""
+
+    tron_chain_id: str = ""
+    node_agreement: Annotated[int, Field(ge=1, le=9)] = 1
+    """How many nodes must show the same solidified block before it counts."""
+
+    node_deadline_s: Annotated[float, Field(gt=0, le=120)] = 15
+    devnet_port: Annotated[int, Field(ge=1, le=65_534)] = 9090
+    devnet_block_ms: Annotated[int, Field(ge=0, le=60_000)] = 1_000
+
+    usdt_contract_address: str = ""
+    usdt_contract_abi_path: str = ""
+    payout_router_v0_address: str = ""
+    payout_router_kyc_address: str = ""
+    hot_wallet_address: str = ""
+
+    # Money
+    min_payout_amount: str = "10.0"
+    max_payout_amount: str = "10000.0"
+    payout_fee_trx: str = "5.0"
+    """The fee shown before a quote exists; never a cap."""
+
+    max_fee_trx: str = "50"
+    """The most one order may burn when its request does not say."""
+
+    payout_batch_size: Annotated[int, Field(ge=1, le=100)] = 100
+    payout_timeout: Annotated[int, Field(ge=60, le=86_400)] = 300
+    """Expiration of a signed transaction minus the head block's time."""
+
+    router_floor_usdt: str = "0"
+    """Below this a router is topped up from the hot wallet; 0 means never."""
+
+    # Keys and callers
+    wallet_encryption_key: SecretStr = SecretStr("")
+    hot_wallet_private_key: SecretStr = SecretStr("")
+    payout_router_private_key: SecretStr = SecretStr("")
+    kyc_attestation_private_key: SecretStr = SecretStr("")
+    payment_webhook_secret: SecretStr = SecretStr("")
+    jwt_secret_key: SecretStr = SecretStr("")
+    jwt_jwks_file: str = ""
+    jwt_issuer: str = "api-gateway"
+    jwt_audience: str = "tron-payment"
+    jwt_one_time: bool = False
+
+    hardware_wallet_enabled: bool = False
+    ledger_enabled: bool = False
+    trezor_enabled: bool = False
+
+    # The store and the way out
+    mongodb_uri: SecretStr = SecretStr("")
+    mongo_url: SecretStr = SecretStr("")
+    payment_db_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,38}$")] = "tron_payment"
+    signer_journal_uri: SecretStr = SecretStr("")  # empty: mongo_uri; see docs/devices.md
+    embedded_mongo_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    redis_url: SecretStr = SecretStr("")
+    api_gateway_url: str = ""
+    tor_proxy: str = ""
+    """SOCKS proxy for everything that leaves; `socks5://tor-proxy:9050` in production."""
+
+    tron_nodes_direct: bool = False
+    """Call nodes of our own network without the proxy; Tor refuses private addresses."""
+
+    # Rate limits, per principal and second; a burst is five times as much
+    rate_read: Annotated[int, Field(ge=1)] = 100
+    rate_write: Annotated[int, Field(ge=1)] = 50
+    rate_payout: Annotated[int, Field(ge=1)] = 50
+    rate_approve: Annotated[int, Field(ge=1)] = 5
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings)
+
+    @property
+    def is_development(self) -> bool:
+        return self.lucid_env is Environment.DEVELOPMENT
+
+    @property
+    def level(self) -> str:
+        """The least level that is logged."""
+        return self.log_level or ("DEBUG" if self.debug else "INFO")
+
+    @property
+    def listen_host(self) -> str:
+        return self.host or ("127.0.0.1" if self.is_development else "0.0.0.0")  # noqa: S104
+
+    @property
+    def base_url(self) -> str:
+        """Where a browser finds us; no trailing slash."""
+        return (self.public_base_url or f"http://127.0.0.1:{self.port}").rstrip("/")
+
+    @property
+    def mongo_uri(self) -> SecretStr:
+        return self.mongodb_uri if self.mongodb_uri.get_secret_value() else self.mongo_url
+
+    @property
+    def node_urls(self) -> tuple[str, ...]:
+        configured = self.tron_node_url or self.tron_full_node_url
+        if not configured and self.tron_network is Network.DEVNET:
+            configured = f"http://127.0.0.1:{self.devnet_port}"
+        configured = configured or DEFAULT_NODES.get(self.tron_network, "")
+        return tuple(url.strip().rstrip("/") for url in configured.split(",") if url.strip())
+
+    @property
+    def solidity_urls(self) -> tuple[str, ...]:
+        """One per node; the same host where none is given (TronGrid and the devnet serve both)."""
+        given = [u.strip().rstrip("/") for u in self.tron_solidity_node_url.split(",") if u.strip()]
+        return tuple(given) if given else self.node_urls
+
+    @property
+    def socks_proxy(self) -> str | None:
+        """The way out for everything that is not on our own network.
+
+        In production there is always one, given or not: nothing leaves by another way.
+        """
+        return self.tor_proxy or (None if self.is_development else DEFAULT_TOR_PROXY)
+
+    @property
+    def node_proxy(self) -> str | None:
+        """The proxy that calls to the nodes take; None when they go directly.
+
+        Directly go: development without TOR_PROXY; production without TOR_PROXY when every node
+        is on our own network; TRON_NODES_DIRECT, for the same nodes.
+        """
+        if self.tron_nodes_direct or (not self.tor_proxy and self._nodes_are_private):
+            return None
+        return self.socks_proxy
+
+    @property
+    def _nodes_are_private(self) -> bool:
+        urls = (*self.node_urls, *self.solidity_urls)
+        return all(is_private(urlsplit(url).hostname or "") for url in urls)
+
+    @property
+    def min_payout_units(self) -> int:
+        return parse_units(USDT.decimals, self.min_payout_amount)
+
+    @property
+    def max_payout_units(self) -> int:
+        return parse_units(USDT.decimals, self.max_payout_amount)
+
+    @property
+    def max_fee_sun(self) -> int:
+        return parse_units(TRX.decimals, self.max_fee_trx)
+
+    @property
+    def payout_fee_sun(self) -> int:
+        return parse_units(TRX.decimals, self.payout_fee_trx)
+
+    @property
+    def router_floor_units(self) -> int:
+        return parse_units(USDT.decimals, self.router_floor_usdt)
+
+    @property
+    def usdt_contract(self) -> Address | None:
+        """None until the devnet has told where its test USDT is."""
+        if self.usdt_contract_address:
+            return parse_address(self.usdt_contract_address)
+        return DEFAULT_USDT.get(self.tron_network)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*self._money_problems(), *self._address_problems(), *self._trust_problems()]
+        if self.mongodb_uri.get_secret_value() and self.mongo_url.get_secret_value() not in (
+            "",
+            self.mongodb_uri.get_secret_value(),
+        ):
+            problems.append("MONGODB_URI and MONGO_URL differ: set one of them")
+        if self.tron_full_node_url and self.tron_node_url not in ("", self.tron_full_node_url):
+            problems.append("TRON_NODE_URL and TRON_FULL_NODE_URL differ: set one of them")
+        if not self.node_urls:
+            problems.append("TRON_NODE_URL: a private network needs at least one node")
+        if len(self.solidity_urls) not in (0, len(self.node_urls)):
+            problems.append("TRON_SOLIDITY_NODE_URL: one per node in TRON_NODE_URL, or none")
+        if self.node_agreement > max(1, len(self.node_urls)):
+            problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
+        problems += self._way_out_problems()
+        if problems:
+            raise ConfigurationError(problems)
+        return self
+
+    def _way_out_problems(self) -> list[str]:
+        problems = []
+        proxy = urlsplit(self.tor_proxy)
+        if self.tor_proxy and (
+            proxy.scheme not in SOCKS_SCHEMES or not proxy.hostname or not _port(self.tor_proxy)
+        ):
+            problems.append("TOR_PROXY: socks5://host:port")
+        for name, urls in (
+            ("TRON_NODE_URL", self.node_urls),
+            ("TRON_SOLIDITY_NODE_URL", self.solidity_urls),
+            ("API_GATEWAY_URL", [u for u in [self.api_gateway_url] if u]),
+            ("REDIS_URL", [u for u in [self.redis_url.get_secret_value()] if u]),
+        ):
+            if not all(_port(url) for url in urls):
+                problems.append(f"{name}: not a URL with a host")
+        if self.tron_nodes_direct and not self._nodes_are_private:
+            problems.append("TRON_NODES_DIRECT: only for nodes with a private address or name")
+        uris = {"MONGODB_URI": self.mongo_uri, "SIGNER_JOURNAL_URI": self.signer_journal_uri}
+        for name, uri in uris.items():
+            if not self.is_development and uri.get_secret_value().startswith("mongodb+srv"):
+                problems.append(f"{name}: name the members; mongodb+srv would ask a name server")
+        return problems
+
+    def _money_problems(self) -> list[str]:
+        problems = []
+        for name in (
+            "min_payout_amount",
+            "max_payout_amount",
+            "payout_fee_trx",
+            "max_fee_trx",
+            "router_floor_usdt",
+        ):
+            try:
+                parse_units(6, getattr(self, name))
+            except InvalidAmount as error:
+                problems.append(f"{name.upper()}: {error.detail}")
+        if not problems and self.min_payout_units > self.max_payout_units:
+            problems.append("MIN_PAYOUT_AMOUNT is above MAX_PAYOUT_AMOUNT")
+        return problems
+
+    def _address_problems(self) -> list[str]:
+        problems = []
+        for name in (
+            "usdt_contract_address",
+            "payout_router_v0_address",
+            "payout_router_kyc_address",
+            "hot_wallet_address",
+        ):
+            if text := getattr(self, name):
+                try:
+                    parse_address(text)
+                except InvalidAddress as error:
+                    problems.append(f"{name.upper()}: {error.detail}")
+        return problems
+
+    def _trust_problems(self) -> list[str]:
+        problems = []
+        secret = self.jwt_secret_key.get_secret_value()
+        if secret and len(secret.encode()) < JWT_SECRET_BYTES_MIN:
+            problems.append(f"JWT_SECRET_KEY: HS256 needs {JWT_SECRET_BYTES_MIN} bytes or more")
+        if not self.is_development:
+            if not secret and not self.jwt_jwks_file:
+                problems.append("JWT_SECRET_KEY or JWT_JWKS_FILE: who signs the callers' tokens?")
+            if not self.wallet_encryption_key.get_secret_value():
+                problems.append("WALLET_ENCRYPTION_KEY: put 32 random bytes, in hex, in its file")
+            if not self.mongo_uri.get_secret_value():
+                problems.append("MONGODB_URI: the embedded MongoDB is for development only")
+        return problems
+
+
+def load(environ: dict[str, str] | None = None, *, secrets_dir: Path | None = None) -> Settings:
+    """Read and check the configuration.
+
+    Args:
+        environ: Instead of the process's own.
+        secrets_dir: Instead of SECRETS_DIR in the environment, or `/run/secrets`.
+
+    Raises:
+        ConfigurationError: With every problem found, one a line.
+    """
+    environ = dict(os.environ if environ is None else environ)
+    problems: list[str] = []
+    environ = {**_settings_file(environ, problems), **environ}
+    secrets_dir = secrets_dir or Path(environ.get("SECRETS_DIR") or SECRETS_DIR)
+    values: dict[str, Any] = {
+        name.lower(): value
+        for name, value in environ.items()
+        if name.lower() in Settings.model_fields and value != ""
+    }
+    production = values.get("lucid_env", "production") == "production"
+    for name in SECRET_NAMES:
+        if name in values and production:
+            problems.append(f"{name.upper()} is in the environment: move it to {secrets_dir}")
+        try:
+            if (secret := _secret_file(secrets_dir, name)) is not None:
+                values[name] = secret
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    for name in (
+        "mongodb_uri",
+        "mongo_url",
+        "signer_journal_uri",
+        "redis_url",
+        "tron_node_api_key",
+    ):
+        try:
+            if (secret := _secret_file(secrets_dir, name)) is not None:
+                values.setdefault(name, secret)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+    if values.get("tron_network") == "testnet":
+        values["tron_network"] = "nile"
+    if production:
+        values.setdefault("tron_network", "mainnet")
+    if "port" not in values and "payment_gateway_port" in {n.lower() for n in environ}:
+        values["port"] = next(v for n, v in environ.items() if n.lower() == "payment_gateway_port")
+    try:
+        settings = _build(values)
+    except ConfigurationError as error:
+        raise ConfigurationError([*problems, *error.problems]) from None
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+class _Explicit(Settings):
+    """Settings from given values only: `load` has already chosen what the environment says."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _build(values: dict[str, Any]) -> Settings:
+    try:
+        return _Explicit(**values)
+    except ValidationError as error:
+        wrong = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        problems = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+    try:  # the rest is checked too, so that nobody mends one problem after the other
+        _Explicit(**{name: value for name, value in values.items() if name not in wrong})
+    except ConfigurationError as more:
+        problems += more.problems
+    except ValidationError:
+        pass
+    raise ConfigurationError(problems)
+
+
+def _settings_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
+    """What SETTINGS_FILE says: lines NAME=value. The environment goes before it.
+
+    A process's environment never changes, so what shall be reloadable stands in this file.
+    """
+    if not (name := environ.get("SETTINGS_FILE")):
+        return {}
+    try:
+        lines = Path(name).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"SETTINGS_FILE: {type(error).__name__}: {name} cannot be read")
+        return {}
+    found = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or key.strip().lower() not in Settings.model_fields:
+            problems.append(f"SETTINGS_FILE line {number}: NAME=value with the name of a setting")
+            continue
+        found[key.strip()] = value.strip().strip("\"'")
+    return found
+
+
+def _port(url: str) -> int:
+    """The port of a URL; 0 when it has none or is no URL."""
+    try:
+        return endpoint(url)[1]
+    except ValueError:
+        return 0
+
+
+def _secret_file(folder: Path, name: str) -> str | None:
+    for path in (folder / name, folder / name.upper()):
+        if not path.is_file():
+            continue
+        if path.stat().st_mode & stat.S_IROTH:
+            raise ConfigurationError([f"{path} is world-readable: chmod o-r it"])
+        if path.stat().st_size > SECRET_FILE_BYTES_MAX:
+            raise ConfigurationError([f"{path} is larger than {SECRET_FILE_BYTES_MAX} bytes"])
+        return path.read_text().strip()
+    return None

@@ -1,0 +1,51 @@
+"""The energy plan as a picture: one bar for each way, drawn here as SVG. Pure."""
+
+from typing import Final
+
+from tron_payment.core.money import trx_text
+from tron_payment.staking.plan import Cost, Plan, Way
+
+WIDTH: Final = 640
+ROW: Final = 56
+TOP: Final = 48
+LEFT: Final = 150
+BAR: Final = 26
+LABELS: Final = {
+    Way.BURN: "burn everything",
+    Way.AS_NOW: "as now",
+    Way.STAKE: "stake more",
+    Way.RENT: "rent",
+}
+COLORS: Final = ("#c0504d", "#e0a458", "#7a8fb8", "#9a9a9a")
+"""Energy burned, bandwidth burned, rent, capital."""
+
+
+def chart(plan: Plan) -> str:
+    """An SVG picture of the costs, the cheapest first; readable without its colours."""
+    most = max(1, *(each.total_sun for each in plan.costs))
+    height = TOP + ROW * len(plan.costs)
+    rows = "".join(_row(cost, most, TOP + ROW * n) for n, cost in enumerate(plan.costs))
+    title = f"{plan.days} days, {plan.need.transactions} transactions a day"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="13" role="img">'
+        f"<title>{title}</title>"
+        f'<text x="12" y="26" font-size="15" font-weight="bold">{title}</text>{rows}</svg>'
+    )
+
+
+def _row(cost: Cost, most: int, y: int) -> str:
+    room = WIDTH - LEFT - 130
+    x, parts = LEFT, []
+    amounts = (cost.energy_burned_sun, cost.bandwidth_burned_sun, cost.rent_sun, cost.capital_sun)
+    for amount, color in zip(amounts, COLORS, strict=True):
+        width = amount * room // most
+        if width:
+            parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{BAR}" fill="{color}"/>')
+            x += width
+    stake = f"stake {trx_text(cost.stake_sun)} TRX" if cost.stake_sun else ""
+    return (
+        f'<text x="12" y="{y + 18}">{LABELS[cost.way]}</text>{"".join(parts)}'
+        f'<text x="{x + 8}" y="{y + 18}">{trx_text(cost.total_sun)} TRX</text>'
+        f'<text x="12" y="{y + 34}" font-size="11" fill="#666">{stake}</text>'
+    )

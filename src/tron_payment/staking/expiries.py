@@ -1,0 +1,105 @@
+"""Unstakings of our holders: noticed when a solid block begins one, announced when it ends."""
+
+from typing import Any, Final
+
+import structlog
+
+from tron_payment.chain import (
+    TYPE_NUMBERS,
+    CancelAllUnfreezeV2,
+    SolidBlock,
+    SolidTransaction,
+    UnfreezeV2,
+    WithdrawExpireUnfreeze,
+)
+from tron_payment.core.clock import from_ms
+from tron_payment.core.ids import derived_id
+from tron_payment.core.money import trx_text
+from tron_payment.db.events import Event, Events
+from tron_payment.db.ledger import Ledger
+from tron_payment.engine import Fees
+from tron_payment.staking import documents as store
+from tron_payment.staking.documents import Unstaking
+
+DAY_MS: Final = 24 * 3600 * 1000
+OWNER: Final = "service"
+EVENT: Final = "unstaking.ended"
+_TYPES: Final = frozenset(
+    TYPE_NUMBERS[each] for each in (UnfreezeV2, WithdrawExpireUnfreeze, CancelAllUnfreezeV2)
+)
+"""Judged by number: most transactions of a block need not be decoded."""
+
+log = structlog.get_logger()
+
+
+class Expiries:
+    """Keeps the unstakings of our holders."""
+
+    def __init__(self, *, ledger: Ledger, fees: Fees, events: Events, secret: bytes) -> None:
+        self._ledger = ledger
+        self._fees = fees
+        self._events = events
+        self._secret = secret
+
+    async def on_block(self, block: SolidBlock) -> None:
+        """Take in what the block began and ended; harmless when repeated."""
+        for transaction in await self._ours(block):
+            await self._apply(transaction, block)
+        await self._announce(block)
+
+    async def pending(self) -> list[Unstaking]:
+        """What is on its way back or may be taken back, soonest first."""
+        return await store.pending_unstakings()
+
+    async def _ours(self, block: SolidBlock) -> list[SolidTransaction]:
+        found = [
+            each for each in block.transactions if each.type_number in _TYPES and each.succeeded
+        ]
+        if not found:
+            return []
+        ours = await (await self._ledger.view()).holders({each.owner for each in found})
+        return [each for each in found if each.owner in ours]
+
+    async def _apply(self, transaction: SolidTransaction, block: SolidBlock) -> None:
+        now, contract = from_ms(block.timestamp_ms), transaction.contract
+        if isinstance(contract, UnfreezeV2):
+            days = (await self._fees.parameters()).get("getUnfreezeDelayDays", 0)
+            row = Unstaking(
+                id=transaction.txid,
+                address=transaction.owner,
+                resource=contract.resource.value,
+                amount_sun=contract.amount_sun,
+                started_at=now,
+                expires_at=from_ms(block.timestamp_ms + days * DAY_MS),
+            )
+            await store.remember_unstakings([row])
+        everything = isinstance(contract, CancelAllUnfreezeV2)
+        await store.end_unstakings(transaction.owner, transaction.txid, None if everything else now)
+
+    async def _announce(self, block: SolidBlock) -> None:
+        """Tell of each unstaking whose time is over, once."""
+        due = await store.expired_unstakings(from_ms(block.timestamp_ms))
+        if not due:
+            return
+        await self._events.append_many([self._event(each) for each in due])
+        await store.announced([each.id for each in due])
+        for each in due:
+            log.info("unstaking.ended", txid=each.id, address=each.address)
+
+    def _event(self, unstaking: Unstaking) -> Event:
+        data: dict[str, Any] = {
+            "address": unstaking.address,
+            "amount": trx_text(unstaking.amount_sun),
+            "currency": "TRX",
+            "resource": unstaking.resource,
+            "txid": unstaking.id,
+        }
+        return Event(
+            id=derived_id("evt", self._secret, unstaking.id, EVENT),
+            type=EVENT,
+            object_id=unstaking.id,
+            owner=OWNER,
+            object_seq=0,
+            at=unstaking.expires_at,
+            data=data,
+        )

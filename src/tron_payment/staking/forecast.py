@@ -1,0 +1,172 @@
+"""What an account sends in a day: from what it has sent, what waits, and what is announced."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from tron_payment.chain import Account, AccountResources, Nodes, Resource
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock
+from tron_payment.engine import Engine, Order, OrderStatus
+from tron_payment.module import Deployment
+from tron_payment.network import transfer_bandwidth, usdt_cost
+from tron_payment.staking.accounts import StakedAccounts
+from tron_payment.staking.plan import Market, Means, Need, Plan, make_plan
+
+LOOK_BACK: Final = timedelta(days=30)
+ORDERS_MAX: Final = 50_000
+"""Settled orders that a forecast looks at, newest first."""
+
+WAITING: Final = (OrderStatus.QUEUED, OrderStatus.RESERVED, OrderStatus.AWAITING_SIGNATURE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the plan is asked for; None means as it was lately."""
+
+    address: Address
+    days: int
+    payouts_per_day: int | None
+    cold_percent: int
+    """Share of recipients that hold no USDT yet, when payouts are announced."""
+
+    keep_sun: int
+    """TRX that must stay in the balance."""
+
+    rent_sun_per_energy: int | None
+    capital_cost_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Typical:
+    """What the account's orders of the last days were like."""
+
+    orders: int
+    days: int
+    """Between the first of them and now, at least one."""
+    energy: int
+    bytes_total: int
+    waiting: int
+    """Orders not yet signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A plan and what it was made from."""
+
+    plan: Plan
+    market: Market
+    means: Means
+    typical: Typical
+    source: str
+    """``announced`` by the caller, or ``typical``: from the orders of the last 30 days."""
+
+
+class Forecasts:
+    """Makes plans from the store and the chain."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        engine: Engine,
+        nodes: Nodes,
+        accounts: StakedAccounts,
+        deployment: Deployment,
+    ) -> None:
+        self._clock = clock
+        self._engine = engine
+        self._nodes = nodes
+        self._accounts = accounts
+        self._deployment = deployment
+
+    async def forecast(self, question: Question) -> Forecast:
+        """Look at the account, the market and its orders, and make the plan.
+
+        Raises:
+            NodesUnavailable: No node answers.
+        """
+        address = question.address
+        _, resources = await self._accounts.resources(address)
+        staked = await self._accounts.staked(address)
+        market = _market(await self._engine.fees.parameters(), resources, question)
+        means = _means(None if staked is None else staked.account, resources, question.keep_sun)
+        typical = await self._typical(address, market.bandwidth_price_sun)
+        need, source = await self._need(question, typical)
+        plan = make_plan(need, market, means, question.days)
+        return Forecast(plan, market, means, typical, source)
+
+    async def _need(self, question: Question, typical: Typical) -> tuple[Need, str]:
+        """What is sent each day: as announced, else as lately with what waits now."""
+        if question.payouts_per_day is None:
+            count = -(-(typical.orders + typical.waiting) // typical.days)
+            each = -(-typical.energy // typical.orders) if typical.orders else 0
+            size = -(-typical.bytes_total // typical.orders) if typical.orders else 0
+            return Need(count, count * each, size), "typical"
+        there, count = self._deployment, question.payouts_per_day
+        cost = await usdt_cost(self._nodes, there.usdt, [question.address])
+        cold = -(-count * question.cold_percent // 100)
+        energy = cold * cost.cold_energy + (count - cold) * cost.warm_energy
+        return Need(count, energy, transfer_bandwidth(question.address, there.usdt)), "announced"
+
+    async def _typical(self, address: Address, bandwidth_price_sun: int) -> Typical:
+        now = self._clock.now()
+        settled = {
+            "signer": address,
+            "status": OrderStatus.SETTLED.value,
+            "updated_at": {"$gte": now - LOOK_BACK},
+        }
+        pipeline: list[dict[str, Any]] = [
+            {"$match": settled},
+            {"$limit": ORDERS_MAX},
+            {
+                "$group": {
+                    "_id": None,
+                    "orders": {"$sum": 1},
+                    "energy": {"$sum": "$result.energy_used"},
+                    "bytes": {"$sum": "$result.bandwidth_used"},
+                    "burned_sun": {"$sum": "$result.bandwidth_burned_sun"},
+                    "first": {"$min": "$created_at"},
+                }
+            },
+        ]
+        orders = Order.get_pymongo_collection()
+        rows = [row async for row in await orders.aggregate(pipeline)]
+        waiting = await orders.count_documents(
+            {"signer": address, "status": {"$in": [each.value for each in WAITING]}}
+        )
+        if not rows:
+            return Typical(0, 1, 0, 0, waiting)
+        row = rows[0]
+        bytes_total = row["bytes"] + row["burned_sun"] // max(1, bandwidth_price_sun)
+        days = max(1, -(-(now - row["first"]) // timedelta(days=1)))
+        return Typical(row["orders"], days, row["energy"], bytes_total, waiting)
+
+
+def _market(
+    parameters: Mapping[str, int], resources: AccountResources, question: Question
+) -> Market:
+    return Market(
+        energy_price_sun=parameters["getEnergyFee"],
+        bandwidth_price_sun=parameters["getTransactionFee"],
+        free_bytes=parameters.get("getFreeNetLimit", 0),
+        energy_total=resources.total_energy_limit,
+        energy_weight_trx=resources.total_energy_weight,
+        bandwidth_total=resources.total_net_limit,
+        bandwidth_weight_trx=resources.total_net_weight,
+        rent_sun_per_energy=question.rent_sun_per_energy,
+        capital_cost_bps=question.capital_cost_bps,
+    )
+
+
+def _means(account: Account | None, resources: AccountResources, keep_sun: int) -> Means:
+    if account is None:
+        return Means(0, 0, resources.energy_limit, resources.net_limit, 0)
+    return Means(
+        energy_stake_sun=account.frozen[Resource.ENERGY],
+        bandwidth_stake_sun=account.frozen[Resource.BANDWIDTH],
+        energy_limit=resources.energy_limit,
+        bandwidth_limit=resources.net_limit,
+        spare_sun=max(0, account.balance_sun - keep_sun),
+    )

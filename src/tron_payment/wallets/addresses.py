@@ -1,0 +1,270 @@
+"""Addresses of HD wallets: prepared in batches with their books open, issued one by one, once.
+
+Index 0 is the wallet's own address. A row is never removed and never free again, so no address is
+given out twice; one that was issued and not used is a gap, which costs nothing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar, Final
+
+from beanie import Document
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import Conflict
+from tron_payment.db.cas import insert_many_once
+from tron_payment.db.faults import store_errors
+from tron_payment.engine import Openings
+from tron_payment.wallets import hd
+from tron_payment.wallets.documents import Wallet, active_hd, by_id
+from tron_payment.wallets.domain import (
+    WalletArchived,
+    WalletFrozen,
+    WalletNotFound,
+    WalletStatus,
+)
+
+BATCH: Final = 100
+"""Addresses prepared at once: one entry in the journal."""
+
+READ_BATCH: Final = 500
+FREE_MIN: Final = 30
+"""Fewer free ones, and the loop prepares the next batch."""
+
+FILL_ATTEMPTS_MAX: Final = 5
+RESTORE_GAP: Final = 1_000
+"""After a restore this many indices are left out: they may have been issued since the backup."""
+
+
+class NotDerived(Conflict, code="wallet_not_hd"):
+    """Only an HD wallet issues addresses."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedAddress:
+    """An address that nobody was given before."""
+
+    address: Address
+    path: str
+    index: int
+
+
+class HdAddress(Document):
+    """An address of an HD wallet."""
+
+    id: str  # type: ignore[assignment]  # the address
+    wallet_id: str
+    index: int
+    free: bool
+    """Prepared and not yet issued."""
+
+    subject: str | None = None
+    """What it was issued for; asking again for the same gives the same address."""
+
+    issued_at: datetime | None = None
+
+    class Settings:
+        name = "hd_addresses"
+        keep_nulls = False
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel(
+                [("wallet_id", ASCENDING), ("index", DESCENDING)], name="index", unique=True
+            ),
+            IndexModel(
+                [("wallet_id", ASCENDING), ("free", ASCENDING), ("index", ASCENDING)], name="pool"
+            ),
+            IndexModel(
+                [("wallet_id", ASCENDING), ("subject", ASCENDING)],
+                name="subject",
+                unique=True,
+                partialFilterExpression={"subject": {"$type": "string"}},
+            ),
+        ]
+
+
+class HdAddresses:
+    """Prepares and issues."""
+
+    def __init__(self, clock: Clock, openings: Openings) -> None:
+        self._clock = clock
+        self._openings = openings
+        self._filling = asyncio.Lock()
+        self._taking = asyncio.Lock()  # two that take the same row would only try again
+        self.low = asyncio.Event()
+        """Set when a wallet may need its next batch."""
+
+    async def issue(self, wallet_id: str, subject: str | None = None) -> IssuedAddress:
+        """The next address; its books are open already.
+
+        Args:
+            subject: What it is for, such as an invoice's id: the same answer for the same.
+
+        Raises:
+            WalletNotFound, WalletFrozen, WalletArchived, NotDerived
+        """
+        if subject is not None and (row := await _of_subject(wallet_id, subject)) is not None:
+            return _issued(row)
+        for _ in range(FILL_ATTEMPTS_MAX):
+            async with self._taking:
+                row = await self._take(wallet_id, subject)
+            if row is not None:
+                if row.index % BATCH >= BATCH - FREE_MIN:
+                    self.low.set()
+                return _issued(row)
+            async with self._filling:
+                if await _count_free(wallet_id) == 0:
+                    await self.fill(await _issuing(wallet_id))
+        raise AssertionError("freshly prepared addresses keep vanishing")
+
+    async def step(self) -> bool:
+        """For the loop: prepare the next batch where few are left; True when one was."""
+        filled = False
+        for wallet in await active_hd():
+            if await _count_free(wallet.id) < FREE_MIN:
+                async with self._filling:
+                    await self.fill(wallet)
+                filled = True
+        return filled
+
+    async def fill(self, wallet: Wallet, count: int = BATCH) -> None:
+        """Prepare the next addresses: first their books, then their rows. Safe to repeat."""
+        assert wallet.xpub is not None, wallet.id
+        top = max(await top_index(wallet.id), wallet.index_floor)
+        node = hd.parse_xpub(wallet.xpub).child(0)
+        fresh = [(node.child(index).address, index) for index in range(top + 1, top + 1 + count)]
+        if wallet.keys_made_here:
+            await self._openings.open_fresh([address for address, _ in fresh])
+        else:
+            for address, _ in fresh:
+                await self._openings.request(address)
+        await insert_many_once(
+            [
+                HdAddress(id=address, wallet_id=wallet.id, index=index, free=True)
+                for address, index in fresh
+            ]
+        )
+
+    async def rebuild(self, wallet: Wallet, top_issued: int) -> None:
+        """After a restore: watch every address that was, or may have been, issued before.
+
+        None of them is issued again; what they hold is booked from the chain. Safe to repeat.
+        """
+        assert wallet.xpub is not None, wallet.id
+        node = hd.parse_xpub(wallet.xpub).child(0)
+        for start in range(1, top_issued + RESTORE_GAP + 1, READ_BATCH):
+            stop = min(start + READ_BATCH, top_issued + RESTORE_GAP + 1)
+            known = [(node.child(index).address, index) for index in range(start, stop)]
+            for address, _ in known:
+                await self._openings.request(address)
+            await insert_many_once(
+                [
+                    HdAddress(id=address, wallet_id=wallet.id, index=index, free=False)
+                    for address, index in known
+                ]
+            )
+
+    async def _take(self, wallet_id: str, subject: str | None) -> HdAddress | None:
+        wallet = await _issuing(wallet_id)
+        change = {"free": False, "issued_at": self._clock.now()}
+        if subject is not None:
+            change["subject"] = subject
+        try:
+            with store_errors():
+                raw = await HdAddress.get_pymongo_collection().find_one_and_update(
+                    {"wallet_id": wallet.id, "free": True},
+                    {"$set": change},
+                    sort=[("index", ASCENDING)],
+                    return_document=ReturnDocument.AFTER,
+                )
+        except DuplicateKeyError:  # somebody else was faster with this very subject
+            assert subject is not None
+            return await _of_subject(wallet_id, subject)
+        return None if raw is None else HdAddress.model_validate(raw)
+
+
+async def row_of(address: str) -> HdAddress | None:
+    """The row of an address, issued or prepared."""
+    with store_errors():
+        return await HdAddress.find_one({"_id": address})
+
+
+async def top_index(wallet_id: str) -> int:
+    """The highest index that has a row; 0, the wallet's own, when none has."""
+    with store_errors():
+        rows = await HdAddress.find({"wallet_id": wallet_id}).sort("-index").limit(1).to_list()
+    return rows[0].index if rows else 0
+
+
+async def top_issued(wallet_id: str) -> int:
+    """The highest index that was issued."""
+    with store_errors():
+        rows = (
+            await HdAddress.find({"wallet_id": wallet_id, "free": False})
+            .sort("-index")
+            .limit(1)
+            .to_list()
+        )
+    return rows[0].index if rows else 0
+
+
+async def addresses_of(wallet_id: str) -> AsyncIterator[list[Address]]:
+    """Issued addresses in batches, by index; index 0 is the wallet's own and not among them."""
+    last = 0
+    while True:
+        with store_errors():
+            rows = (
+                await HdAddress.find(
+                    {"wallet_id": wallet_id, "free": False, "index": {"$gt": last}}
+                )
+                .sort("+index")
+                .limit(READ_BATCH)
+                .to_list()
+            )
+        if not rows:
+            return
+        yield [Address(row.id) for row in rows]
+        last = rows[-1].index
+
+
+async def count_issued(wallet_id: str) -> int:
+    with store_errors():
+        return await HdAddress.find({"wallet_id": wallet_id, "free": False}).count()
+
+
+async def _count_free(wallet_id: str) -> int:
+    with store_errors():
+        return await HdAddress.find({"wallet_id": wallet_id, "free": True}).limit(BATCH).count()
+
+
+async def _of_subject(wallet_id: str, subject: str) -> HdAddress | None:
+    with store_errors():
+        return await HdAddress.find_one({"wallet_id": wallet_id, "subject": subject})
+
+
+async def _issuing(wallet_id: str) -> Wallet:
+    wallet = await by_id(wallet_id)
+    if wallet is None:
+        raise WalletNotFound(param="wallet_id")
+    if wallet.xpub is None:
+        raise NotDerived(param="wallet_id")
+    if wallet.status is WalletStatus.FROZEN:
+        raise WalletFrozen(param="wallet_id")
+    if wallet.status is WalletStatus.ARCHIVED:
+        raise WalletArchived(param="wallet_id")
+    return wallet
+
+
+def _issued(row: HdAddress) -> IssuedAddress:
+    return IssuedAddress(Address(row.id), hd.address_path(row.index), row.index)
+
+
+async def still_free(addresses: Sequence[Address]) -> set[Address]:
+    """Of these the prepared ones that nobody was given: nothing can have come to them."""
+    with store_errors():
+        rows = await HdAddress.find({"_id": {"$in": list(addresses)}, "free": True}).to_list()
+    return {Address(row.id) for row in rows}

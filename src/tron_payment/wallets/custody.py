@@ -1,0 +1,154 @@
+"""Use cases about keys at rest: backup, restore, rotation of the key-encryption key."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from tron_payment.core.address import Address
+from tron_payment.core.clock import Clock
+from tron_payment.db.cas import LostRace
+from tron_payment.engine import Openings
+from tron_payment.http.principals import Principal
+from tron_payment.wallets import documents as store
+from tron_payment.wallets.backup import WALLETS_MAX, BackupOfAnother, Found, Vault
+from tron_payment.wallets.documents import Wallet
+from tron_payment.wallets.keystore import Keystore, KeyUnreadable
+from tron_payment.wallets.making import OURSELVES, Who, facts
+from tron_payment.wallets.service import Wallets
+
+ROTATED_AT_ONCE: Final = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What a rotation did."""
+
+    rewrapped: int
+    current: int
+    """Under the current KEK already."""
+
+    unreadable: tuple[str, ...]
+    """Wallets whose key does not open with any KEK here: their old KEK must stay configured."""
+
+
+class Custody:
+    """Keeps keys from being lost."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        wallets: Wallets,
+        vault: Vault,
+        keystore: Keystore,
+        openings: Openings,
+    ) -> None:
+        self._clock = clock
+        self._wallets = wallets
+        self._vault = vault
+        self._keystore = keystore
+        self._openings = openings
+
+    async def backup(
+        self,
+        principal: Principal,
+        wallet_id: str,
+        *,
+        password: str,
+        wallet_password: str | None,
+        request_id: str = "",
+    ) -> str:
+        """The encrypted backup of one wallet.
+
+        Raises:
+            WalletNotFound, NothingToBackUp, WeakPassword, PasswordsBusy
+            PasswordWrong, PasswordLocked: Of the wallet.
+        """
+        wallet = await self._wallets.get(principal, wallet_id)
+        await self._wallets.passwords.require(wallet.id, wallet_password)
+        text = await self._vault.write([wallet], password, self._clock.now())
+        await self._wallets.note(Who.of(principal, request_id), "wallet.backup", wallet)
+        return text
+
+    async def backup_all(self, password: str, who: Who = OURSELVES) -> str:
+        """One backup of every key here, for the operator's command line.
+
+        Raises:
+            NothingToBackUp, WeakPassword, PasswordsBusy
+        """
+        wallets = await store.keyed(limit=WALLETS_MAX)
+        text = await self._vault.write(wallets, password, self._clock.now())
+        for wallet in wallets:
+            await self._wallets.note(who, "wallet.backup", wallet)
+        return text
+
+    async def restore(
+        self, who: Who, *, backup: str, password: str, wallet_id: str | None = None
+    ) -> list[Wallet]:
+        """Bring back the wallets of a backup, or the one that is named.
+
+        Everything is read and checked before anything is written; doing it again is harmless.
+        What the addresses hold is booked from the chain.
+
+        Raises:
+            BackupMalformed, BackupUnreadable, PasswordsBusy
+            BackupOfAnother: The named wallet is not in it, or is another one here.
+            WalletExists: Another wallet has the address of one of them.
+        """
+        found = await self._vault.read(backup, password)
+        if wallet_id is not None:
+            found = [each for each in found if each.kept.wallet_id == wallet_id]
+            if not found:
+                raise BackupOfAnother(param="backup")
+        for each in found:
+            if (refusal := await self._vault.conflict(each)) is not None:
+                raise refusal
+        return [await self._put_back(who, each) for each in found]
+
+    async def _put_back(self, who: Who, found: Found) -> Wallet:
+        known = await store.by_id(found.kept.wallet_id)
+        if known is None:
+            await self._openings.request(Address(found.kept.address))
+        wallet, changed = await self._vault.put_back(found, self._clock.now())
+        if wallet.xpub is not None and wallet.index_floor:
+            await self._wallets.addresses.rebuild(wallet, found.kept.top_issued)
+        self._wallets.forget_key(wallet.id)
+        if changed:
+            before = None if known is None else facts(known)
+            await self._wallets.note(who, "wallet.restore", wallet, before, facts(wallet))
+        return wallet
+
+    async def rotate(self) -> Rotation:
+        """Wrap every data key under the current KEK; secrets stay sealed. Safe to repeat."""
+        rewrapped, unreadable = 0, set[str]()
+        current = self._keystore.current
+        while True:
+            batch = await store.under_other_keks(
+                current, skip=sorted(unreadable), limit=ROTATED_AT_ONCE
+            )
+            if not batch:
+                break
+            for wallet in batch:
+                assert wallet.envelope is not None
+                try:
+                    envelope = self._keystore.rewrap(wallet.envelope, wallet.bond)
+                    changed = await store.change(wallet, self._clock.now(), envelope=envelope)
+                except KeyUnreadable:
+                    unreadable.add(wallet.id)
+                    log.error("wallet.key_unreadable", wallet_id=wallet.id)
+                except LostRace:
+                    continue
+                else:
+                    rewrapped += 1
+                    await self._wallets.note(
+                        OURSELVES,
+                        "wallet.rewrap",
+                        changed,
+                        {"kek_id": wallet.envelope.kek_id},
+                        {"kek_id": current},
+                    )
+        total = await store.count_under(current)
+        return Rotation(rewrapped, total - rewrapped, tuple(sorted(unreadable)))

@@ -1,0 +1,205 @@
+"""Wallets as stored, and every query on them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar, Final
+
+from beanie import Document
+from pydantic import Field
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment.core.address import Address
+from tron_payment.db.cas import compare_and_set
+from tron_payment.db.faults import store_errors
+from tron_payment.engine import Order, OrderStatus
+from tron_payment.wallets.domain import LIFECYCLE, WalletKind, WalletStatus
+from tron_payment.wallets.keystore import Bond, Envelope, stored_envelope
+
+DEFAULT_CANDIDATES_MAX: Final = 100
+"""Hot wallets looked at when no wallet is named."""
+
+ISSUING_MAX: Final = 1_000
+"""HD wallets whose pools are kept full."""
+
+LIVE_ORDERS: Final = tuple(
+    status.value
+    for status in OrderStatus
+    if status not in (OrderStatus.SETTLED, OrderStatus.FAILED, OrderStatus.CANCELED)
+)
+
+
+class Wallet(Document):
+    """An address that we know, and its encrypted key where we hold it.
+
+    `status` changes through `move` and nowhere else. A wallet is never deleted, nor is its key.
+    """
+
+    id: str  # type: ignore[assignment]  # wal_...
+    label: str
+    kind: WalletKind
+    address: str
+    status: WalletStatus = WalletStatus.ACTIVE
+    category: str = ""
+    principal: str
+    """Who made it; a merchant sees only its own."""
+
+    envelope: Envelope | None = Field(default=None, repr=False)
+    path: str = ""
+    """What the envelope's bond says besides: empty for a single key."""
+
+    permission_id: int = 0
+    """Of multisig wallets: the account permission by which they sign, 0 for the owner's."""
+
+    xpub: str | None = None
+    """The account's public key, of wallets that issue addresses."""
+
+    owner_proven_at: datetime | None = None
+    """When somebody signed a message with its key; None when nobody has."""
+
+    keys_made_here: bool = False
+    """Nobody else has ever had its keys: the books of its addresses open at zero."""
+
+    index_floor: int = 0
+    """Addresses up to this index are never issued (again): set by a restore."""
+
+    override_by: str | None = None
+    """Who asked to archive it although it holds money; a second person has to agree."""
+
+    override_at: datetime | None = None
+
+    version: int = 0
+    op_id: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+    class Settings:
+        name = "wallets"
+        keep_nulls = False
+        bson_encoders: ClassVar[dict[Any, Any]] = {Envelope: stored_envelope}
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("address", ASCENDING)], name="address", unique=True),
+            IndexModel([("created_at", ASCENDING), ("_id", ASCENDING)], name="list"),
+            IndexModel(
+                [("principal", ASCENDING), ("created_at", ASCENDING), ("_id", ASCENDING)],
+                name="own_list",
+            ),
+            IndexModel([("kind", ASCENDING), ("status", ASCENDING)], name="default"),
+            IndexModel([("envelope.kek_id", ASCENDING)], name="kek", sparse=True),
+            IndexModel([("status", ASCENDING), ("xpub", ASCENDING)], name="issuing"),
+        ]
+
+    @property
+    def bond(self) -> Bond:
+        """What its envelope is bound to."""
+        return Bond(self.id, Address(self.address), self.path)
+
+
+async def by_id(wallet_id: str, owner: Mapping[str, str] | None = None) -> Wallet | None:
+    with store_errors():
+        return await Wallet.find_one({"_id": wallet_id, **(owner or {})})
+
+
+async def by_address(address: Address) -> Wallet | None:
+    with store_errors():
+        return await Wallet.find_one({"address": address})
+
+
+async def by_label(principal: str, label: str) -> Wallet | None:
+    """The oldest wallet with this label that this principal made."""
+    query = {"principal": principal, "label": label}
+    with store_errors():
+        found = await Wallet.find(query).sort("+created_at").limit(1).to_list()
+    return found[0] if found else None
+
+
+async def active_hot(owner: Mapping[str, str]) -> list[Wallet]:
+    """Hot wallets that may sign, oldest first."""
+    query = {"kind": WalletKind.HOT.value, "status": WalletStatus.ACTIVE.value, **owner}
+    with store_errors():
+        return await Wallet.find(query).sort("+created_at").limit(DEFAULT_CANDIDATES_MAX).to_list()
+
+
+async def active_hd() -> list[Wallet]:
+    """Wallets that issue addresses."""
+    query = {"status": WalletStatus.ACTIVE.value, "xpub": {"$type": "string"}}
+    with store_errors():
+        return await Wallet.find(query).limit(ISSUING_MAX).to_list()
+
+
+async def keyed(*, limit: int) -> list[Wallet]:
+    """Wallets whose key is here, archived ones too."""
+    with store_errors():
+        return (
+            await Wallet.find({"envelope.kek_id": {"$type": "string"}})
+            .sort("+_id")
+            .limit(limit)
+            .to_list()
+        )
+
+
+async def under_other_keks(current: str, *, skip: list[str], limit: int) -> list[Wallet]:
+    """Wallets whose data key another KEK wraps."""
+    query = {"envelope.kek_id": {"$type": "string", "$ne": current}, "_id": {"$nin": skip}}
+    with store_errors():
+        return await Wallet.find(query).limit(limit).to_list()
+
+
+async def count_under(kek_id: str) -> int:
+    with store_errors():
+        return await Wallet.find({"envelope.kek_id": kek_id}).count()
+
+
+async def change(wallet: Wallet, now: datetime, **fields: Any) -> Wallet:
+    """Change what is no status.
+
+    Raises:
+        LostRace: Somebody else has changed the wallet.
+    """
+    return await compare_and_set(
+        Wallet, wallet.id, version=wallet.version, set={**fields, "updated_at": now}
+    )
+
+
+async def move(wallet: Wallet, target: WalletStatus, now: datetime, **fields: Any) -> Wallet:
+    """One status move.
+
+    Raises:
+        LostRace: Somebody else has moved it.
+    """
+    LIFECYCLE.require(wallet.status, target)
+    return await compare_and_set(
+        Wallet,
+        wallet.id,
+        version=wallet.version,
+        where={"status": wallet.status.value},
+        set={"status": target.value, "updated_at": now, **fields},
+    )
+
+
+async def has_live_orders(wallet: Wallet) -> bool:
+    """Whether the engine still carries orders of this wallet or its address."""
+    with store_errors():
+        live = {"status": {"$in": list(LIVE_ORDERS)}}
+        return (
+            await Order.find_one({"wallet_id": wallet.id, **live}) is not None
+            or await Order.find_one({"signer": wallet.address, **live}) is not None
+        )
+
+
+async def counts() -> dict[str, int]:
+    """How many wallets are in each status."""
+    pipeline = [{"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    with store_errors():
+        cursor = await Wallet.get_pymongo_collection().aggregate(pipeline)
+        return {row["_id"]: row["n"] async for row in cursor}
+
+
+async def count_by_kind() -> dict[str, int]:
+    """How many wallets there are of each kind, archived ones apart."""
+    pipeline: list[Mapping[str, Any]] = [
+        {"$match": {"status": {"$ne": WalletStatus.ARCHIVED.value}}},
+        {"$group": {"_id": "$kind", "n": {"$sum": 1}}},
+    ]
+    with store_errors():
+        cursor = await Wallet.get_pymongo_collection().aggregate(pipeline)
+        return {row["_id"]: row["n"] async for row in cursor}

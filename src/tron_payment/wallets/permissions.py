@@ -1,0 +1,259 @@
+"""Who may sign for an account: read from the chain, and replaced without locking anybody out.
+
+A replacement is one transaction for all permissions (fee 100 TRX). A wrong owner permission locks
+the account for ever, so the new one must be in reach: keys of wallets that we hold, or that sign
+through us, must be able to reach its threshold together.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tron_payment.chain import (
+    TYPE_NUMBERS,
+    Account,
+    Contract,
+    Nodes,
+    Permission,
+    PermissionKind,
+    PermissionUpdate,
+)
+from tron_payment.core.address import Address, parse_address
+from tron_payment.core.errors import Refused
+from tron_payment.core.ids import derived_id
+from tron_payment.engine import Engine, Wish
+from tron_payment.http.principals import Principal
+from tron_payment.wallets import documents as store
+from tron_payment.wallets.documents import Wallet
+from tron_payment.wallets.domain import DETACHED, KEYED, WalletStatus
+from tron_payment.wallets.making import Who
+from tron_payment.wallets.service import Wallets
+
+MODULE: Final = "wallets"
+KEYS_MAX: Final = 5
+ACTIVES_MAX: Final = 8
+NAME_LENGTH_MAX: Final = 32
+WEIGHT_MAX: Final = 2**31
+FIRST_ACTIVE_ID: Final = 2
+OPERATION_BYTES: Final = 32
+FEE_MAX_SUN: Final = 110_000_000
+"""The chain asks 100 TRX for an update; the rest is for its bytes."""
+
+CONTRACT_NAMES: Final[Mapping[str, int]] = {
+    contract.__name__: number for contract, number in TYPE_NUMBERS.items()
+}
+
+
+class PermissionMalformed(Refused, code="permission_malformed"):
+    """The chain would refuse these permissions."""
+
+
+class PermissionUnknown(Refused, code="permission_unknown"):
+    """The account has no active permission with this id on the chain."""
+
+
+class LockedOut(Refused, code="permission_locks_out"):
+    """Nobody here could sign for the account any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedPermission:
+    """A permission as a caller writes it; `allows` names contracts, for active ones."""
+
+    threshold: int
+    keys: tuple[tuple[str, int], ...]
+    name: str = ""
+    allows: tuple[str, ...] = ()
+
+
+class Permissions:
+    """Reads and replaces the permissions of wallets' accounts."""
+
+    def __init__(self, *, wallets: Wallets, engine: Engine, nodes: Nodes, secret: bytes) -> None:
+        self._wallets = wallets
+        self._engine = engine
+        self._nodes = nodes
+        self._secret = secret
+
+    async def read(self, principal: Principal, wallet_id: str) -> tuple[Wallet, Account | None]:
+        """The wallet and its account as a node shows it now; None when it is not activated.
+
+        Raises:
+            WalletNotFound, NodesUnavailable
+        """
+        wallet = await self._wallets.get(principal, wallet_id)
+        return wallet, await self._nodes.account(Address(wallet.address))
+
+    async def require(self, address: str, permission_id: int) -> Permission:
+        """An active permission of an account, as a node shows it now.
+
+        Raises:
+            InvalidAddress, NodesUnavailable
+            PermissionUnknown: The account has none with this id.
+        """
+        account = await self._nodes.account(parse_address(address, param="address"))
+        for permission in account.actives if account else ():
+            if permission.id == permission_id:
+                return permission
+        raise PermissionUnknown(param="permission_id")
+
+    async def judge(
+        self,
+        principal: Principal,
+        wallet_id: str,
+        owner: WantedPermission,
+        actives: Sequence[WantedPermission],
+    ) -> PermissionUpdate:
+        """The update that these wishes make; nothing is stored.
+
+        Raises:
+            WalletNotFound, WalletFrozen, WalletArchived, WalletCannotSign
+            PermissionMalformed, InvalidAddress: The chain would refuse it.
+            LockedOut: The keys that we can reach do not reach the owner's threshold.
+        """
+        wallet = await self._wallets.signing_wallet(wallet_id, principal)
+        update = build_update(wallet.address, owner, actives)
+        assert update.owner_permission is not None
+        reachable = await _reachable([key for key, _ in update.owner_permission.keys])
+        check_in_reach(update.owner_permission, reachable)
+        return update
+
+    async def judged(
+        self,
+        principal: Principal,
+        wallet_id: str,
+        owner: WantedPermission,
+        actives: Sequence[WantedPermission],
+    ) -> PermissionUpdate:
+        """The update of a request that was accepted before, whatever has changed since."""
+        wallet = await self._wallets.get(principal, wallet_id)
+        return build_update(Address(wallet.address), owner, actives)
+
+    async def place(
+        self, principal: Principal, wallet_id: str, update: PermissionUpdate, change_id: str
+    ) -> str:
+        """Place the order of a judged update; the order's id. Safe to repeat with the same id.
+
+        Args:
+            change_id: Derived from the caller's key: one order for one request.
+        """
+        wallet = await self._wallets.get(principal, wallet_id)
+        order_id = derived_id("ord", self._secret, change_id)
+        contract: Contract = update
+        placed = await self._engine.place(
+            Wish(
+                order_id=order_id,
+                module=MODULE,
+                kind="wallet.permissions",
+                subject=wallet.id,
+                wallet_id=wallet.id,
+                signer=Address(wallet.address),
+                contract=contract,
+                max_fee_sun=FEE_MAX_SUN,
+                detached=wallet.kind in DETACHED,
+            )
+        )
+        if placed:
+            await self._wallets.note(
+                Who.of(principal, change_id),
+                "wallet.permissions",
+                wallet,
+                after={"order_id": order_id, "owner": _told(update.owner_permission)},
+            )
+        return order_id
+
+
+def build_update(
+    account: Address, owner: WantedPermission, actives: Sequence[WantedPermission]
+) -> PermissionUpdate:
+    """
+    Raises:
+        PermissionMalformed, InvalidAddress
+    """
+    if not 0 < len(actives) <= ACTIVES_MAX:
+        raise PermissionMalformed(f"1 to {ACTIVES_MAX} active permissions", param="actives")
+    return PermissionUpdate(
+        owner=account,
+        owner_permission=_permission(PermissionKind.OWNER, owner, "owner", 0),
+        witness_permission=None,
+        actives=tuple(
+            _permission(PermissionKind.ACTIVE, each, f"actives[{n}]", FIRST_ACTIVE_ID + n)
+            for n, each in enumerate(actives)
+        ),
+    )
+
+
+def check_in_reach(owner: Permission, reachable: set[Address]) -> None:
+    """
+    Raises:
+        LockedOut: The reachable keys together do not reach the threshold.
+    """
+    weight = sum(weight for key, weight in owner.keys if key in reachable)
+    if weight < owner.threshold:
+        raise LockedOut(
+            f"keys of wallets here weigh {weight}, the owner's threshold is {owner.threshold}",
+            param="owner",
+        )
+
+
+def operations_named(permission: Permission) -> list[str]:
+    """The contracts that an active permission may sign, as far as the service knows them."""
+    return [name for name, number in CONTRACT_NAMES.items() if permission.allows(number)]
+
+
+def _permission(
+    kind: PermissionKind, wanted: WantedPermission, param: str, permission_id: int
+) -> Permission:
+    keys = tuple(
+        (parse_address(text, param=f"{param}.keys"), weight) for text, weight in wanted.keys
+    )
+    if not 0 < len(keys) <= KEYS_MAX or len({key for key, _ in keys}) != len(keys):
+        raise PermissionMalformed(f"1 to {KEYS_MAX} different keys", param=f"{param}.keys")
+    if not all(0 < weight <= WEIGHT_MAX for _, weight in keys):
+        raise PermissionMalformed("weights are positive", param=f"{param}.keys")
+    if not 0 < wanted.threshold <= sum(weight for _, weight in keys):
+        raise PermissionMalformed(
+            "the threshold is positive and the weights reach it", param=f"{param}.threshold"
+        )
+    if len(wanted.name) > NAME_LENGTH_MAX:
+        raise PermissionMalformed(f"at most {NAME_LENGTH_MAX} characters", param=f"{param}.name")
+    operations = b""
+    if kind is PermissionKind.ACTIVE:
+        operations = _operations(wanted.allows, param)
+    elif wanted.allows:
+        raise PermissionMalformed("an owner may sign everything", param=f"{param}.allows")
+    name = wanted.name or ("owner" if kind is PermissionKind.OWNER else f"active{permission_id}")
+    return Permission(
+        kind, wanted.threshold, keys, name=name, id=permission_id, operations=operations
+    )
+
+
+def _operations(names: Sequence[str], param: str) -> bytes:
+    unknown = sorted(set(names) - set(CONTRACT_NAMES))
+    if unknown or not names:
+        known = ", ".join(CONTRACT_NAMES)
+        raise PermissionMalformed(f"name some of {known}", param=f"{param}.allows")
+    bits = bytearray(OPERATION_BYTES)
+    for name in names:
+        index, bit = divmod(CONTRACT_NAMES[name], 8)
+        bits[index] |= 1 << bit
+    return bytes(bits)
+
+
+async def _reachable(keys: Sequence[Address]) -> set[Address]:
+    """Of these keys the ones that are wallets here and can sign, here or through a request."""
+    found = set()
+    for key in keys:
+        wallet = await store.by_address(key)
+        usable = wallet is not None and wallet.status is not WalletStatus.ARCHIVED
+        if usable and wallet is not None and wallet.kind in KEYED | DETACHED:
+            found.add(key)
+    return found
+
+
+def _told(permission: Permission | None) -> dict[str, object]:
+    assert permission is not None
+    return {
+        "threshold": permission.threshold,
+        "keys": [f"{key}:{weight}" for key, weight in permission.keys],
+    }

@@ -1,0 +1,126 @@
+// A person's main jobs in a real browser: node main.mjs URL TOKEN CSV VIEWER_TOKEN. Prints JSON.
+//
+// Signs in, uploads a batch with errors, watches it settle without touching the page, opens a
+// payout's life; then looks at every page: axe, no scrolling sideways at 320 px and at 200 % zoom
+// (600 px wide), no message in the console (a broken content security policy says so there).
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+import { launch } from "./browser.mjs";
+
+const [url, token, csv, viewerToken] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const found = { steps: [], messages: [], outside: [], serious: [], sideways: [] };
+const browser = await launch(chromium);
+
+async function watched(options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+  const page = await context.newPage();
+  page.on("console", (message) => found.messages.push(`${page.url()}: ${message.text()}`));
+  page.on("pageerror", (error) => found.messages.push(`${page.url()}: ${error}`));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(url) && !request.url().startsWith("data:")) found.outside.push(request.url());
+  });
+  return page;
+}
+
+async function inspect(page, where, scheme) {
+  await page.emulateMedia({ colorScheme: scheme });
+  await page.goto(url + where);
+  await page.waitForTimeout(150);
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  for (const each of violations) {
+    if (["serious", "critical"].includes(each.impact)) {
+      found.serious.push(`${where} ${scheme}: ${each.id} ${each.nodes.map((n) => n.target).slice(0, 3).join(" | ")}`);
+    }
+  }
+  for (const width of [320, 600]) {
+    await page.setViewportSize({ width, height: 700 });
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    if (wide > width) found.sideways.push(`${where}: ${wide} at ${width}`);
+  }
+  await page.setViewportSize({ width: 1200, height: 800 });
+}
+
+try {
+  const page = await watched();
+  await page.goto(`${url}/console/sign-in`);
+  await page.fill("#token", token);
+  await page.click("button");
+  await page.waitForURL(`${url}/console`);
+  found.steps.push("signed in");
+
+  await page.keyboard.press("Tab");
+  const first = await page.evaluate(() => document.activeElement.textContent);
+  const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
+  if (first !== "To the content" || outline === "none") throw new Error(`first focus: ${first}, ${outline}`);
+  found.steps.push("keyboard focus is seen");
+
+  await page.goto(`${url}/console/batches`);
+  await page.setInputFiles("#file", csv);
+  await page.click("text=Check and price it");
+  found.good = await page.textContent("#good");
+  found.bad = await page.textContent("#bad");
+  await inspectHere(page, "check of a batch");
+  await page.click("button:has-text('Send')");
+  await page.waitForURL(/\/console\/batches\/bat_/);
+  const batch = new URL(page.url()).pathname;
+  found.steps.push("batch sent");
+
+  await page.waitForSelector("h1:has-text('completed')", { timeout: 90_000 });
+  found.steps.push("settled before our eyes");
+  await page.click("#live a[href^='/console/payouts/pay_']");
+  await page.waitForSelector("text=Proof on the chain");
+  found.life = await page.textContent("ol.life");
+  const payout = new URL(page.url()).pathname;
+  found.steps.push("life opened");
+
+  await page.goto(`${url}/console`);
+  await page.waitForSelector("#charts svg[role=img]");
+  found.steps.push("charts seen");
+
+  await page.goto(`${url}/console/wallets`);
+  const wallet = await page.getAttribute("h2 a", "href");
+  await page.goto(`${url}/console/payments`);
+  await page.fill("#amount", "5");
+  await page.click("text=Make it");
+  await page.waitForURL(/\/console\/payments\/inv_/);
+  const payment = new URL(page.url()).pathname;
+  found.steps.push("invoice made");
+
+  const pages = ["", "/payouts", "/batches", "/payments", "/wallets", "/signing", "/staking", "/books",
+    "/policy", "/webhooks", "/events", "/health", "/charts", "/payouts/pay_nobody"].map((each) => `/console${each}`);
+  for (const where of [...pages, batch, payout, wallet, payment]) {
+    for (const scheme of ["light", "dark"]) await inspect(page, where, scheme);
+  }
+  found.steps.push("pages inspected");
+
+  await page.goto(`${url}/console`);
+  await page.click("text=Sign out");
+  await page.waitForURL(`${url}/console/sign-in`);
+  for (const scheme of ["light", "dark"]) await inspect(page, "/console/sign-in", scheme);
+  found.steps.push("signed out");
+
+  const scriptless = await watched({ javaScriptEnabled: false });
+  await scriptless.goto(`${url}/console/sign-in`);
+  await scriptless.fill("#token", viewerToken);
+  await scriptless.click("button");
+  await scriptless.goto(url + payout);
+  found.scriptless = await scriptless.textContent("h1");
+  found.viewerButtons = await scriptless.locator("form[action^='/console/do/']").count();
+  found.steps.push("a viewer without scripts reads the same");
+} catch (error) {
+  found.error = String(error);
+}
+
+async function inspectHere(page, name) {
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run());
+  for (const each of violations) {
+    if (["serious", "critical"].includes(each.impact)) found.serious.push(`${name}: ${each.id}`);
+  }
+}
+
+await browser.close();
+console.log(JSON.stringify(found));

@@ -1,0 +1,62 @@
+"""Two people: what one proposes or asks for, another one decides."""
+
+import re
+
+from tests.console.conftest import SignIn
+from tests.console.test_pages import pay
+from tests.e2e.service import Service
+
+BAND = {"above": "5000", "approvals": "1", "currency": "USDT"}
+
+
+async def test_a_policy_is_proposed_by_one_and_put_into_force_by_another(
+    sign_in: SignIn, service: Service
+) -> None:
+    operator, approver, viewer = [await sign_in(r) for r in ("operator", "approver", "viewer")]
+    done = await operator.post("/console/policy", data=BAND)
+    assert done.headers["location"] == "/console/policy?done=policy.propose"
+    shown = (await operator.get("/console/policy")).text
+    assert "1 above 5000 USDT" in shown and "/console/do/policy.approve" not in shown
+    shown = (await approver.get("/console/policy")).text
+    assert "/console/do/policy.approve" in shown
+    assert "/console/do/" not in (await viewer.get("/console/policy")).text
+    proposal = re.findall(r'name="id" value="(pol_\w+)"', shown)[0]
+    forged = await operator.post("/console/do/policy.approve", data={"id": proposal})
+    assert forged.status_code == 403
+    done = await approver.post("/console/do/policy.approve", data={"id": proposal})
+    assert done.status_code == 303
+    assert "The policy is in force." in (await approver.get(done.headers["location"])).text
+
+    made = await pay(service, amount="6000", metadata={"why": "<b>bonus"})
+    where = f"/console/payouts/{made['payout_id']}"
+    assert "Payouts to approve" in (await approver.get("/console")).text
+    page = (await approver.get(where)).text
+    assert "0 of 1 approvals" in page and "/console/do/payout.approve" in page
+    assert "/console/do/payout.approve" not in (await operator.get(where)).text
+    order_hash = re.findall(r'name="order_hash" value="(\w+)"', page)[0]
+    wrong = {"id": made["payout_id"], "order_hash": order_hash[::-1]}
+    assert (await approver.post("/console/do/payout.approve", data=wrong)).status_code >= 400
+    seen = {"id": made["payout_id"], "order_hash": order_hash}
+    done = await approver.post("/console/do/payout.approve", data=seen)
+    assert done.status_code == 303
+    page = (await approver.get(where)).text
+    assert "1 of 1 approvals" in page and "by console-approver" in page
+
+    other = await pay(service, amount="6001")
+    rejected = {"id": other["payout_id"], "reason": "<i>not now"}
+    done = await approver.post("/console/do/payout.reject", data=rejected)
+    page = (await approver.get(done.headers["location"])).text
+    assert "The payout was rejected." in page and "<i>not now" not in page
+
+
+async def test_the_kill_switch_is_turned_by_those_who_may(sign_in: SignIn) -> None:
+    operator, treasurer = await sign_in("operator"), await sign_in("treasurer")
+    done = await operator.post("/console/do/switch.on", data={"reason": "a test"})
+    try:
+        page = (await operator.get(done.headers["location"])).text
+        assert "Everything is stopped since" in page and "/console/do/switch.off" not in page
+        forged = await operator.post("/console/do/switch.off", data={})
+        assert forged.status_code == 403
+    finally:
+        done = await treasurer.post("/console/do/switch.off", data={"reason": "over"})
+    assert "Nothing is stopped." in (await treasurer.get(done.headers["location"])).text

@@ -1,0 +1,114 @@
+"""What each role sees, and that nothing on a page can run or come from elsewhere."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.console.conftest import SignIn
+from tests.e2e.service import Service
+from tron_payment.console.pages import MENU
+from tron_payment.http.permissions import Role, permissions_of
+
+EVIL = "<script>alert(1)</script>"
+EVIL_METADATA = {'"><img src=x onerror=alert(1)>': "<svg/onload=alert(2)>{{7*7}}"}
+RECIPIENT = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
+INLINE = re.compile(r"<[^>]*\s(style|on[a-z]+)=", re.IGNORECASE)
+OUTSIDE = re.compile(r"""(?:src|action|data)=["'](?:https?:)?//""")
+
+
+async def pay(service: Service, **more: Any) -> dict[str, Any]:
+    """A payout, just asked for."""
+    wish = {"user_id": "alice", "recipient_address": RECIPIENT, "amount": "12.5", **more}
+    async with service.client("operator", "payer") as http:
+        answer = await http.post(
+            "/api/v1/payouts/initiate", json=wish, headers={"Idempotency-Key": uuid4().hex}
+        )
+    assert answer.status_code == 202, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+@pytest.mark.parametrize("role", list(Role))
+async def test_each_role_sees_what_it_may(sign_in: SignIn, role: Role) -> None:
+    browser = await sign_in(role)
+    home = await browser.get("/console")
+    assert home.status_code == 200
+    may = permissions_of(role)
+    for _, path, needed in MENU[1:]:
+        shown = f'href="{path}"' in home.text
+        assert shown == (needed in may), path
+        answer = await browser.get(path)
+        assert answer.status_code == (200 if shown else 403), (path, answer.status_code)
+    batches = (await browser.get("/console/batches")).text
+    assert ("Check and price it" in batches) == ("payout:batch" in may)
+    payments = (await browser.get("/console/payments")).text
+    assert ("New invoice" in payments) == ("payment:create" in may)
+    webhooks = (await browser.get("/console/webhooks")).text
+    assert ("New endpoint" in webhooks) == ("webhook:write" in may)
+
+
+async def test_a_button_that_is_not_shown_does_nothing_either(
+    sign_in: SignIn, service: Service
+) -> None:
+    made = await pay(service)
+    viewer = await sign_in("viewer")
+    page = await viewer.get(f"/console/payouts/{made['payout_id']}")
+    assert page.status_code == 200 and "/console/do/payout.cancel" not in page.text
+    answer = await viewer.post("/console/do/payout.cancel", data={"id": made["payout_id"]})
+    assert answer.status_code == 403 and "missing_permission" in answer.text
+
+
+async def test_a_stranger_does_not_learn_that_a_payout_exists(
+    sign_in: SignIn, service: Service
+) -> None:
+    made = await pay(service)
+    merchant = await sign_in("merchant")
+    assert (await merchant.get(f"/console/payouts/{made['payout_id']}")).status_code == 404
+    assert made["payout_id"] not in (await merchant.get("/console/payouts")).text
+
+
+async def test_what_people_wrote_is_shown_and_never_run(sign_in: SignIn, service: Service) -> None:
+    made = await pay(service, user_id=EVIL, metadata=EVIL_METADATA)
+    browser = await sign_in("operator")
+    places = ("/console", "/console/payouts", "/console/events", "/console/payouts?find=alert")
+    for path in (*places, f"/console/payouts/{made['payout_id']}"):
+        text = (await browser.get(path)).text
+        assert "<script>alert" not in text and "<img src=x" not in text and "<svg/" not in text
+    life = (await browser.get(f"/console/payouts/{made['payout_id']}")).text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in life and "{{7*7}}" in life
+    echoed = await browser.get("/console/payouts", params={"find": f'"{EVIL}', "since": EVIL})
+    assert EVIL not in echoed.text
+
+
+async def test_every_page_has_the_policy_and_keeps_it(sign_in: SignIn, service: Service) -> None:
+    made = await pay(service)
+    browser = await sign_in("operator")
+    paths = [path for _, path, _ in MENU]
+    paths += [f"/console/payouts/{made['payout_id']}", "/console/charts", "/console/payouts/pay_no"]
+    paths += [
+        re.findall(r"/console/wallets/wal_\w+", (await browser.get("/console/wallets")).text)[0]
+    ]
+    for path in paths:
+        answer = await browser.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy and "form-action 'self'" in policy
+        assert answer.headers["referrer-policy"] == "same-origin", "no-referrer hides our Origin"
+        assert answer.headers["cache-control"] == "no-store"
+        assert not INLINE.search(answer.text), path
+        assert not OUTSIDE.search(answer.text), path
+        assert not re.search(r"<script(?![^>]*\ssrc=)", answer.text), path
+
+
+async def test_an_id_cannot_reach_beyond_its_segment(sign_in: SignIn) -> None:
+    browser = await sign_in("operator")
+    for odd, status in (("..%2F..%2Fme", 401), ("x%3Fstatus=y", 404), ("...", 404)):
+        answer = await browser.get(f"/console/payouts/{odd}")
+        assert answer.status_code == status, odd
+    forged = await browser.post("/console/do/payout.cancel", data={"id": ".."})
+    assert forged.status_code == 404
+    forged = await browser.post("/console/do/payout.cancel", data={"id": "../../payments/x"})
+    assert forged.status_code == 404
+    assert (await browser.post("/console/do/nothing", data={"id": "x"})).status_code == 404

@@ -1,0 +1,123 @@
+"""Ledger against chain: exact when nothing is wrong, and a lost sun is named."""
+
+import json
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.gateway.world import Payer, World, somebody
+from tron_payment.db.audit import AuditEntry
+from tron_payment.db.ledger import Balance, Pocket
+from tron_payment.gateway import Reconciliations, books
+
+
+async def run(world: World) -> dict[str, object]:
+    service: Reconciliations = world.service(Reconciliations)
+    report = await service.request("test")
+    await service.run(report)
+    answer = await world.get("/payments/reconciliation", role="operator", sub="op-1")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, object] = answer.json()
+    return found
+
+
+async def test_before_the_first_run_there_is_no_block(gateway: World) -> None:
+    answer = await gateway.get("/payments/reconciliation", role="auditor")
+    assert answer.status_code == 200
+    assert answer.json()["solid_block"] is None
+    assert (await gateway.get("/payments/reconciliation")).status_code == 403
+
+
+async def test_the_books_equal_the_chain_at_one_solidified_block(gateway: World) -> None:
+    report = await run(gateway)
+    assert report["difference"] == {"TRX": "0", "USDT": "0"}
+    assert report["balanced"] is True
+    assert report["solid_block"] == gateway.devnet.chain.solid_number
+    rows = {(row["name"], row["currency"]): row for row in report["rows"]}
+    assert rows[("treasury", "USDT")]["ledger"] == "50000"
+    assert rows[("treasury", "USDT")]["chain"] == "50000"
+
+
+async def test_one_sun_removed_by_hand_is_found_and_named(gateway: World) -> None:
+    key = f"{gateway.treasury}:available|TRX"
+    await Balance.find_one({"_id": key}).update({"$inc": {"units": -1}})
+    report = await run(gateway)
+    assert report["difference"] == {"TRX": "0.000001", "USDT": "0"}
+    (first, *_) = report["rows"]
+    assert (first["address"], first["difference"]) == (gateway.treasury, "0.000001")
+
+
+async def test_money_at_an_address_that_our_books_call_empty_is_found(gateway: World) -> None:
+    """As if a deposit had been missed: the chain has it, the ledger has not."""
+    invoice = await gateway.invoice("25")
+    await run(gateway)
+    await gateway.fund(invoice["address"], "3", "USDT")
+    await gateway.solidify()
+    key = f"{invoice['address']}:available|USDT"
+    await Balance.find_one({"_id": key}).delete()
+    report = await run(gateway)
+    assert report["difference"] == {"TRX": "0", "USDT": "3"}
+    assert report["rows"][0]["address"] == invoice["address"]
+
+
+async def test_payments_that_are_not_solid_yet_change_neither_side(gateway: World) -> None:
+    await gateway.fund(gateway.treasury, "7", "USDT")
+    await gateway.tick(3)
+    assert (await run(gateway))["difference"] == {"TRX": "0", "USDT": "0"}
+    await gateway.solidify()
+    report = await run(gateway)
+    assert report["balanced"]
+    rows = {(row["name"], row["currency"]): row for row in report["rows"]}
+    assert rows[("treasury", "USDT")]["ledger"] == "50007"
+
+
+async def test_blocks_booked_after_the_compared_one_are_rolled_back(gateway: World) -> None:
+    block = gateway.devnet.chain.solid_number
+    before = await books.as_of(gateway.house.ledger, {gateway.treasury: block})
+    await gateway.fund(gateway.treasury, "5", "USDT")
+    await gateway.solidify()
+    assert await books.as_of(gateway.house.ledger, {gateway.treasury: block}) == before
+    solid = gateway.devnet.chain.solid_number
+    after = await books.as_of(gateway.house.ledger, {gateway.treasury: solid})
+    usdt = (gateway.treasury, Pocket.AVAILABLE, "USDT")
+    assert after[usdt] - before[usdt] == 5_000_000
+
+
+async def test_money_that_left_by_nobodys_order_is_listed(gateway: World) -> None:
+    payer = Payer(0xBEEF)
+    await gateway.fund(payer.address, "500")
+    await gateway.tick()
+    answer = await gateway.post(
+        "/wallets/import", {"label": "watched", "address": payer.address}, role="operator"
+    )
+    assert answer.status_code == 201, answer.text
+    await gateway.solidify()
+    txid = await gateway.pay(payer, somebody(9), "3", "TRX")
+    await gateway.solidify()
+    report = await run(gateway)
+    assert report["balanced"], report
+    assert [each["txid"] for each in report["unmatched"]] == [txid]
+    assert report["unmatched"][0]["amount"] == "3"
+
+
+async def test_a_run_on_request_is_answered_at_once_and_done_by_the_loop(gateway: World) -> None:
+    path = "/payments/reconciliation?run=true"
+    assert (await gateway.get(path, role="viewer")).status_code == 403
+    started = await gateway.get(path, role="operator")
+    assert (started.status_code, started.json()["status"]) == (202, "running")
+    service: Reconciliations = gateway.service(Reconciliations)
+    assert await service.step()
+    last = (await gateway.get("/payments/reconciliation", role="operator")).json()
+    assert last["reconciliation_id"] == started.json()["reconciliation_id"]
+    assert last["status"] == "finished"
+
+
+async def test_the_report_is_a_signed_file_whose_hash_is_in_the_audit_log(gateway: World) -> None:
+    report = await run(gateway)
+    path = f"/payments/reconciliation/{report['reconciliation_id']}/file"
+    file = await gateway.get(path, role="auditor")
+    key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(str(report["public_key"])))
+    key.verify(bytes.fromhex(file.headers["x-report-signature"]), file.content)
+    assert json.loads(file.content)["difference"] == {"TRX": 0, "USDT": 0}
+    entry = await AuditEntry.find_one({"action": "reconciliation.finished"})
+    assert entry is not None and entry.after is not None
+    assert entry.after["sha256"] == report["sha256"]

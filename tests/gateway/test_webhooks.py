@@ -1,0 +1,285 @@
+"""Webhooks out: signed, in order, again and again; nothing goes where it must not."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.gateway.receiver import Message, Receiver, receiving
+from tests.gateway.world import World
+from tron_payment.gateway.webhook_documents import Delivery, WebhookEndpoint
+from tron_payment.gateway.webhook_urls import WebhookUrlRefused, check_url
+
+ENDPOINTS = "/payments/webhook-endpoints"
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with receiving() as made:
+        yield made
+
+
+async def endpoint(world: World, receiver: Receiver, **more: Any) -> Any:
+    answer = await world.post(ENDPOINTS, {"url": receiver.url, **more})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def deliver(world: World) -> None:
+    """Send everything that is due."""
+    await world.work()
+    (loop,) = [each for each in world.assembly.loops.all if each.name == "gateway.deliver"]
+    for _ in range(50):
+        if not await loop.step():
+            return
+    raise AssertionError("something is due for ever")
+
+
+def verified(message: Message, secret: str, world: World, monkeypatch: Any) -> Any:
+    """What the reference verifier of Standard Webhooks reads, at the world's time."""
+    from standardwebhooks import webhooks
+
+    now = world.clock.now()
+
+    class Then(webhooks.datetime):  # type: ignore[misc, name-defined]
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return now.astimezone(tz)
+
+    monkeypatch.setattr(webhooks, "datetime", Then)
+    return Webhook(secret).verify(message.body, message.headers)
+
+
+async def test_the_reference_verifier_accepts_what_we_send(
+    gateway: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await endpoint(gateway, receiver)
+    invoice = await gateway.invoice("25")
+    await deliver(gateway)
+    (message,) = receiver.got
+    content = verified(message, made["secret"], gateway, monkeypatch)
+    assert (content["type"], content["sequence"]) == ("payment.created", 1)
+    assert content["data"]["payment_id"] == invoice["payment_id"] == content["object_id"]
+    assert content["id"] == message.headers["webhook-id"]
+    altered = Message(message.path, message.headers, message.body.replace(b'"25"', b'"26"'))
+    with pytest.raises(WebhookVerificationError):
+        verified(altered, made["secret"], gateway, monkeypatch)
+    signed = f"{content['id']}.{message.headers['webhook-timestamp']}.".encode() + message.body
+    public = base64.b64decode(made["public_key"].removeprefix("whpk_"))
+    (second,) = [s for s in message.headers["webhook-signature"].split() if s.startswith("v1a,")]
+    signature = base64.b64decode(second.removeprefix("v1a,"))
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, signed)
+
+
+async def test_after_a_rotation_both_secrets_hold_for_a_day(
+    gateway: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await endpoint(gateway, receiver)
+    rotated = await gateway.post(f"{ENDPOINTS}/{made['webhook_endpoint_id']}/rotate-secret", {})
+    new = rotated.json()["secret"]
+    assert new != made["secret"]
+    await gateway.invoice("25")
+    await deliver(gateway)
+    verified(receiver.got[-1], made["secret"], gateway, monkeypatch)
+    verified(receiver.got[-1], new, gateway, monkeypatch)
+    gateway.clock.skew = timedelta(hours=25)
+    await gateway.invoice("25")
+    await deliver(gateway)
+    verified(receiver.got[-1], new, gateway, monkeypatch)
+    with pytest.raises(WebhookVerificationError):
+        verified(receiver.got[-1], made["secret"], gateway, monkeypatch)
+
+
+async def test_a_receiver_that_is_down_for_a_day_gets_everything_once_in_order(
+    gateway: World, receiver: Receiver
+) -> None:
+    await endpoint(gateway, receiver)
+    receiver.status = 503
+    invoices = [await gateway.invoice("25") for _ in range(3)]
+    for invoice in invoices:
+        await gateway.post(f"/payments/{invoice['payment_id']}/cancel", {})
+    for hours in range(0, 24, 2):
+        gateway.clock.skew = timedelta(hours=hours)
+        await deliver(gateway)
+    receiver.got.clear()
+    receiver.status = 200
+    gateway.clock.skew = timedelta(hours=40)
+    await deliver(gateway)
+    contents = [json.loads(message.body) for message in receiver.got]
+    for invoice in invoices:
+        mine = [c for c in contents if c["object_id"] == invoice["payment_id"]]
+        assert [(c["sequence"], c["type"]) for c in mine] == [
+            (1, "payment.created"),
+            (2, "payment.canceled"),
+        ]
+    assert len(contents) == 6
+    stored = await WebhookEndpoint.find_one()
+    assert stored is not None and (stored.failures, stored.failing_since) == (0, None)
+
+
+async def test_an_endpoint_that_fails_for_three_days_is_switched_off_and_can_come_back(
+    gateway: World, receiver: Receiver
+) -> None:
+    made = await endpoint(gateway, receiver)
+    path = f"{ENDPOINTS}/{made['webhook_endpoint_id']}"
+    receiver.status = 500
+    await gateway.invoice("25")
+    for hours in range(0, 100, 4):
+        gateway.clock.skew = timedelta(hours=hours)
+        await deliver(gateway)
+    shown = (await gateway.get(path)).json()
+    assert (shown["status"], bool(shown["reason"])) == ("disabled", True)
+    events = (await gateway.get("/payments/events?limit=100")).json()["data"]
+    assert events[-1]["type"] == "webhook_endpoint.disabled"
+    receiver.status, known = 200, len(receiver.got)
+    await gateway.invoice("30")
+    await deliver(gateway)
+    assert len(receiver.got) == known
+    headers = gateway.bearer("merchant", "shop-1")
+    back = await gateway.http.put("/api/v1" + path, json={"enabled": True}, headers=headers)
+    assert back.json()["status"] == "enabled"
+    await gateway.invoice("35")
+    await deliver(gateway)
+    assert len(receiver.got) > known
+
+
+async def test_deliveries_are_listed_and_can_be_sent_again(
+    gateway: World, receiver: Receiver
+) -> None:
+    made = await endpoint(gateway, receiver)
+    path = f"{ENDPOINTS}/{made['webhook_endpoint_id']}/deliveries"
+    await gateway.invoice("25")
+    await deliver(gateway)
+    (row,) = (await gateway.get(path)).json()["data"]
+    assert (row["status"], row["attempts"][0]["status_code"]) == ("delivered", 204)
+    again = await gateway.post(f"{path}/{row['delivery_id']}/redeliver", {})
+    assert again.status_code == 202
+    await deliver(gateway)
+    assert len(receiver.got) == 2
+    first, second = receiver.got
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    missing = await gateway.post(f"{path}/dlv_nothing/redeliver", {})
+    assert missing.status_code == 404
+
+
+async def test_only_the_asked_types_of_the_own_objects_come(
+    gateway: World, receiver: Receiver
+) -> None:
+    await endpoint(gateway, receiver, types=["payment.canceled"])
+    await gateway.invoice("25")
+    invoice = await gateway.invoice("25")
+    await gateway.post(f"/payments/{invoice['payment_id']}/cancel", {})
+    await gateway.post(
+        "/payments/process",
+        {"kind": "invoice", "amount": "7", "currency": "USDT"},
+        sub="shop-2",
+    )
+    await deliver(gateway)
+    assert [json.loads(m.body)["type"] for m in receiver.got] == ["payment.canceled"]
+
+
+async def test_redirects_are_not_followed(gateway: World, receiver: Receiver) -> None:
+    await endpoint(gateway, receiver)
+    receiver.status, receiver.location = 302, receiver.url + "/elsewhere"
+    await gateway.invoice("25")
+    await deliver(gateway)
+    assert [message.path for message in receiver.got] == ["/hook"]
+    (delivery,) = await Delivery.find_all().to_list()
+    assert (delivery.status, delivery.log[0].status_code) == ("pending", 302)
+
+
+async def test_endpoints_are_their_owners(gateway: World, receiver: Receiver) -> None:
+    made = await endpoint(gateway, receiver)
+    path = f"{ENDPOINTS}/{made['webhook_endpoint_id']}"
+    assert (await gateway.get(path)).json()["secret"] is None
+    assert (await gateway.get(path, sub="shop-2")).status_code == 404
+    assert (await gateway.get(ENDPOINTS, sub="shop-2")).json()["data"] == []
+    assert len((await gateway.get(ENDPOINTS)).json()["data"]) == 1
+    headers = gateway.bearer("merchant", "shop-1")
+    gone = await gateway.http.delete("/api/v1" + path, headers=headers)
+    assert gone.status_code == 204
+    assert (await gateway.get(path)).status_code == 404
+    wide = await gateway.post(ENDPOINTS, {"url": receiver.url, "everything": True})
+    assert wide.json()["code"] == "not_your_events"
+
+
+async def test_events_can_be_pulled_instead(gateway: World) -> None:
+    invoices = [await gateway.invoice("25") for _ in range(3)]
+    await gateway.work()
+    first = (await gateway.get("/payments/events?limit=2")).json()
+    assert (len(first["data"]), first["has_more"]) == (2, True)
+    rest = (await gateway.get(f"/payments/events?cursor={first['next_cursor']}")).json()
+    assert (len(rest["data"]), rest["has_more"]) == (1, False)
+    ids = [each["object_id"] for each in (*first["data"], *rest["data"])]
+    assert sorted(ids) == sorted(each["payment_id"] for each in invoices)
+    nothing = (await gateway.get(f"/payments/events?cursor={rest['next_cursor']}")).json()
+    assert (nothing["data"], nothing["next_cursor"]) == ([], rest["next_cursor"])
+    assert (await gateway.get("/payments/events", sub="shop-2")).json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://shop.example/hook",
+        "https://127.0.0.1/",
+        "https://0x7f.1/",
+        "https://0x7f000001/",
+        "https://2130706433/",
+        "https://0177.0.0.1/",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://10.0.0.1/",
+        "https://shop/",
+        "https://localhost/",
+        "https://db.internal/",
+        "https://printer.local/",
+        "https://shop.example:8443/",
+        "https://user:pw@shop.example/",
+        "https://shop.example@10.0.0.1/",
+        "https://shop.example\\@10.0.0.1/",
+        "https://shop.example/#part",
+        "https://pay.example/",
+        "https://api.pay.example/",
+        "https://shop.example./",
+        "https://shöp.example/",
+        "https://short.onion/",
+        "ftp://shop.example/",
+        "file:///etc/passwd",
+        "gopher://shop.example/",
+        "https://",
+        "//shop.example/",
+        "https://shop.example:99999/",
+        "https://shop.example/\r\nX-Evil: 1",
+    ],
+)
+def test_places_that_a_webhook_never_goes_to(url: str) -> None:
+    with pytest.raises(WebhookUrlRefused):
+        check_url(url, denied=("pay.example",))
+    with pytest.raises(WebhookUrlRefused):
+        check_url(url, denied=("pay.example",), allow_loopback=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/hook?x=1",
+        "https://shop.example:443/",
+        "https://xn--shp-sna.example/",
+        f"https://{'a2' * 28}.onion/hook",
+        f"http://{'a2' * 28}.onion:8080/hook",
+    ],
+)
+def test_places_that_it_may_go_to(url: str) -> None:
+    check_url(url, denied=("pay.example",))
+
+
+def test_loopback_is_for_the_development_mode() -> None:
+    check_url("http://127.0.0.1:9000/hook", allow_loopback=True)
+    with pytest.raises(WebhookUrlRefused):
+        check_url("http://127.0.0.1:9000/hook")

@@ -1,0 +1,276 @@
+"""What can be said of image and compose without a container engine."""
+
+import os
+import re
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from tron_payment.settings import SECRET_NAMES, Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILES = [ROOT / "deploy" / "Dockerfile", ROOT / "deploy" / "tor" / "Dockerfile"]
+
+TEXT = {"type": "string"}
+TEXTS = {"type": "array", "items": TEXT, "uniqueItems": True}
+MAPPING = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+SERVICE = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["image", "networks", "deploy", "read_only", "cap_drop", "security_opt"],
+    "properties": {
+        "image": TEXT,
+        "build": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"context": TEXT, "dockerfile": TEXT, "args": MAPPING},
+        },
+        "user": TEXT,
+        "environment": MAPPING,
+        "secrets": TEXTS,
+        "networks": TEXTS,
+        "expose": TEXTS,
+        "tmpfs": TEXTS,
+        "volumes": TEXTS,
+        "profiles": TEXTS,
+        "command": {"type": "array", "items": TEXT},
+        "entrypoint": {"type": "array", "items": TEXT},
+        "depends_on": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "required": ["condition"],
+                "properties": {
+                    "condition": {
+                        "enum": [
+                            "service_started",
+                            "service_healthy",
+                            "service_completed_successfully",
+                        ]
+                    }
+                },
+            },
+        },
+        "healthcheck": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["test"],
+            "properties": {
+                "test": {"type": "array", "items": TEXT},
+                "interval": TEXT,
+                "timeout": TEXT,
+                "start_period": TEXT,
+                "retries": {"type": "integer"},
+            },
+        },
+        "stop_grace_period": TEXT,
+        "restart": {"enum": ["unless-stopped", "on-failure", "always", "no"]},
+        "read_only": {"const": True},
+        "cap_drop": {"const": ["ALL"]},
+        "security_opt": {"const": ["no-new-privileges:true"]},
+        "logging": {"type": "object"},
+        "deploy": {
+            "type": "object",
+            "required": ["resources"],
+            "properties": {
+                "resources": {
+                    "type": "object",
+                    "required": ["limits"],
+                    "properties": {
+                        "limits": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["cpus", "memory", "pids"],
+                            "properties": {
+                                "cpus": TEXT,
+                                "memory": {"type": "string", "pattern": "^[0-9]+[mg]$"},
+                                "pids": {"type": "integer"},
+                            },
+                        }
+                    },
+                }
+            },
+        },
+    },
+}
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["name", "services", "networks", "secrets"],
+    "patternProperties": {"^x-": {}},
+    "additionalProperties": False,
+    "properties": {
+        "name": TEXT,
+        "services": {"type": "object", "additionalProperties": SERVICE},
+        "networks": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "properties": {"internal": {"type": "boolean"}},
+            },
+        },
+        "volumes": {
+            "type": "object",
+            "additionalProperties": {"type": "object", "maxProperties": 0},
+        },
+        "secrets": {
+            "type": "object",
+            "additionalProperties": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["file"],
+                "properties": {"file": TEXT},
+            },
+        },
+    },
+}
+"""The part of the compose specification that we use, and our own rules for every container."""
+
+
+def test_compose_is_what_the_specification_and_our_rules_allow() -> None:
+    errors = [
+        f"{list(error.instance_path)}: {error.message}"
+        for error in jsonschema_rs.validator_for(SCHEMA).iter_errors(COMPOSE)
+    ]
+    assert not errors
+
+
+def test_everything_that_is_named_exists() -> None:
+    for name, service in SERVICES.items():
+        assert set(service["networks"]) <= set(COMPOSE["networks"]), name
+        assert set(service.get("secrets", [])) <= set(COMPOSE["secrets"]), name
+        assert set(service.get("depends_on", {})) <= set(SERVICES), name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).is_file() and volume.endswith(":ro"), volume
+            else:
+                assert source in COMPOSE["volumes"], volume
+        if "build" in service:
+            assert (ROOT / service["build"]["dockerfile"]).is_file()
+    used = {secret for service in SERVICES.values() for secret in service.get("secrets", [])}
+    assert used == set(COMPOSE["secrets"])
+
+
+def test_only_tor_has_a_way_out() -> None:
+    networks = COMPOSE["networks"]
+    outer = {name for name, network in networks.items() if not network.get("internal")}
+    assert outer == {"outer"}
+    assert [n for n, s in SERVICES.items() if outer & set(s["networks"])] == ["tor-proxy"]
+    assert not any("ports" in service for service in SERVICES.values())
+    assert SERVICES["mongodb"]["networks"] == ["store"]
+
+
+def test_the_service_is_configured_by_names_that_exist() -> None:
+    service = SERVICES["tron-payment"]
+    names = {name.upper() for name in Settings.model_fields}
+    assert set(service["environment"]) <= names
+    assert not {n.lower() for n in service["environment"]} & {*SECRET_NAMES, "mongodb_uri"}
+    assert set(service["secrets"]) <= {name.lower() for name in names}
+    assert service["user"] == "65532:65532"
+    limits = service["deploy"]["resources"]["limits"]
+    assert (limits["cpus"], limits["memory"]) == ("0.5", "1g")
+
+
+def test_images_have_a_version() -> None:
+    for name, service in SERVICES.items():
+        tag = service["image"].rpartition(":")[2]
+        assert re.search(r"\d", tag) and tag != "latest", name
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_dockerfiles_keep_the_rules(path: Path) -> None:
+    text = re.sub(r"\\\n", " ", path.read_text())
+    steps = [line.split(None, 1) for line in text.splitlines() if line and line[0] not in "#"]
+    bases = dict(step[1].split("=", 1) for step in steps if step[0] == "ARG")
+    for step in (s for s in steps if s[0] == "FROM"):
+        name = step[1].split()[0].strip("${}")
+        assert ":" in bases[name] and not bases[name].endswith("latest")
+    for kind, rest in steps:
+        assert kind not in ("ADD", "VOLUME", "ONBUILD", "MAINTAINER")
+        if kind in ("CMD", "ENTRYPOINT", "HEALTHCHECK"):
+            assert "[" in rest, "exec form: there is no shell"
+        if kind == "RUN" and "apt-get install" in rest:
+            assert "--no-install-recommends" in rest and "rm -rf /var/lib/apt/lists" in rest
+        assert "sudo" not in rest and "curl" not in rest and "wget" not in rest
+    final = text[text.rindex("\nFROM") :]
+    user = re.search(r"^USER (\S+)$", final, re.MULTILINE)
+    assert user is not None and user.group(1) in ("65532:65532", "debian-tor")
+
+
+def test_the_image_of_the_service_has_no_shell_and_no_mongod() -> None:
+    text = DOCKERFILES[0].read_text()
+    runtime = text[text.rindex("\nFROM") :]
+    assert "distroless/python3-debian12:nonroot" in text
+    assert "\nRUN " not in runtime and "COPY --from=build /app /app" in runtime
+    lock = (ROOT / "deploy" / "requirements.lock").read_text()
+    assert "--hash=sha256:" in lock
+    for stranger in ("fiftyone", "pycurl", "pytest", "hypothesis", "ledgerblue", "trezor"):
+        assert not re.search(rf"^{stranger}", lock, re.MULTILINE)
+
+
+def test_the_lock_holds_every_dependency_in_the_version_that_was_tested() -> None:
+    def pins(name: str) -> dict[str, str]:
+        text = (ROOT / name).read_text()
+        return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,]+\])?==(\S+)", text, re.MULTILINE))
+
+    image, tested = pins("deploy/requirements.lock"), pins("requirements.lock")
+    assert image and {name: tested.get(name) for name in image} == image
+
+
+def test_tor_isolates_and_serves_nobody_else() -> None:
+    text = (ROOT / "deploy" / "tor" / "torrc").read_text()
+    for rule in ("IsolateSOCKSAuth", "SocksPolicy reject *", "ExitRelay 0", "HiddenServiceDir"):
+        assert rule in text
+
+
+def test_nothing_here_names_another_system_of_the_owner() -> None:
+    others = re.compile(
+        r"blockchain[_-]core|lucid[_-]blocks|on[_-]system[_-]chain|block[_-]manager"
+    )
+    listed = subprocess.run(
+        ["git", "ls-files", "src", "deploy", "docker-compose.yml", ".env.example"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.split()
+    paths = [ROOT / name for name in listed] or [*(ROOT / "src").rglob("*.py")]
+    for path in (p for p in paths if p.is_file() and p.suffix != ".json"):
+        assert not others.search(path.read_text(errors="replace").lower()), path
+
+
+class _Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health/live" else 503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+def test_the_health_check_needs_no_shell() -> None:
+    server = HTTPServer(("127.0.0.1", 0), _Answer)
+    Thread(target=server.serve_forever, daemon=True).start()
+
+    def check(*argv: str, port: int = server.server_port) -> int:
+        argv = (sys.executable, "-m", "tron_payment.healthcheck", *argv)
+        env = {**os.environ, "PORT": str(port)}
+        return subprocess.run(argv, env=env, capture_output=True, check=False).returncode
+
+    try:
+        assert (check(), check("ready"), check("what")) == (0, 1, 2)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert check() == 1

@@ -1,0 +1,168 @@
+"""Single payouts from the request to the solidified block, by every route, and what is refused."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.chain.contracts import NOBODY
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "route"),
+    [
+        ("initiate", {}, "v0"),
+        ("v0", {}, "v0"),
+        ("direct", {}, "direct"),
+        ("direct", {"currency": "TRX"}, "direct"),
+    ],
+)
+async def test_a_payout_is_settled_by_its_solid_block(
+    pay: Pay, path: str, changes: dict[str, Any], route: str
+) -> None:
+    alice = person()
+    made = await pay.pay(path, recipient_address=alice, **changes)
+    assert (made["status"], made["route"], made["amount"]) == ("queued", route, "12.5")
+    assert made["flags"] == ["new_recipient"]
+    await pay.tick()
+    seen = await pay.payout(made["payout_id"])
+    assert seen["status"] == "broadcast" and seen["settled_block"] is None, seen
+    await pay.settle()
+    seen = await pay.payout(made["payout_id"])
+    assert seen["status"] == "settled" and seen["fee"]["paid_trx"] is not None, seen
+    if "currency" not in changes:
+        assert await pay.held(alice) == 12_500_000
+    await pay.assert_books_equal_chain()
+    told = (await pay.get(f"/payouts/{seen['txid']}/explain")).json()
+    assert told["status"] == "settled" and "solidified" in told["what_happened"][-1]
+
+
+async def test_a_claim_or_an_attestation_takes_the_kyc_route(pay: Pay) -> None:
+    alice, user = person(), "user-of-kyc"
+    body = wish(user_id=user, recipient_address=alice)
+    unverified = await pay.post("/payouts/kyc", body)
+    assert refusal(unverified) == (422, "kyc_not_verified", "kyc_verified")
+    by_claim = await pay.post("/payouts/initiate", body, kyc=True)
+    assert by_claim.json()["route"] == "kyc", by_claim.text
+    attestation = {
+        "level": "full",
+        "recipient_address": alice,
+        "expires_at": (pay.world.clock.now() + timedelta(days=1)).isoformat(),
+    }
+    path = f"/payouts/recipients/{user}/kyc"
+    for role, status in (("operator", 403), ("merchant", 403), ("compliance", 200)):
+        assert (await pay.put(path, attestation, role=role)).status_code == status
+    attested = await pay.post("/payouts/initiate", body)
+    assert (attested.json()["route"], attested.json()["decision"]) == (
+        "kyc",
+        "verified by attestation",
+    )
+    elsewhere = await pay.post("/payouts/initiate", body | {"recipient_address": person()})
+    assert elsewhere.json()["route"] == "v0"
+    told = await pay.post("/payouts/initiate", body | {"kyc_verified": False})
+    assert told.json()["route"] == "v0"
+    await pay.settle()
+    assert await pay.held(alice) == 37_500_000
+    await pay.assert_books_equal_chain()
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"amount": "9.999999"}, (422, "amount_below_minimum", "amount")),
+        ({"amount": "10000.000001"}, (422, "amount_above_maximum", "amount")),
+        ({"amount": 12.5}, (422, "invalid_amount", "amount")),
+        ({"recipient_address": "T" + "1" * 33}, (422, "invalid_address", "recipient_address")),
+        ({"recipient_address": NOBODY}, (422, "recipient_refused", "recipient_address")),
+        ({"currency": "TRX"}, (422, "route_currency", "currency")),
+        ({"kyc_verified": True}, (422, "kyc_not_verified", "kyc_verified")),
+        ({"max_fee_trx": "15000.000001"}, (422, "max_fee_too_high", "max_fee_trx")),
+        ({"wallet_id": "wal_nobody"}, (404, "wallet_not_found", "wallet_id")),
+        (
+            {"recipient_address": "own", "wallet_id": "wal_nobody"},
+            (422, "recipient_is_own", "recipient_address"),
+        ),
+        ({"recipient_address": "token"}, (422, "recipient_is_contract", "recipient_address")),
+        ({"quote_id": "quo_nobody"}, (404, "quote_not_found", "quote_id")),
+    ],
+)
+async def test_what_is_refused(
+    pay: Pay, changes: dict[str, Any], expected: tuple[int, str, str | None]
+) -> None:
+    names = {"own": pay.v0, "token": pay.world.usdt}
+    address = changes.get("recipient_address", person())
+    body = wish(**changes | {"recipient_address": names.get(address, address)})
+    answer = await pay.post("/payouts/initiate", body | {"merchant_reference": "refused"})
+    assert refusal(answer) == expected, answer.text
+    again = await pay.get("/payouts/history", role="merchant", sub="nobody")
+    assert again.json()["data"] == []
+
+
+@pytest.mark.parametrize("amount", ["10", "10000"])
+async def test_the_bounds_themselves_are_allowed(pay: Pay, amount: str) -> None:
+    answer = await pay.post(
+        "/payouts/initiate", wish(amount=amount, recipient_address=person(), dry_run=True), key=None
+    )
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_cap_of_zero_is_a_cap_and_waits(pay: Pay) -> None:
+    made = await pay.pay(max_fee_trx="0", recipient_address=person())
+    await pay.tick()
+    seen = await pay.payout(made["payout_id"])
+    assert (seen["status"], seen["waiting_for"]) == ("queued", "fee_above_maximum")
+    assert seen["fee"]["max_fee_trx"] == "0"
+    told = (await pay.get(f"/payouts/{made['payout_id']}/explain")).json()
+    assert "maximum" in told["waits_for"]
+
+
+async def test_the_same_key_is_the_same_payout_by_any_mount(pay: Pay) -> None:
+    key, alice = "a-key-of-the-client-1", person()
+    body = wish(merchant_reference="m-1", recipient_address=alice)
+    first = await pay.post("/payouts/initiate", body, key=key)
+    headers = pay.world.bearer() | {"Idempotency-Key": key}
+    for path in ("/payouts/initiate", "/tron/payouts/initiate", "/api/v1/payouts/initiate"):
+        again = await pay.world.http.post(path, json=body, headers=headers)
+        assert again.json() == first.json(), again.text
+        assert again.headers["Idempotent-Replayed"] == "true"
+    other = await pay.post("/payouts/initiate", body)
+    assert other.status_code == 409 and other.json()["payout_id"] == first.json()["payout_id"]
+    await pay.settle()
+    assert await pay.held(alice) == 12_500_000
+
+
+async def test_cancel_until_signed(pay: Pay) -> None:
+    alice, bob = person(), person()
+    made = await pay.pay(max_fee_trx="0", recipient_address=alice)
+    await pay.tick()
+    canceled = await pay.post(f"/payouts/{made['payout_id']}/cancel")
+    assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled"), canceled.text
+    again = await pay.post("/payouts/cancel", {"payout_id": made["payout_id"]})
+    assert again.json()["status"] == "canceled"
+    sent = await pay.pay(recipient_address=bob)
+    await pay.tick()
+    late = await pay.post(f"/payouts/{sent['payout_id']}/cancel")
+    assert refusal(late) == (409, "not_cancelable", None)
+    await pay.settle()
+    assert (await pay.held(alice), await pay.held(bob)) == (0, 12_500_000)
+    await pay.assert_books_equal_chain()
+
+
+async def test_a_merchant_sees_only_its_own(pay: Pay) -> None:
+    made = await pay.post(
+        "/payouts/initiate", wish(recipient_address=person()), role="merchant", sub="shop-1"
+    )
+    assert made.status_code == 202, made.text
+    path = f"/payouts/{made.json()['payout_id']}"
+    assert (await pay.get(path, role="merchant", sub="shop-2")).status_code == 404
+    assert (await pay.get(path, role="merchant", sub="shop-1")).status_code == 200
+    assert (await pay.post(path + "/cancel", role="merchant", sub="shop-2")).status_code == 404
+
+
+async def test_a_dry_run_says_what_would_be_and_stores_nothing(pay: Pay) -> None:
+    answer = await pay.post("/payouts/initiate", wish(dry_run=True), key=None)
+    assert answer.status_code == 200, answer.text
+    dry = answer.json()
+    assert (dry["route"], dry["would_be_status"], dry["dry_run"]) == ("v0", "queued", True)
+    assert dry["fee"]["source"] == "burn" and dry["recipient"] == "unactivated"

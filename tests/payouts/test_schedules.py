@@ -1,0 +1,79 @@
+"""Scheduled and monthly batches: each occurrence once, at its time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.core.clock import rfc3339
+from tron_payment.payouts.schedules import Every, Schedule, occurrence_at
+
+FIRST = datetime(2026, 1, 31, 8, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("every", "number", "expected"),
+    [
+        (Every.ONCE, 0, FIRST),
+        (Every.ONCE, 1, None),
+        (Every.DAY, 2, datetime(2026, 2, 2, 8, tzinfo=UTC)),
+        (Every.WEEK, 1, datetime(2026, 2, 7, 8, tzinfo=UTC)),
+        (Every.MONTH, 1, datetime(2026, 2, 28, 8, tzinfo=UTC)),
+        (Every.MONTH, 2, datetime(2026, 3, 31, 8, tzinfo=UTC)),
+        (Every.MONTH, 12, datetime(2027, 1, 31, 8, tzinfo=UTC)),
+        (Every.MONTH, 25, datetime(2028, 2, 29, 8, tzinfo=UTC)),
+    ],
+)
+def test_when_an_occurrence_is_due(every: Every, number: int, expected: datetime | None) -> None:
+    assert occurrence_at(FIRST, every, number) == expected
+
+
+async def test_a_daily_batch_is_paid_once_a_day_until_it_ends(pay: Pay) -> None:
+    alice, now = person(), pay.world.clock.now()
+    body = {
+        "name": "salaries",
+        "payouts": [wish(recipient_address=alice)],
+        "first_at": rfc3339(now + timedelta(hours=1)),
+        "every": "day",
+        "until": rfc3339(now + timedelta(hours=26)),
+    }
+    key = "a-key-of-a-schedule"
+    made = await pay.post("/payouts/schedules", body, key=key)
+    assert made.status_code == 202 and made.json()["status"] == "active", made.text
+    assert (await pay.post("/payouts/schedules", body, key=key)).json() == made.json()
+    path = f"/payouts/schedules/{made.json()['schedule_id']}"
+    for hours, paid in ((0, 0), (1, 12_500_000), (25, 25_000_000), (49, 25_000_000)):
+        pay.world.clock.skew = timedelta(hours=hours)
+        await pay.settle()
+        assert await pay.held(alice) == paid, hours
+    seen = (await pay.get(path)).json()
+    assert (seen["status"], seen["occurrences"], seen["last_refusal"]) == ("finished", 2, None)
+    await Schedule.get_pymongo_collection().update_one(
+        {"_id": seen["schedule_id"]}, {"$set": {"status": "active", "occurrence": 0}}
+    )  # as after a crash between a batch and the note of it
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    assert await pay.held(alice) == 25_000_000
+    batch = (await pay.get(f"/payouts/batch/{seen['last_batch_id']}")).json()
+    assert batch["schedule_id"] == seen["schedule_id"]
+
+
+async def test_what_a_schedule_is_refused_for(pay: Pay) -> None:
+    now = pay.world.clock.now()
+    good = {
+        "name": "x",
+        "payouts": [wish(recipient_address=person(), merchant_reference="s-1")],
+        "first_at": rfc3339(now + timedelta(hours=1)),
+    }
+    again = await pay.post("/payouts/schedules", good | {"every": "month"})
+    assert refusal(again) == (422, "reference_repeats", "merchant_reference")
+    past = await pay.post("/payouts/schedules", good | {"first_at": rfc3339(now)})
+    assert refusal(past) == (422, "invalid_field", "first_at")
+    made = await pay.post("/payouts/schedules", good)
+    path = f"/payouts/schedules/{made.json()['schedule_id']}"
+    assert (await pay.get(path, role="merchant", sub="other")).status_code == 404
+    assert (await pay.post(f"{path}/cancel")).json()["status"] == "canceled"
+    pay.world.clock.skew = timedelta(hours=2)
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    assert (await pay.get(path)).json()["occurrences"] == 0

@@ -1,0 +1,269 @@
+"""Every staking operation from the request to the chain, and what the books say of it."""
+
+from typing import Any
+
+import pytest
+
+from tests.usdt.world import ALICE, World
+from tron_payment.db.events import Event
+from tron_payment.db.ledger import Pocket
+from tron_payment.engine import Order, OrderStatus
+
+DAY_MS = 24 * 3600 * 1000
+TRX = 1_000_000
+
+
+async def ask(world: World, path: str, **body: Any) -> Any:
+    body = {"wallet_id": await world.wallet_id(), **body}
+    answer = await world.post(f"/staking/{path}", body)
+    assert answer.status_code == 202, answer.text
+    return answer.json()
+
+
+async def done(world: World, path: str, **body: Any) -> Any:
+    """Ask, settle, and see that it is settled."""
+    stake = await ask(world, path, **body)
+    await world.settle()
+    seen = (await world.get(f"/staking/operations/{stake['stake_id']}")).json()
+    assert seen["status"] == "settled", seen
+    return seen
+
+
+async def refused(world: World, path: str, status: int, code: str, **body: Any) -> dict[str, Any]:
+    body = {"wallet_id": await world.wallet_id(), **body}
+    before = await Order.count()
+    answer = await world.post(f"/staking/{path}", body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert await Order.count() == before, "a refusal leaves nothing"
+    return answer.json()
+
+
+async def travel(world: World, days: int) -> None:
+    """Let days pass on the chain, and let our follower see it."""
+    await world.mine(1, skip_ms=days * DAY_MS)
+    await world.mine(22)
+    await world.work()
+
+
+async def status(world: World) -> Any:
+    answer = await world.get(f"/staking/status/{world.hot}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def pockets(world: World) -> dict[Pocket, int]:
+    return (await world.house.ledger.holdings(world.hot))["TRX"]
+
+
+async def books_equal_chain(world: World) -> None:
+    """What the ledger says of the wallet is what the node says of it."""
+    account = await world.house.nodes.account(world.hot, solid=True)
+    held = await pockets(world)
+    assert held.get(Pocket.RESERVED, 0) == 0, held
+    assert held[Pocket.AVAILABLE] == account.balance_sun, held
+    assert held.get(Pocket.STAKED, 0) == account.staked_sun, held
+    assert held.get(Pocket.UNFREEZING, 0) == account.unfreezing_sun, held
+
+
+async def test_stake_unstake_wait_withdraw(world: World) -> None:
+    first = await done(world, "stake", amount="1000", resource="ENERGY")
+    assert first["stake_id"].startswith("stk_") and first["amount"] == "1000"
+    seen = await status(world)
+    assert seen["staked"] == {"BANDWIDTH": "0", "ENERGY": "1000"}
+    assert seen["voting_power"] == 1000
+    resources = (await world.get(f"/staking/resources/{world.hot}")).json()
+    assert resources["energy_limit"] > 0 and resources["energy_per_1000_trx"] > 0
+
+    await done(world, "unstake", amount="400", resource="ENERGY")
+    seen = await status(world)
+    assert (seen["staked"]["ENERGY"], seen["unstakes_left"]) == ("600", 31)
+    (waiting,) = seen["unstaking"]
+    assert (waiting["amount"], waiting["ended"]) == ("400", False)
+    problem = await refused(world, "withdraw", 409, "nothing_to_withdraw")
+    assert problem["next_expires_at"] == waiting["expires_at"]
+
+    await travel(world, 14)
+    (event,) = await Event.find({"type": "unstaking.ended"}).to_list()
+    assert event.data["amount"] == "400"
+    assert (await status(world))["withdrawable"] == "400"
+    await done(world, "withdraw")
+    assert (await status(world))["unstaking"] == []
+    balance = (await world.get(f"/staking/balance/{world.hot}")).json()
+    assert (balance["staked"], balance["unstaking"], balance["withdrawable"]) == ("600", "0", "0")
+    statistics = (await world.get("/staking/statistics")).json()
+    assert statistics["unstaking"] == []
+    assert {each["operation"] for each in statistics["operations"]} == {
+        "stake",
+        "unstake",
+        "withdraw_unstaked",
+    }
+
+
+async def test_cancel_unstake_stakes_again(world: World) -> None:
+    await refused(world, "cancel-unstake", 409, "nothing_to_cancel")
+    await done(world, "stake", amount="500", resource="BANDWIDTH")
+    await done(world, "unstake", amount="200", resource="BANDWIDTH")
+    await done(world, "cancel-unstake")
+    seen = await status(world)
+    assert (seen["staked"]["BANDWIDTH"], seen["unstaking"]) == ("500", [])
+    assert (await world.get("/staking/statistics")).json()["unstaking"] == []
+
+
+async def test_delegate_with_lock_and_undelegate(world: World) -> None:
+    await done(world, "stake", amount="500", resource="ENERGY")
+    wish = {"receiver_address": ALICE, "resource": "ENERGY"}
+    await refused(world, "delegate", 409, "receiver_not_activated", amount="100", **wish)
+    await world.fund(ALICE, trx=1)
+    await done(world, "delegate", amount="100", lock_period_s=86_400, **wish)
+    await done(world, "delegate", amount="50", **wish)
+    rows = {(d["amount"], d["locked_until"] is None) for d in (await status(world))["delegations"]}
+    assert rows == {("100", False), ("50", True)}
+    borrowed = (await world.get(f"/staking/status/{ALICE}")).json()
+    assert borrowed["borrowed"]["ENERGY"] == "150" and borrowed["borrowed_from"] == [world.hot]
+
+    problem = await refused(world, "undelegate", 409, "delegation_locked", amount="120", **wish)
+    assert problem["free_trx"] == "50"
+    await refused(world, "undelegate", 409, "delegation_too_high", amount="151", **wish)
+    await refused(world, "delegate", 409, "lock_too_short", amount="10", lock_period_s=3600, **wish)
+    await done(world, "undelegate", amount="50", **wish)
+    await travel(world, 2)
+    await done(world, "undelegate", amount="100", **wish)
+    await refused(world, "undelegate", 409, "nothing_delegated", amount="1", **wish)
+    await books_equal_chain(world)
+
+
+async def test_vote_and_claim_rewards(world: World) -> None:
+    await done(world, "stake", amount="1000", resource="ENERGY")
+    witness = (await world.house.nodes.read(lambda node: node.witnesses()))[0].address
+    votes = [{"address": witness, "count": 900}]
+    await refused(world, "withdraw", 409, "no_reward", what="rewards")
+    await done(world, "vote", votes=votes)
+    assert (await status(world))["votes"] == votes
+    await travel(world, 1)
+    await travel(world, 1)
+    rewards = (await world.get(f"/staking/rewards/{world.hot}")).json()
+    assert rewards["claimable"] is True and rewards["reward"] != "0"
+    before = (await pockets(world))[Pocket.AVAILABLE]
+    await done(world, "withdraw", what="rewards")
+    assert (await pockets(world))[Pocket.AVAILABLE] > before
+    await refused(world, "withdraw", 409, "claim_too_early", what="rewards")
+    await books_equal_chain(world)
+
+
+@pytest.mark.parametrize(
+    ("what", "status_code", "code", "body"),
+    [
+        ("stake", 422, "amount_below_minimum", {"amount": "0.999999", "resource": "ENERGY"}),
+        ("stake", 422, "invalid_amount", {"amount": "0", "resource": "ENERGY"}),
+        ("stake", 409, "balance_too_low", {"amount": "10001", "resource": "ENERGY"}),
+        ("stake", 422, "invalid_field", {"amount": "1", "resource": "TRON_POWER"}),
+        ("unstake", 409, "stake_too_low", {"amount": "1", "resource": "ENERGY"}),
+        ("withdraw", 409, "nothing_to_withdraw", {}),
+        ("withdraw", 409, "no_reward", {"what": "rewards"}),
+        ("vote", 422, "invalid_votes", {"votes": []}),
+        ("vote", 422, "invalid_votes", {"votes": [{"address": ALICE, "count": 0}]}),
+        ("vote", 422, "unknown_representative", {"votes": [{"address": ALICE, "count": 1}]}),
+        (
+            "delegate",
+            422,
+            "invalid_lock_period",
+            {"amount": "1", "resource": "ENERGY", "receiver_address": ALICE, "lock_period_s": 0},
+        ),
+        (
+            "undelegate",
+            409,
+            "nothing_delegated",
+            {"amount": "1", "resource": "ENERGY", "receiver_address": ALICE},
+        ),
+    ],
+)
+async def test_what_the_chain_would_refuse_is_refused_before(
+    world: World, what: str, status_code: int, code: str, body: dict[str, Any]
+) -> None:
+    await refused(world, what, status_code, code, **body)
+
+
+async def test_delegation_to_oneself_or_a_contract_or_of_too_much(world: World) -> None:
+    await done(world, "stake", amount="10", resource="ENERGY")
+    token = world.house.deployment.usdt
+    wish = {"amount": "5", "resource": "ENERGY"}
+    await refused(world, "delegate", 422, "receiver_is_owner", receiver_address=world.hot, **wish)
+    await refused(world, "delegate", 422, "receiver_is_contract", receiver_address=token, **wish)
+    await world.fund(ALICE, trx=1)
+    much = {"amount": "11", "resource": "ENERGY", "receiver_address": ALICE}
+    assert (await refused(world, "delegate", 409, "delegation_too_high", **much))[
+        "lendable_trx"
+    ] == "10"
+    witness = (await world.house.nodes.read(lambda node: node.witnesses()))[0].address
+    votes = [{"address": witness, "count": 11}]
+    assert (await refused(world, "vote", 409, "voting_power_too_low", votes=votes))[
+        "voting_power"
+    ] == 10
+
+
+async def test_the_33rd_pending_unstake_is_refused(world: World) -> None:
+    await done(world, "stake", amount="100", resource="ENERGY")
+    for _ in range(32):
+        await ask(world, "unstake", amount="1", resource="ENERGY")
+    await world.settle()
+    assert (await status(world))["unstakes_left"] == 0
+    problem = await refused(
+        world, "unstake", 409, "too_many_unstakes", amount="1", resource="ENERGY"
+    )
+    assert problem["next_expires_at"]
+
+
+async def test_an_operation_that_became_impossible_waits_and_can_be_canceled(world: World) -> None:
+    await done(world, "stake", amount="10", resource="ENERGY")
+    one = await ask(world, "unstake", amount="10", resource="ENERGY")
+    two = await ask(world, "unstake", amount="10", resource="ENERGY")
+    await world.work()
+    await world.mine()
+    await world.settle()
+    seen = [
+        (await world.get(f"/staking/operations/{each['stake_id']}")).json() for each in (one, two)
+    ]
+    by_status = {each["status"]: each for each in seen}
+    assert "settled" in by_status, seen
+    (late,) = [each for each in seen if each["status"] != "settled"]
+    if late["status"] == "broadcast":
+        await world.mine(1, skip_ms=400_000)
+        await world.settle()
+        late = (await world.get(f"/staking/operations/{late['stake_id']}")).json()
+    assert late["status"] == "queued", late
+    assert late["waiting_for"] == "chain_would_refuse: stake_too_low"
+    answer = await world.post(f"/staking/operations/{late['stake_id']}/cancel", None)
+    assert (answer.status_code, answer.json()["status"]) == (200, "canceled"), answer.text
+    await world.work()
+    assert await Order.find({"status": OrderStatus.SIGNED.value}).count() == 0
+
+
+async def test_roles_and_repeats(world: World) -> None:
+    body = {"wallet_id": await world.wallet_id(), "amount": "5", "resource": "ENERGY"}
+    for role in ("viewer", "merchant", "admin", "auditor", "approver"):
+        assert (await world.post("/staking/stake", body, role=role)).status_code == 403
+    first = await world.post("/staking/stake", body, role="treasurer", key="key-of-the-client-1")
+    again = await world.post("/staking/stake", body, role="treasurer", key="key-of-the-client-1")
+    assert first.status_code == 202 and first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    dry = await world.post("/staking/stake", body | {"dry_run": True}, key=None)
+    assert dry.status_code == 200 and dry.json()["would_be_status"] == "queued"
+    await world.settle()
+    assert (await status(world))["staked"]["ENERGY"] == "5"
+    for what in ("status", "balance", "rewards", "resources"):
+        assert (await world.get(f"/staking/{what}/nonsense")).json()["code"] == "invalid_address"
+        answer = await world.get(f"/staking/{what}/{ALICE}", role="viewer")
+        assert answer.status_code == (200 if what == "resources" else 404)
+
+
+async def test_the_books_follow_unstaking_canceling_and_withdrawing(world: World) -> None:
+    await done(world, "stake", amount="1000", resource="ENERGY")
+    await books_equal_chain(world)
+    await done(world, "unstake", amount="400", resource="ENERGY")
+    await books_equal_chain(world)
+    await done(world, "cancel-unstake")
+    await books_equal_chain(world)
+    await done(world, "unstake", amount="300", resource="ENERGY")
+    await travel(world, 14)
+    await done(world, "withdraw")
+    await books_equal_chain(world)

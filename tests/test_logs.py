@@ -1,0 +1,92 @@
+"""Nothing that looks like a secret leaves by a log line, whatever its key is called."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tron_payment.logs import REDACTED, redact, scrub
+
+KEY = "c0ffee" * 10 + "1234"
+PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["private_key", "Password", "mnemonic", "api_key", "seed", "authorization", "signature", "kek"],
+)
+def test_a_key_of_a_secret_name_is_never_shown(name: str) -> None:
+    assert redact(None, "", {name: "anything"}) == {name: REDACTED}
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"key {KEY} of", f"key {REDACTED} of"),
+        (f"0x{KEY}", REDACTED),
+        (KEY.upper(), REDACTED),
+        (f"said: {PHRASE}.", f"said: {REDACTED}."),
+        (f"Bearer {JWT}", f"Bearer {REDACTED}"),
+        ("mongodb://user:pass@host/db", f"mongodb://{REDACTED}@host/db"),
+        ("nothing to hide", "nothing to hide"),
+    ],
+)
+def test_secrets_are_found_by_their_shape(text: str, left: str) -> None:
+    assert scrub(text) == left
+
+
+def test_txids_and_block_ids_stay_by_name() -> None:
+    event = {"txid": KEY, "block_id": KEY, "genesis_id": KEY, "note": KEY}
+    assert redact(None, "", dict(event)) == {**event, "note": REDACTED}
+
+
+def test_a_token_is_hidden_even_where_hashes_are_public() -> None:
+    found = redact(None, "", {"detail": f"{JWT}, {PHRASE}"})
+    assert found == {"detail": f"{REDACTED}, {REDACTED}"}
+
+
+def test_nested_values_are_searched() -> None:
+    event = {"facts": {"password": "x", "list": [KEY, {"seed": "y"}], "txid": KEY}}
+    assert redact(None, "", event) == {
+        "facts": {"password": REDACTED, "list": [REDACTED, {"seed": REDACTED}], "txid": KEY}
+    }
+
+
+def test_bytes_show_their_length_only() -> None:
+    assert redact(None, "", {"body": b"1234"}) == {"body": "<4 bytes>"}
+
+
+def test_counts_and_flags_of_secret_names_stay() -> None:
+    event = {"tokens": 3, "has_password": True}
+    assert redact(None, "", dict(event)) == event
+
+
+SCRIPT = f"""
+import logging, structlog
+from tron_payment import logs
+logs.configure(json=True)
+structlog.get_logger().info("payout.signed", txid="{KEY}", password="hunter2", note="{KEY}")
+logging.getLogger("library").warning("connect mongodb://me:hunter2@host failed for %s", "{JWT}")
+try:
+    raise ValueError("{PHRASE}")
+except ValueError:
+    structlog.get_logger().error("step.failed", exc_info=True)
+    logging.getLogger("library").exception("with {KEY}")
+structlog.get_logger().debug("not.shown")
+"""
+
+
+def test_every_line_is_json_and_clean_ours_and_the_libraries() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["info", "warning", "error", "error"]
+    assert lines[0]["txid"] == KEY
+    assert all(line["ts"].endswith("Z") for line in lines)
+    clean = done.stderr.replace(f'"txid": "{KEY}"', "")
+    for secret in ("hunter2", KEY, PHRASE, JWT):
+        assert secret not in clean, secret
+    assert done.stdout == ""

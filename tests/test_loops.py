@@ -1,0 +1,202 @@
+"""Loops call their step again while it works, survive its failures, and stop when told to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from tron_payment.loops import BACKOFF_FIRST_S, Loop, Loops
+
+Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
+LONG_S = 3_600.0
+
+
+class Step:
+    """Works `busy` times in a row, then has nothing to do; fails when told to."""
+
+    def __init__(self, busy: int = 0) -> None:
+        self.busy = busy
+        self.calls = 0
+        self.failure: Exception | None = None
+        self.ended: list[str] = []
+
+    async def __call__(self) -> bool:
+        self.calls += 1
+        if self.failure is not None:
+            raise self.failure
+        self.busy -= 1
+        return self.busy >= 0
+
+
+@pytest.fixture
+async def loops() -> AsyncIterator[Loops]:
+    found = Loops()
+    yield found
+    await found.stop()
+
+
+def loop_of(step: Step, name: str = "test", idle_s: float = LONG_S, service: str = "") -> Loop:
+    return Loop(name, step, idle_s, service)
+
+
+async def test_a_busy_step_is_called_again_at_once(loops: Loops, eventually: Eventually) -> None:
+    step = Step(busy=100)
+    loops.add(loop_of(step))
+    loops.start()
+
+    async def idle() -> bool:
+        return step.calls == 101
+
+    await eventually(idle)
+    await asyncio.sleep(0.02)
+    assert step.calls == 101, "and then it rests"
+
+
+async def test_a_wake_ends_the_rest(loops: Loops, eventually: Eventually) -> None:
+    step = Step()
+    loop = loop_of(step)
+    loops.add(loop)
+    loops.start()
+
+    calls: list[int] = []
+
+    async def called() -> bool:
+        return step.calls == len(calls) + 1
+
+    while len(calls) < 3:
+        await eventually(called)
+        calls.append(step.calls)
+        loop.wake.set()
+    assert calls == [1, 2, 3]
+
+
+async def test_a_wake_during_the_step_is_not_lost(loops: Loops, eventually: Eventually) -> None:
+    step = Step()
+    loop = loop_of(step)
+    plain = step.__call__
+
+    async def woken_meanwhile() -> bool:
+        if step.calls == 0:
+            loop.wake.set()
+        return await plain()
+
+    loop.step = woken_meanwhile
+    loops.add(loop)
+    loops.start()
+
+    async def again() -> bool:
+        return step.calls == 2
+
+    await eventually(again)
+
+
+async def test_a_failing_step_is_counted_and_tried_again(
+    loops: Loops, eventually: Eventually
+) -> None:
+    step = Step()
+    step.failure = ValueError("no")
+    loop = loop_of(step)
+    loops.add(loop)
+    loops.start()
+
+    async def failed_twice() -> bool:
+        return loop.failures >= 2
+
+    await eventually(failed_twice)
+    assert loop.last_error == "ValueError"
+    assert loop.steps == 0
+    step.failure = None
+
+    async def recovered() -> bool:
+        return loop.steps >= 1
+
+    await eventually(recovered)
+    assert loop.last_error == ""
+
+
+async def test_failures_come_slower_and_slower(loops: Loops) -> None:
+    step = Step()
+    step.failure = OSError("away")
+    loops.add(loop_of(step, idle_s=0.0))
+    loops.start()
+    await asyncio.sleep(BACKOFF_FIRST_S * 3.5)
+    assert step.calls <= 3, "0.2 s, then 0.4 s, then 0.8 s"
+
+
+async def test_one_failing_loop_does_not_hurt_the_others(
+    loops: Loops, eventually: Eventually
+) -> None:
+    bad, good = Step(), Step(busy=50)
+    bad.failure = RuntimeError("mine")
+    loops.add(loop_of(bad, "bad"), loop_of(good, "good"))
+    loops.start()
+
+    async def done() -> bool:
+        return good.calls > 50 and bad.calls >= 1
+
+    await eventually(done)
+
+
+async def test_two_loops_of_one_name_are_our_mistake(loops: Loops) -> None:
+    loops.add(loop_of(Step(), "twice"))
+    with pytest.raises(AssertionError):
+        loops.add(loop_of(Step(), "twice"))
+
+
+async def test_a_restart_touches_one_service_only(loops: Loops, eventually: Eventually) -> None:
+    first, second, other = Step(), Step(), Step()
+    loops.add(
+        loop_of(first, "first", service="a"),
+        loop_of(second, "second", service="a"),
+        loop_of(other, "other", service="b"),
+    )
+    loops.start()
+
+    async def all_rest() -> bool:
+        return (first.calls, second.calls, other.calls) == wanted
+
+    wanted = (1, 1, 1)
+    await eventually(all_rest)
+    assert await loops.restart("a") == ["first", "second"]
+    wanted = (2, 2, 1)
+    await eventually(all_rest)
+    assert await loops.restart("nobody") == []
+
+
+async def test_a_stop_lets_the_running_step_finish() -> None:
+    finished: list[bool] = []
+    started = asyncio.Event()
+
+    async def slow() -> bool:
+        started.set()
+        await asyncio.sleep(0.1)
+        finished.append(True)
+        return True
+
+    loops = Loops()
+    loops.add(Loop("slow", slow, LONG_S))
+    loops.start()
+    await started.wait()
+    await loops.stop()
+    assert finished == [True]
+
+
+async def test_a_stop_cancels_what_does_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tron_payment.loops.STOP_DEADLINE_S", 0.05)
+    canceled: list[bool] = []
+
+    async def stuck() -> bool:
+        try:
+            await asyncio.sleep(LONG_S)
+        except asyncio.CancelledError:
+            canceled.append(True)
+            raise
+        return True
+
+    loops = Loops()
+    loops.add(Loop("stuck", stuck, LONG_S))
+    loops.start()
+    await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await loops.stop()
+    assert canceled == [True]

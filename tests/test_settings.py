@@ -1,0 +1,153 @@
+"""The configuration is checked at start, all problems at once; secrets come from files."""
+
+from pathlib import Path
+
+import pytest
+
+from tron_payment.settings import ConfigurationError, Environment, Network, load
+
+DEVELOPMENT = {"LUCID_ENV": "development"}
+SECRET = "s" * 32
+ADDRESS = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A secrets folder with what production needs."""
+    for name, text in (
+        ("jwt_secret_key", SECRET),
+        ("wallet_encryption_key", "ab" * 32),
+        ("mongodb_uri", "mongodb://user:pass@mongo-1,mongo-2/?replicaSet=rs0"),
+    ):
+        secret(tmp_path, name, text)
+    return tmp_path
+
+
+def secret(folder: Path, name: str, text: str, mode: int = 0o600) -> None:
+    (folder / name).write_text(text)
+    (folder / name).chmod(mode)
+
+
+def problems(environ: dict[str, str], folder: Path) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        load(environ, secrets_dir=folder)
+    return refused.value.problems
+
+
+def test_development_needs_nothing(tmp_path: Path) -> None:
+    settings = load(DEVELOPMENT, secrets_dir=tmp_path)
+    assert settings.is_development
+    assert settings.tron_network is Network.DEVNET
+    assert settings.port == 8090
+    assert settings.node_urls == ("http://127.0.0.1:9090",)
+    assert settings.listen_host == "127.0.0.1"
+
+
+def test_nobody_falls_into_development_by_forgetting_a_variable(folder: Path) -> None:
+    settings = load({}, secrets_dir=folder)
+    assert settings.lucid_env is Environment.PRODUCTION
+    assert settings.tron_network is Network.MAINNET
+    assert settings.listen_host == "0.0.0.0"
+
+
+def test_production_without_anything_names_everything_that_is_missing(tmp_path: Path) -> None:
+    found = "\n".join(problems({}, tmp_path))
+    for name in ("JWT_SECRET_KEY", "WALLET_ENCRYPTION_KEY", "MONGODB_URI"):
+        assert name in found
+
+
+def test_a_secret_in_the_environment_refuses_production(folder: Path) -> None:
+    found = problems({"JWT_SECRET_KEY": SECRET}, folder)
+    assert len(found) == 1
+    assert found[0].startswith("JWT_SECRET_KEY is in the environment")
+    assert SECRET not in found[0]
+
+
+def test_development_takes_secrets_from_the_environment(tmp_path: Path) -> None:
+    settings = load({**DEVELOPMENT, "JWT_SECRET_KEY": SECRET}, secrets_dir=tmp_path)
+    assert settings.jwt_secret_key.get_secret_value() == SECRET
+
+
+def test_a_secret_that_everybody_can_read_is_refused(folder: Path) -> None:
+    secret(folder, "hot_wallet_private_key", "11" * 32, mode=0o644)
+    (found,) = problems({}, folder)
+    assert "world-readable" in found
+    assert "11" * 32 not in found
+
+
+def test_no_secret_is_shown_by_the_settings_themselves(folder: Path) -> None:
+    shown = repr(load({}, secrets_dir=folder))
+    for text in (SECRET, "ab" * 32, "user:pass"):
+        assert text not in shown
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"MONGODB_URI": "mongodb://a", "MONGO_URL": "mongodb://b"}, "MONGO_URL"),
+        ({"TRON_NODE_URL": "http://a", "TRON_FULL_NODE_URL": "http://b"}, "TRON_FULL_NODE_URL"),
+        ({"TRON_NODE_URL": "http://a", "NODE_AGREEMENT": "2"}, "NODE_AGREEMENT"),
+        (
+            {"TRON_NODE_URL": "http://a,http://b", "TRON_SOLIDITY_NODE_URL": "http://a"},
+            "TRON_SOLIDITY_NODE_URL",
+        ),
+        ({"TRON_NETWORK": "private"}, "TRON_NODE_URL"),
+        ({"TRON_NETWORK": "bitcoin"}, "TRON_NETWORK"),
+        ({"MIN_PAYOUT_AMOUNT": "ten"}, "MIN_PAYOUT_AMOUNT"),
+        ({"MIN_PAYOUT_AMOUNT": "20", "MAX_PAYOUT_AMOUNT": "10"}, "MIN_PAYOUT_AMOUNT"),
+        ({"MAX_PAYOUT_AMOUNT": "1e4"}, "MAX_PAYOUT_AMOUNT"),
+        ({"HOT_WALLET_ADDRESS": ADDRESS[:-1] + "x"}, "HOT_WALLET_ADDRESS"),
+        ({"USDT_CONTRACT_ADDRESS": "0x00"}, "USDT_CONTRACT_ADDRESS"),
+        ({"JWT_SECRET_KEY": "short"}, "JWT_SECRET_KEY"),
+        ({"PORT": "70000"}, "PORT"),
+        ({"PAYOUT_TIMEOUT": "5"}, "PAYOUT_TIMEOUT"),
+        ({"PAYOUT_BATCH_SIZE": "101"}, "PAYOUT_BATCH_SIZE"),
+        ({"RATE_READ": "0"}, "RATE_READ"),
+        ({"LUCID_ENV": "staging"}, "LUCID_ENV"),
+    ],
+)
+def test_a_setting_that_cannot_be_right_is_named(
+    tmp_path: Path, changes: dict[str, str], named: str
+) -> None:
+    assert named in "\n".join(problems({**DEVELOPMENT, **changes}, tmp_path))
+
+
+def test_all_problems_come_at_once(tmp_path: Path) -> None:
+    found = problems(
+        {
+            **DEVELOPMENT,
+            "MIN_PAYOUT_AMOUNT": "ten",
+            "HOT_WALLET_ADDRESS": "nowhere",
+            "JWT_SECRET_KEY": "short",
+        },
+        tmp_path,
+    )
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "network"),
+    [
+        ({"TRON_NETWORK": "testnet"}, Network.NILE),
+        ({"TRON_NETWORK": "shasta"}, Network.SHASTA),
+        ({"TRON_NETWORK": ""}, Network.DEVNET),
+    ],
+)
+def test_network_names(tmp_path: Path, changes: dict[str, str], network: Network) -> None:
+    assert load({**DEVELOPMENT, **changes}, secrets_dir=tmp_path).tron_network is network
+
+
+def test_the_last_of_the_six_former_ports_is_ours(tmp_path: Path) -> None:
+    former = {"TRON_CLIENT_PORT": "8085", "PAYMENT_GATEWAY_PORT": "18090"}
+    assert load({**DEVELOPMENT, **former}, secrets_dir=tmp_path).port == 18090
+    both = {**DEVELOPMENT, **former, "PORT": "19090"}
+    assert load(both, secrets_dir=tmp_path).port == 19090
+
+
+def test_several_nodes_are_comma_separated(tmp_path: Path) -> None:
+    settings = load(
+        {**DEVELOPMENT, "TRON_NODE_URL": "http://a/, http://b", "NODE_AGREEMENT": "2"},
+        secrets_dir=tmp_path,
+    )
+    assert settings.node_urls == ("http://a", "http://b")
+    assert settings.solidity_urls == settings.node_urls
