@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,10 +14,12 @@ LINK = re.compile(r"http://\S+/console/link/\S+")
 LINK_S = 60.0
 CALL_S = 20.0
 
+HERE = Path(__file__).parent
+
 SignIn = Callable[[str], Awaitable[httpx.AsyncClient]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def service() -> AsyncIterator[Service]:
     """A service in development on a devnet, with its wallets and routers made."""
     made = Service()
@@ -28,7 +31,7 @@ async def service() -> AsyncIterator[Service]:
         made.destroy()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def printed_link(service: Service) -> str:
     """The link that signs in once, as it was printed at the start."""
     async with asyncio.timeout(LINK_S):
@@ -69,3 +72,10 @@ def sign_in(service: Service, browser_of: Callable[[], httpx.AsyncClient]) -> Si
         return client
 
     return enter
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of these, so that there is one service."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("console"))

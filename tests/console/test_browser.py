@@ -29,7 +29,6 @@ STEPS = [
 ]  # fmt: skip
 
 pytestmark = [
-    pytest.mark.xdist_group("browser"),  # one npm ci, one service
     pytest.mark.browser,
     pytest.mark.skipif(not Path(CHROMIUM).exists(), reason=f"no Chromium at {CHROMIUM}"),
     pytest.mark.skipif(NODE is None or NPM is None, reason="no Node.js with npm"),

@@ -1,4 +1,4 @@
-"""One running service for all end-to-end tests of a worker."""
+"""One running service for all end-to-end tests."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ HERE: Final = Path(__file__).parent
 TEST_S: Final = 900
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def service() -> AsyncIterator[Service]:
     """Started once, ready, shared; tests use recipients and keys of their own."""
     running = Service()

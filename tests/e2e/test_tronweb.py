@@ -51,7 +51,7 @@ async def _run(argv: list[str], folder: Path, binaries: str, within_s: float) ->
     return out.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def tronweb(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """tronweb as its lockfile says, installed in a folder of the test run."""
     if (found := find_node()) is None:

@@ -9,8 +9,10 @@ import pytest
 
 from tests.ops.live import Live, begin
 
+HERE = Path(__file__).parent
 
-@pytest.fixture(scope="session")
+
+@pytest.fixture(scope="package")
 def live() -> Iterator[Live]:
     """mongod, devnet and one running service."""
     folder = Path(tempfile.mkdtemp(prefix="tron-payment-live-"))
@@ -23,15 +25,8 @@ def live() -> Iterator[Live]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of minutes run when they are asked for: `pytest tests/ops -m slow`."""
-    if config.getoption("markexpr"):
-        return
-    slow = [
-        item
-        for item in items
-        if item.get_closest_marker("slow") and Path(__file__).parent in item.path.parents
-    ]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all of these, so that there is one installation."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("ops"))
