@@ -283,3 +283,22 @@ def test_loopback_is_for_the_development_mode() -> None:
     check_url("http://127.0.0.1:9000/hook", allow_loopback=True)
     with pytest.raises(WebhookUrlRefused):
         check_url("http://127.0.0.1:9000/hook")
+
+
+async def test_the_age_of_the_oldest_undelivered_one_is_a_figure(
+    gateway: World, receiver: Receiver
+) -> None:
+    """What the alert `WebhooksStuck` looks at."""
+    (module,) = [each for each in gateway.assembly.modules if each.name == "gateway"]
+    assert module.stats is not None
+    assert (await module.stats())["webhooks"] == {"oldest_seconds": 0}
+    await endpoint(gateway, receiver)
+    receiver.status = 503
+    await gateway.invoice("25")
+    await deliver(gateway)
+    gateway.clock.skew = timedelta(minutes=15)
+    age = (await module.stats())["webhooks"]["oldest_seconds"]
+    assert 900 <= age < 960
+    receiver.status = 200
+    await deliver(gateway)
+    assert (await module.stats())["webhooks"] == {"oldest_seconds": 0}

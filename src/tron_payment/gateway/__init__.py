@@ -9,6 +9,7 @@ from tron_payment.gateway.deliveries import Deliveries
 from tron_payment.gateway.deposits import Deposits
 from tron_payment.gateway.documents import Deposit, Payment
 from tron_payment.gateway.domain import PaymentKind, PaymentStatus
+from tron_payment.gateway.handovers import Handovers
 from tron_payment.gateway.hints import Hints
 from tron_payment.gateway.invoices import Invoices
 from tron_payment.gateway.notices import Notices
@@ -103,21 +104,12 @@ async def build(house: House) -> Module:
             allow_http=settings.is_development,
         ),
         processing=Processing(
-            clock=house.clock,
-            secret=house.secret,
             idempotency=house.idempotency,
             inserts=house.inserts,
             engine=house.engine,
-            ledger=house.ledger,
-            deployment=house.deployment,
             tokens=tokens,
-            wallets=wallets,
-            transfers=house.use(Transfers),
-            payouts=house.use(Payouts),
-            staking=house.use(Staking),
             rules=house.use(Doors),
-            viewer=viewer,
-            max_fee_sun=settings.max_fee_sun,
+            handovers=_handovers(house, viewer),
         ),
         refunds=Refunds(
             clock=house.clock,
@@ -156,9 +148,11 @@ async def build(house: House) -> Module:
 
     async def stats() -> dict[str, Any]:
         last = await gateway.reconciliations.last()
+        oldest_s = await webhook_documents.oldest_pending_s(house.clock.now())
         return {
             "payments": await documents.counts(),
             "deliveries": await webhook_documents.counts(),
+            "webhooks": {"oldest_seconds": oldest_s},
             "reconciled_block": last.solid_block if last else None,
             "differences": last.difference if last else {},
         }
@@ -194,6 +188,24 @@ async def build(house: House) -> Module:
         start=gateway.invoices.start,
         prepare=gateway.reconciliations.finish_first,
         stats=stats,
+    )
+
+
+def _handovers(house: House, viewer: Viewer) -> Handovers:
+    return Handovers(
+        clock=house.clock,
+        secret=house.secret,
+        idempotency=house.idempotency,
+        ledger=house.ledger,
+        deployment=house.deployment,
+        tokens=viewer.tokens,
+        wallets=house.use(Wallets),
+        transfers=house.use(Transfers),
+        payouts=house.use(Payouts),
+        staking=house.use(Staking),
+        rules=house.use(Doors),
+        viewer=viewer,
+        max_fee_sun=house.settings.max_fee_sun,
     )
 
 

@@ -134,6 +134,7 @@ class Delivery(Document):
         bson_encoders: ClassVar[dict[Any, Any]] = {Attempt: asdict}
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("status", ASCENDING), ("next_at", ASCENDING)], name="due"),
+            IndexModel([("status", ASCENDING), ("since", ASCENDING)], name="oldest"),
             IndexModel(
                 [
                     ("endpoint_id", ASCENDING),
@@ -352,3 +353,11 @@ async def counts() -> dict[str, int]:
     with store_errors():
         cursor = await Delivery.get_pymongo_collection().aggregate(pipeline)
         return {row["_id"]: row["n"] async for row in cursor}
+
+
+async def oldest_pending_s(now: datetime) -> int:
+    """For how many seconds the oldest undelivered one has been waiting; 0 when none is."""
+    query = {"status": DeliveryStatus.PENDING.value}
+    with store_errors():
+        found = await Delivery.find(query).sort("+since").limit(1).to_list()
+    return max(0, int((now - found[0].since).total_seconds())) if found else 0
