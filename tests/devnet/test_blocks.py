@@ -68,3 +68,30 @@ async def test_every_representative_makes_his_blocks(client: Client, devnet: Dev
     witnesses = (await client.wallet("listwitnesses"))["witnesses"]
     assert len(witnesses) == 27
     assert all(witness["totalProduced"] >= 2 for witness in witnesses)
+
+
+async def test_an_empty_slot_is_missed_by_whose_turn_it_was(client: Client, devnet: Devnet) -> None:
+    async def missed() -> dict[str, int]:
+        shown = (await client.wallet("listwitnesses"))["witnesses"]
+        return {each["address"]: each.get("totalMissed", 0) for each in shown}
+
+    await devnet.mine(3)
+    assert not any((await missed()).values())
+    slot_ms = devnet.chain.slot_ms
+    skipped = devnet.chain.maker_at(devnet.chain.next_slot_ms())
+    await devnet.mine(1, skip_ms=2 * slot_ms)
+    assert {a: n for a, n in (await missed()).items() if n} == {skipped.hex(): 1}
+    await devnet.mine(1, skip_ms=(2 * 27 + 1) * slot_ms)
+    assert set((await missed()).values()) == {2, 3}
+
+
+async def test_slots_after_a_maintenance_are_skipped_and_not_missed(
+    client: Client, devnet: Devnet
+) -> None:
+    await client.post("/devnet/parameters", getMaintenanceTimeInterval=30_000)
+    await client.post("/devnet/time", advance_ms=6 * 3_600_000)
+    before = (await client.wallet("listwitnesses"))["witnesses"]
+    await devnet.mine(40)
+    assert devnet.chain.head.timestamp_ms > 5 * 30_000
+    after = (await client.wallet("listwitnesses"))["witnesses"]
+    assert [w.get("totalMissed", 0) for w in after] == [w.get("totalMissed", 0) for w in before]

@@ -7,7 +7,7 @@ then merged.
 from collections.abc import Iterator
 from typing import Final
 
-from tron_payment.devnet import genesis, params, rewards, vm
+from tron_payment.devnet import genesis, rewards, vm
 from tron_payment.devnet.archive import Archive, Branch
 from tron_payment.devnet.blocks import Block, make
 from tron_payment.devnet.config import DevnetConfig
@@ -16,14 +16,12 @@ from tron_payment.devnet.keys import address_of_key
 from tron_payment.devnet.pool import Pool
 from tron_payment.devnet.process import process
 from tron_payment.devnet.receipts import Receipt
-from tron_payment.devnet.sealing import seal
+from tron_payment.devnet.sealing import maker_at, next_slot_ms, seal
 from tron_payment.devnet.state import Base, Get, Overlay
 from tron_payment.devnet.store import Store
 from tron_payment.devnet.transactions import Tx, decode
 
 MAX_BLOCK_BYTES: Final = 2_000_000
-SKIPPED_SLOTS: Final = 2
-"""Slots left empty after a maintenance block."""
 YIELD_EVERY: Final = 32
 """Transactions executed between two chances for others to be served."""
 
@@ -115,13 +113,11 @@ class Chain:
         """The earliest timestamp of the next block."""
         if self.head.number == 0:
             return self._first_ms
-        skipped = SKIPPED_SLOTS if params.read(self.base.get, params.MAINTENANCE_SKIP) else 0
-        return self.head.timestamp_ms + self.slot_ms * (1 + skipped)
+        return next_slot_ms(self.base.get, self.slot_ms)
 
     def maker_at(self, timestamp_ms: int) -> bytes:
         """The representative whose slot this is."""
-        schedule = self._schedule
-        return schedule[timestamp_ms // self.slot_ms % len(schedule)]
+        return maker_at(self._schedule, timestamp_ms, self.slot_ms)
 
     def environment(self, timestamp_ms: int | None = None) -> vm.Block:
         """The block that comes next."""

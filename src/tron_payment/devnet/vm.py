@@ -97,6 +97,8 @@ class TvmState:
 
     def add_usage(self, address: bytes, energy: int) -> None:
         """Count energy (without penalty) towards the contract's dynamic factor."""
+        if not params.read(self.get, "getAllowDynamicEnergy"):
+            return
         key = DYNAMIC + PREFIX + address
         state = current_state(self.get, self.get(key))
         self.put(key, msgspec.structs.replace(state, usage=state.usage + energy))
@@ -113,8 +115,10 @@ def current_state(get: Get, state: ContractState | None) -> ContractState:
     cycle = params.read(get, params.CYCLE)
     if state is None:
         return ContractState(cycle)
-    if state.cycle >= cycle:
+    if state.cycle == cycle:
         return state
+    if state.cycle == 0 or state.cycle > cycle:
+        return ContractState(cycle)  # never caught up: java-tron begins anew
     increase = params.read(get, "getDynamicEnergyIncreaseFactor")
     factor, last = state.factor, state.cycle
     if state.usage > params.read(get, "getDynamicEnergyThreshold"):
@@ -136,6 +140,7 @@ def environment(get: Get, block: Block, txid: bytes) -> tvm.Env:
         energy_price_sun=params.read(get, "getEnergyFee"),
         txid=txid,
         block_hash=block.block_hash,
+        cpu_ms=params.read(get, "getMaxCpuTimeOfOneTx"),
     )
 
 
@@ -187,9 +192,6 @@ def _trigger(state: Overlay, tx: Tx, block: Block, receipt: Receipt) -> None:
         value=message.call_value,
         energy_limit=payers.limit,
     )
-    if outcome.succeeded:
-        usage = outcome.energy_used - outcome.energy_penalty
-        TvmState(state).add_usage(address[1:], usage)
     _record(receipt, outcome)
     bill.pay(state, payers, outcome.energy_used, receipt)
 
@@ -307,5 +309,21 @@ def call_constant(
         to=contract[1:],
         data=data,
         value=value,
+        energy_limit=energy_limit,
+    )
+
+
+def create_constant(
+    state: Overlay, block: Block, message: Message, energy_limit: int = CONSTANT_ENERGY_LIMIT
+) -> tvm.Outcome:
+    """Run a creation whose effects the caller throws away; the output is what it returned."""
+    owner = bytes(message.owner_address)
+    return tvm.create(
+        TvmState(state),
+        environment(state.get, block, bytes(32)),
+        origin=owner[1:],
+        address=tvm.contract_address(bytes(32), owner),
+        init_code=bytes(message.data),
+        value=0,
         energy_limit=energy_limit,
     )

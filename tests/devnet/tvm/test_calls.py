@@ -74,6 +74,38 @@ def test_the_factor_counts_for_its_own_contract_only(world: World) -> None:
     assert outcome.energy_used == 2 * 20_005 + world.run(invoke(to=SENDER)).energy_used
 
 
+@pytest.mark.parametrize("factor", [0, 7_280])
+def test_each_contract_counts_what_its_own_operations_cost(world: World, factor: int) -> None:
+    """Not the calls it makes, nor penalties, nor a stipend that came back (VM.play)."""
+    world.put("PUSH1 2a PUSH0 SSTORE", OTHER)
+    world.state.factors[OTHER] = factor
+    world.state.factors[CONTRACT] = 3 * factor
+    world.state.add_balance(CONTRACT, 1_000)
+    outcome = world.run(
+        f"{invoke()} POP {invoke(to=SENDER, value=1)} POP {invoke(to=(4).to_bytes(20, 'big'))}"
+    )
+    assert outcome.succeeded
+    own = world.state.usages
+    assert own[OTHER] == 20_005
+    stipend = 2_300
+    precompile = 15
+    spent = outcome.energy_used - outcome.energy_penalty
+    assert own[CONTRACT] == spent - own[OTHER] - precompile + stipend
+
+
+def test_delegated_code_counts_for_the_caller_and_undone_work_for_nobody(world: World) -> None:
+    world.put("PUSH1 2a PUSH0 SSTORE", OTHER)
+    outcome = world.run(invoke("DELEGATECALL"))
+    assert world.state.usages == {CONTRACT: outcome.energy_used}
+    world.put("PUSH0 PUSH0 REVERT", OTHER)
+    world.state.usages.clear()
+    world.run(invoke())
+    assert world.state.usages.get(OTHER, 0) == 0
+    world.state.usages.clear()
+    world.run("PUSH0 PUSH0 REVERT")
+    assert not any(world.state.usages.values())
+
+
 def test_a_value_call_to_a_known_account_gives_the_stipend_back(world: World) -> None:
     plain = world.run(invoke(to=SENDER)).energy_used
     assert world.run(invoke(to=SENDER, value=1)).energy_used == plain + 9_000 - 2_300

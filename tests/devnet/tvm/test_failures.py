@@ -1,10 +1,13 @@
 """How a run ends when it does not end well: the name, the words, the energy, the state."""
 
+import dataclasses
+from typing import Any
+
 import pytest
 
-from tron_payment.devnet.tvm import Outcome
+from tron_payment.devnet.tvm import Outcome, call
 
-from .world import CONTRACT, LIMIT, SENDER, TRX, World, asm, push
+from .world import CONTRACT, ENV, LIMIT, OTHER, SENDER, TRX, World, asm, push
 
 OVER = 3 * 1024 * 1024
 
@@ -115,6 +118,44 @@ def test_the_operation_that_ran_out_is_named(limit: int, name: str, price: int, 
         f" curOpEnergy[{price}], usedEnergy[{used}]",
         limit,
     )
+
+
+LOOP = "JUMPDEST PUSH0 JUMP"
+COMPUTED_LOOP = "JUMPDEST PUSH0 DUP1 POP JUMP"
+CALLING_LOOP = f"JUMPDEST PUSH0 PUSH0 PUSH0 PUSH0 {push(OTHER)} GAS STATICCALL POP PUSH0 JUMP"
+
+
+@pytest.mark.parametrize("code", [LOOP, COMPUTED_LOOP, CALLING_LOOP])
+def test_a_loop_ends_when_its_time_is_over(code: str) -> None:
+    """As java-tron's, which looks at the clock: everything is charged, nothing stays."""
+    world = World()
+    world.put("STOP", OTHER)
+    env = dataclasses.replace(ENV, cpu_ms=1)
+    world.put(code)
+    outcome = call(
+        world.state,
+        env,
+        origin=SENDER,
+        to=CONTRACT,
+        data=b"",
+        value=5,
+        energy_limit=10_000_000_000,
+    )
+    assert outcome.result == "OUT_OF_TIME"
+    assert outcome.energy_used == 10_000_000_000
+    assert outcome.error.startswith("CPU timeout for '")
+    assert world.state.balance(SENDER) == 1_000 * TRX
+
+
+def test_time_that_is_over_in_an_inner_call_is_over_for_all() -> None:
+    world = World()
+    world.put(LOOP, OTHER)
+    world.put(f"PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 {push(OTHER)} GAS CALL")
+    settings: dict[str, Any] = {"origin": SENDER, "to": CONTRACT, "data": b"", "value": 0}
+    env = dataclasses.replace(ENV, cpu_ms=1)
+    outcome = call(world.state, env, energy_limit=10_000_000_000, **settings)
+    assert outcome.result == "OUT_OF_TIME"
+    assert [step.rejected for step in outcome.internal] == [True]
 
 
 def test_the_penalty_is_named_when_there_is_a_factor() -> None:

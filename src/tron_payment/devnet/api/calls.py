@@ -15,6 +15,9 @@ from tron_payment.devnet.tvm import Outcome
 
 EXPIRATION_MS: Final = 60_000
 TRX: Final = 1_000_000
+PARAMETERS: Final = ("owner_address", "contract_address", "function_selector", "data")
+OUT_OF_TIME: Final = "OUT_OF_TIME"
+_TIME_ERROR: Final = "class org.tron.core.vm.program.Program$OutOfTimeException"
 _PARAMETER_ERROR: Final = (
     "org.bouncycastle.util.encoders.DecoderException : exception decoding Hex string: "
     "invalid characters encountered in Hex string"
@@ -51,25 +54,35 @@ def call_data(query: Query) -> bytes:
 
 
 def read_trigger(query: Query) -> Any:
-    """The TriggerSmartContract message of a request.
+    """The TriggerSmartContract message of a request; without a contract it simulates a creation.
 
     Raises:
         CallRefused: An address or the parameter is missing or malformed.
     """
-    for name in ("owner_address", "contract_address"):
-        if not query.body.get(name):
-            raise CallRefused(
-                "OTHER_ERROR", f"class java.security.InvalidParameterException : {name} isn't set."
-            )
+    present = {name for name in PARAMETERS if query.body.get(name)}
+    if "owner_address" not in present:
+        raise _parameter("owner_address isn't set.")
+    if not present & {"contract_address", "data"}:
+        raise _parameter("At least one of contract_address and data must be set.")
+    if present >= {"function_selector", "data"} and "contract_address" not in present:
+        raise _parameter("While trying to deploy, function_selector and data can not be both set.")
     try:
         return MESSAGES["TriggerSmartContract"](
             owner_address=query.address("owner_address"),
-            contract_address=query.address("contract_address"),
+            contract_address=query.address("contract_address")
+            if "contract_address" in present
+            else b"",
             call_value=query.integer("call_value"),
             data=call_data(query),
         )
     except Refusal as error:
         raise CallRefused("OTHER_ERROR", error.error) from None
+
+
+def _parameter(message: str) -> CallRefused:
+    return CallRefused(
+        "OTHER_ERROR", f"class java.security.InvalidParameterException : {message}"
+    )
 
 
 def reference(view: View) -> dict[str, Any]:
@@ -92,6 +105,8 @@ def _run(view: View, message: Any, energy_limit: int) -> tuple[Outcome, Overlay]
         block_hash=view.chain.environment().block_hash,
     )
     overlay = Overlay(view.get)
+    if not message.contract_address:
+        return vm.create_constant(overlay, block, message, energy_limit), overlay
     try:
         outcome = vm.call_constant(
             overlay,
@@ -104,6 +119,8 @@ def _run(view: View, message: Any, energy_limit: int) -> tuple[Outcome, Overlay]
         )
     except ContractInvalid as error:
         raise CallRefused("CONTRACT_VALIDATE_ERROR", error.text) from None
+    if outcome.result == OUT_OF_TIME:
+        raise CallRefused("OTHER_ERROR", f"{_TIME_ERROR} : {outcome.error}")
     return outcome, overlay
 
 

@@ -7,7 +7,13 @@ from typing import Final
 from tron_payment.devnet.tvm import failures
 from tron_payment.devnet.tvm.context import TOKEN_ID_FLOOR
 from tron_payment.devnet.tvm.failures import NO_SUCH_TRC10, Halt, TransferFailed
-from tron_payment.devnet.tvm.frame import FACTOR_UNIT, LONG_MAX, Frame, address_of_word
+from tron_payment.devnet.tvm.frame import (
+    FACTOR_UNIT,
+    LONG_MAX,
+    TICKS_PER_ENERGY,
+    Frame,
+    address_of_word,
+)
 from tron_payment.devnet.tvm.memory_ops import needed
 from tron_payment.devnet.tvm.precompiles import Precompile, precompile_at
 
@@ -73,7 +79,8 @@ def _pay(frame: Frame, kind: _Kind) -> _Message:
     if frame.version == 1:
         left -= left // FORWARD_PART
     forwarded = min(wanted, left)
-    frame.used += price + forwarded
+    frame.used += price
+    frame.forward(forwarded)
     frame.penalty += penalty
     if frame.static and kind.moves_value and value:
         raise failures.static_violation()
@@ -94,7 +101,7 @@ def _pay(frame: Frame, kind: _Kind) -> _Message:
 
 def _give_back(frame: Frame, message: _Message, answer: int) -> None:
     """The call came to nothing or had no code to run: all its energy returns."""
-    frame.used -= message.energy
+    frame.take_back(message.energy)
     frame.stack.append(answer)
 
 
@@ -118,7 +125,7 @@ def _sun_of(frame: Frame, message: _Message) -> int:
     """The TRX that the call carries; 0 for a token call, which carries tokens instead."""
     if message.kind.token:
         if not TOKEN_ID_FLOOR < message.token_id <= LONG_MAX:
-            frame.used -= message.energy
+            frame.take_back(message.energy)
             raise TransferFailed(NO_SUCH_TRC10)
         return 0
     return message.value
@@ -128,7 +135,7 @@ def _to_account(frame: Frame, message: _Message) -> None:
     kind, state, run = message.kind, frame.state, frame.run
     data = frame.read(message.in_offset, message.in_size)
     if message.value > LONG_MAX:
-        frame.used -= message.energy
+        frame.take_back(message.energy)
         raise TransferFailed("endowment out of long range")
     sun = _sun_of(frame, message)
     balance = 0 if kind.token else state.balance(frame.address)
@@ -165,10 +172,10 @@ def _to_account(frame: Frame, message: _Message) -> None:
         # Nothing comes back: neither data nor energy, whatever the inner call had left.
         run.undo(mark)
         run.reject(first_step)
-        frame.penalty += child.penalty
+        frame.join(child)
         frame.stack.append(0)
         return
-    frame.penalty += child.penalty
+    frame.join(child)
     if child.reverted:
         run.undo(mark)
         run.reject(first_step)
@@ -178,14 +185,14 @@ def _to_account(frame: Frame, message: _Message) -> None:
         frame.stack.append(1)
     frame.returned = child.output
     frame.write(message.out_offset, child.output[: message.out_size])
-    frame.used -= max(0, message.energy - child.used)
+    frame.take_back(max(0, message.energy - child.used))
 
 
 def _move(frame: Frame, message: _Message) -> None:
     """Move TRX; a contract cannot send TRX to itself (VMUtils.validateForSmartContract)."""
     state = frame.state
     if message.to == frame.address:
-        frame.used -= message.energy
+        frame.take_back(message.energy)
         raise TransferFailed("transfer trx failed: Cannot transfer TRX to yourself.")
     if not state.exists(message.to):
         state.create_account(message.to)
@@ -215,12 +222,13 @@ def _to_precompile(frame: Frame, message: _Message, precompile: Precompile) -> N
         frame.run.undo(mark)
         frame.stack.append(0)
         return
+    frame.run.tick(price * TICKS_PER_ENERGY, kind.name)
     output = precompile.execute(data)
     if output is None:
         frame.run.undo(mark)
         frame.stack.append(0)
         return
-    frame.used -= message.energy - price
+    frame.take_back(message.energy - price)
     frame.stack.append(1)
     frame.returned = output
     frame.write(message.out_offset, output)

@@ -73,7 +73,7 @@ def _deploy(frame: Frame, value: int, init_code: bytes, address: bytes) -> None:
         state.add_balance(address, value)
     left = frame.limit - frame.used
     energy = left - left // FORWARD_PART if frame.version == 1 else left
-    frame.used += energy
+    frame.forward(energy)
     first_step = len(run.internal)
     step = run.note(frame, address, value, init_code, "create")
     child = Frame(
@@ -102,10 +102,10 @@ def _deploy(frame: Frame, value: int, init_code: bytes, address: bytes) -> None:
     except Halt:
         run.undo(mark)
         run.reject(first_step)
-        frame.penalty += child.penalty
+        frame.join(child)
         frame.stack.append(0)
         return
-    frame.penalty += child.penalty
+    frame.join(child)
     if child.reverted:
         run.undo(mark)
         run.reject(first_step)
@@ -114,7 +114,7 @@ def _deploy(frame: Frame, value: int, init_code: bytes, address: bytes) -> None:
     else:
         frame.logs += child.logs
         frame.stack.append(int.from_bytes(address, "big"))
-    frame.used -= max(0, energy - child.used)
+    frame.take_back(max(0, energy - child.used))
 
 
 def store_code(frame: Frame, hint: str) -> None:

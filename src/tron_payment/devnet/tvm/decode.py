@@ -25,6 +25,8 @@ WORDS: Final = 0x103  # argument: a function of the stack
 ACTION: Final = 0x104  # argument: a function of the frame
 END: Final = 0x105  # argument: a function of the frame; the frame is over after it
 INVALID: Final = 0x106  # argument: the opcode
+JUMP_BACK: Final = 0x107  # argument: index of the target, instructions since then
+JUMP_BACK_IF: Final = 0x108  # the same
 
 _PROGRAMS_CACHED: Final = 512
 
@@ -180,5 +182,8 @@ def _join_jumps(program: Program) -> None:
             and before == opcodes.PUSH1
             and target in program.targets
         ):
-            joined = JUMP_TO if opcode == opcodes.JUMP else JUMP_IF_TO
-            out[i - 1] = (joined, program.targets[target])
+            to, always = program.targets[target], opcode == opcodes.JUMP
+            if to < i:
+                out[i - 1] = (JUMP_BACK if always else JUMP_BACK_IF, (to, i - to))
+            else:
+                out[i - 1] = (JUMP_TO if always else JUMP_IF_TO, to)

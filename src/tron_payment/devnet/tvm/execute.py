@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tron_payment.devnet.tvm.creation import bury, store_code
 from tron_payment.devnet.tvm.decode import decode
-from tron_payment.devnet.tvm.failures import Halt, TransferFailed
+from tron_payment.devnet.tvm.failures import Halt, OutOfTime, TransferFailed
 from tron_payment.devnet.tvm.frame import Frame, Run
 from tron_payment.devnet.tvm.hashing import keccak
 from tron_payment.devnet.tvm.interface import Env, Outcome, State
@@ -97,6 +97,9 @@ def _conclude(run: Run, frame: Frame, finish: Callable[[], None]) -> Outcome:
     except TransferFailed as failure:
         run.undo(mark)
         return _failed(run, frame, failure.result, frame.used, b"", str(failure))
+    except OutOfTime as failure:
+        run.undo(mark)
+        return _failed(run, frame, "OUT_OF_TIME", frame.limit, b"", str(failure))
     except Halt as failure:
         run.undo(mark)
         return _failed(run, frame, failure.result, frame.limit, b"", str(failure))

@@ -24,6 +24,13 @@ class TransferFailed(Halt):
         super().__init__("TRANSFER_FAILED", message)
 
 
+class OutOfTime(Exception):
+    """The transaction ran longer than `getMaxCpuTimeOfOneTx`; no frame survives it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"CPU timeout for '{name}' operation executing")
+
+
 def out_of_energy(name: str, limit: int, cost: int, penalty: int, used: int, priced: bool) -> Halt:
     """No energy for the next operation; `priced` when the contract has a dynamic factor."""
     extra = f", penaltyEnergy[{penalty}]" if priced else ""

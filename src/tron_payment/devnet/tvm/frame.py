@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from tron_payment.devnet.tvm.failures import out_of_energy, out_of_memory, static_violation
+from tron_payment.devnet.tvm.failures import (
+    OutOfTime,
+    out_of_energy,
+    out_of_memory,
+    static_violation,
+)
 from tron_payment.devnet.tvm.hashing import keccak
 from tron_payment.devnet.tvm.interface import Env, InternalTransaction, Log, State
 
@@ -17,6 +22,14 @@ ADDRESS_MASK: Final = (1 << 160) - 1
 LONG_MAX: Final = (1 << 63) - 1
 FACTOR_UNIT: Final = 10_000
 MEMORY_LIMIT: Final = 3 * 1024 * 1024
+TICKS_PER_MS: Final = 50_000
+"""Instructions in a millisecond of a representative's processor: an assumption. java-tron looks
+at the clock; counted instructions give the same end on every machine."""
+FRAME_TICKS: Final = 100
+JUMP_TICKS: Final = 20
+"""What a jump to a computed place stands for; a jump backwards counts what lies between."""
+TICKS_PER_ENERGY: Final = 3
+"""Built-in contracts, whose prices follow their time."""
 
 
 def address_of_word(word: int) -> bytes:
@@ -36,6 +49,7 @@ class Run:
         "origin",
         "play",
         "state",
+        "ticks",
         "transient",
     )
 
@@ -54,6 +68,7 @@ class Run:
         self.play = play
         self.decode = decode
         self.nonce = 0
+        self.ticks = env.cpu_ms * TICKS_PER_MS
         self.internal: list[InternalTransaction] = []
         self.transient: dict[tuple[bytes, int], int] = {}
         self.destroyed: set[bytes] = set()
@@ -89,6 +104,16 @@ class Run:
                 step.caller, step.to, step.value, step.note, True, step.hash
             )
 
+    def tick(self, ticks: int, name: str) -> None:
+        """Let time pass.
+
+        Raises:
+            OutOfTime: It was too much for one transaction.
+        """
+        self.ticks -= ticks
+        if self.ticks < 0:
+            raise OutOfTime(name)
+
     def mark(self) -> tuple[int, dict[tuple[bytes, int], int], set[bytes]]:
         """A point to come back to when a frame fails."""
         return self.state.snapshot(), dict(self.transient), set(self.destroyed)
@@ -103,7 +128,8 @@ class Frame:
 
     Attributes:
         address: Whose storage and balance it works on; also whose energy factor counts.
-        limit: Energy it may use; `used` and `penalty` are what it has used so far.
+        limit: Energy it may use; `used` and `penalty` are what it has used so far, with
+            `inner` and `inner_penalty`, the part that went into the calls it made.
         returned: What the last inner call returned (RETURNDATACOPY).
     """
 
@@ -113,6 +139,8 @@ class Frame:
         "data",
         "depth",
         "factor",
+        "inner",
+        "inner_penalty",
         "limit",
         "logs",
         "memory",
@@ -162,6 +190,8 @@ class Frame:
         self.parent_hash = parent_hash
         self.used = 0
         self.penalty = 0
+        self.inner = 0
+        self.inner_penalty = 0
         self.stack: list[int] = []
         self.memory = bytearray()
         self.returned = b""
@@ -177,6 +207,29 @@ class Frame:
             raise out_of_energy(name, self.limit, price, penalty, self.used, self.factor > 0)
         self.used = used
         self.penalty += penalty
+
+    def forward(self, energy: int) -> None:
+        """Hand energy to an inner call or creation."""
+        self.used += energy
+        self.inner += energy
+
+    def take_back(self, energy: int) -> None:
+        """Energy that the inner call did not use; a stipend can be among it."""
+        self.used -= energy
+        self.inner -= energy
+
+    def join(self, child: Frame) -> None:
+        """Count the penalty that an inner frame paid as part of this one's."""
+        self.penalty += child.penalty
+        self.inner_penalty += child.penalty
+
+    def report(self) -> None:
+        """Count what this frame's own operations cost towards its contract's dynamic factor.
+
+        Neither penalties nor what inner calls used (java-tron VM.play, addContextContractUsage).
+        """
+        own = self.used - self.inner - (self.penalty - self.inner_penalty)
+        self.state.add_usage(self.address, own)
 
     def growth(self, end: int, name: str) -> int:
         """The price of memory up to byte `end`: 3 a word and the words' square over 512."""

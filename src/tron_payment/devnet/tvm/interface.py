@@ -42,6 +42,9 @@ class State(Protocol):
     def factor(self, address: bytes) -> int:
         """The contract's dynamic energy factor times 10,000; 0 for none."""
 
+    def add_usage(self, address: bytes, energy: int) -> None:
+        """Count energy, without penalty, towards the contract's dynamic factor."""
+
     def contract_version(self, address: bytes) -> int:
         """1 for contracts that forward at most 63/64 of their energy, 0 for older ones."""
 
@@ -63,6 +66,8 @@ class Env:
     energy_price_sun: int
     txid: bytes  # 32 bytes; internal CREATE addresses are derived from it
     block_hash: BlockHash
+    cpu_ms: int = 80
+    """What one transaction may take of a processor (``getMaxCpuTimeOfOneTx``)."""
 
 
 @dataclass(frozen=True, slots=True)

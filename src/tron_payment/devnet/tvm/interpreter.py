@@ -8,13 +8,15 @@ the head of a segment (see decode) or inside such a function.
 from tron_payment.devnet.tvm.decode import (
     ACTION,
     END,
+    JUMP_BACK,
+    JUMP_BACK_IF,
     JUMP_IF_TO,
     JUMP_TO,
     SEGMENT,
     WORDS,
 )
 from tron_payment.devnet.tvm.failures import bad_jump, invalid_opcode
-from tron_payment.devnet.tvm.frame import WORD_MAX, Frame
+from tron_payment.devnet.tvm.frame import FRAME_TICKS, JUMP_TICKS, WORD_MAX, Frame
 
 
 def play(frame: Frame) -> None:
@@ -22,7 +24,10 @@ def play(frame: Frame) -> None:
 
     Raises:
         Halt: The frame failed; its energy is gone and the caller undoes what it wrote.
+        OutOfTime: The whole run took too long.
     """
+    run = frame.run
+    run.tick(FRAME_TICKS, "CALL")
     program, stack, memory = frame.program, frame.stack, frame.memory
     instructions, targets = program.instructions, program.targets
     push, pop, limit = stack.append, stack.pop, frame.limit
@@ -75,6 +80,15 @@ def play(frame: Frame) -> None:
             stack[-1] = int.from_bytes(memory[offset : offset + 32], "big")
         elif op == JUMP_TO:
             i = arg
+        elif op == JUMP_BACK_IF:
+            if pop():
+                i, ticks = arg
+                run.tick(ticks, "JUMPI")
+            else:
+                i += 1
+        elif op == JUMP_BACK:
+            i, ticks = arg
+            run.tick(ticks, "JUMP")
         elif op == 0x15:  # ISZERO
             stack[-1] = 0 if stack[-1] else 1
         elif op == 0x56:  # JUMP
@@ -82,6 +96,7 @@ def play(frame: Frame) -> None:
             if target not in targets:
                 raise bad_jump(target)
             i = targets[target]
+            run.tick(JUMP_TICKS, "JUMP")
         elif op == ACTION:
             arg(frame)
         elif op == 0x14:  # EQ
@@ -121,10 +136,12 @@ def play(frame: Frame) -> None:
                 if target not in targets:
                     raise bad_jump(target)
                 i = targets[target]
+                run.tick(JUMP_TICKS, "JUMPI")
         elif op == WORDS:
             arg(stack)
         elif op == END:
             arg(frame)
+            frame.report()
             return
         else:
             raise invalid_opcode(arg)

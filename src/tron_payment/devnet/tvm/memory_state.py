@@ -11,12 +11,14 @@ class MemoryState(State):
     Attributes:
         accounts: Addresses that exist.
         factors: Dynamic energy factors times 10,000; set them freely.
+        usages: Energy that counts towards them, by contract.
         versions: Contract versions other than 1.
     """
 
     def __init__(self) -> None:
         self.accounts: set[bytes] = set()
         self.factors: dict[bytes, int] = {}
+        self.usages: dict[bytes, int] = {}
         self.versions: dict[bytes, int] = {}
         self._balances: dict[bytes, int] = {}
         self._codes: dict[bytes, bytes] = {}
@@ -66,6 +68,11 @@ class MemoryState(State):
 
     def factor(self, address: bytes) -> int:
         return self.factors.get(address, 0)
+
+    def add_usage(self, address: bytes, energy: int) -> None:
+        before = self.usages.get(address, 0)
+        self.usages[address] = before + energy
+        self._journal.append(lambda: self.usages.__setitem__(address, before))
 
     def contract_version(self, address: bytes) -> int:
         return self.versions.get(address, 1)
