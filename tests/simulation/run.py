@@ -1,7 +1,8 @@
 """One seeded run: some orders, some replicas, everything that can go wrong, and then the count.
 
 The real engine, ledger, follower and node quorum on a real mongod; only the chain and its nodes
-are simulated. Invariants I1 to I5 are checked when all faults have ended and everything is final.
+are simulated. The books are checked again and again while it goes on (L1 to L4), and the invariants
+I1 to I5, L5 and L6 when all faults have ended and everything is final (invariants.py).
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from tests.engine.world import (
     assert_books,
     assert_nothing_reserved,
 )
+from tests.simulation.invariants import assert_journal, assert_orders_booked
 from tests.simulation.scheduler import IDLE, Actor, Killed, Parked, Scheduler
 from tron_payment.chain import ChainContradiction, NodeUnavailable
 from tron_payment.core.errors import AppError
@@ -40,6 +42,8 @@ CALM_STEPS = 100
 STEPS = 360
 DEEP_STEPS = 600
 """When solidification takes as long as on the main net."""
+
+BOOKS_EVERY_STEPS = 40
 
 LIFETIMES_S = (9, 24, 60)
 
@@ -102,8 +106,10 @@ class Simulation:
         """
         try:
             await self._set_up()
-            for _ in range(steps or (DEEP_STEPS if self.is_deep else STEPS)):
+            for step in range(steps or (DEEP_STEPS if self.is_deep else STEPS)):
                 await self._step()
+                if step % BOOKS_EVERY_STEPS == 0:
+                    await assert_journal(self.world.ledger)
             await self._heal()
             return await self._judge()
         except Exception as error:
@@ -422,6 +428,8 @@ class Simulation:
             settled = order.status is OrderStatus.SETTLED
             assert settled == (paid[order.id] == 1), f"I2, I3: {order.id} {order.status} {paid}"
         assert {order.id for order in orders} == {wish.order_id for wish in self.wishes}
+        await assert_journal(world.ledger)
+        await assert_orders_booked(orders)
         await assert_books(net, world.ledger, [world.key.address, ROUTER])
         await assert_nothing_reserved(world.ledger, [world.key.address, ROUTER])
         alarms = {event for event, _ in world.alarms}
