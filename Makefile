@@ -4,6 +4,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEVICES := .venv-devices
+DEVICES_READY := $(DEVICES)/.ready
 export LUCID_ENV ?= development
 
 .PHONY: run demo test check format bench soak contracts lock clean help
@@ -24,16 +26,25 @@ $(READY): pyproject.toml requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# The libraries of Ledger and Trezor, as the computer with the device has them: they want an older
+# protobuf than the service, so they stand in a folder of their own (see docs/devices.md).
+$(DEVICES_READY): requirements-devices.lock $(READY)
+	@echo "Installing the locked libraries of the hardware wallets ..."
+	@rm -rf $(DEVICES)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes \
+		--target $(DEVICES) -r requirements-devices.lock
+	@touch $@
+
 run: $(READY)
 	@exec $(BIN)/python -m tron_payment
 
 demo: $(READY)
 	@exec $(BIN)/tron-payment demo
 
-test: $(READY)
+test: $(READY) $(DEVICES_READY)
 	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
-check: $(READY)
+check: $(READY) $(DEVICES_READY)
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
@@ -46,7 +57,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-soak: $(READY)
+soak: $(READY) $(DEVICES_READY)
 	$(BIN)/python -m tests.simulation $(ARGS)
 	SOAK=1 $(BIN)/python -m pytest tests/crash -p no:xdist
 	$(BIN)/python -m pytest tests -m slow -p no:xdist
@@ -58,6 +69,10 @@ lock:
 	$(BIN)/python -m pip install -q uv
 	$(BIN)/uv pip compile -q --generate-hashes --python-version 3.11 --extra embedded --group dev \
 		pyproject.toml -o requirements.lock
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', \
+		'rb'))['project']['optional-dependencies']['devices'], sep='\n')" \
+		| $(BIN)/uv pip compile -q --generate-hashes --python-version 3.11 \
+		- -o requirements-devices.lock
 
 clean:
-	rm -rf var $(VENV)
+	rm -rf var $(VENV) $(DEVICES)

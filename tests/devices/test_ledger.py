@@ -214,7 +214,6 @@ def test_every_status_word_is_a_clear_error() -> None:
 async def test_the_real_ledgerblue_over_hid_is_wrapped(
     ledger: EmulatedLedger, monkeypatch: pytest.MonkeyPatch, words: Words
 ) -> None:
-    pytest.importorskip("ledgerblue.comm", reason="ledgerblue is not installed")
     import hid
     from emulated_hid import HidOver
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("trezorlib", reason="trezorlib is not installed")
-
 from emulated_trezor import EmulatedTrezor
 from keys_of_words import Words
 
