@@ -104,6 +104,22 @@ class Nodes:
         _, member = await self._read(lambda node: node.solid_head())
         return member.client
 
+    async def picks(self, count: int) -> tuple[NodeClient, ...]:
+        """Up to `count` nodes that answer now, for reads that are compared with each other.
+
+        Raises:
+            NodesUnavailable: No node answers.
+        """
+        found: list[NodeClient] = []
+        for member in self._members:
+            if len(found) < count and member.breaker.admits():
+                answer = await self._try(member, lambda node: node.solid_head())
+                if isinstance(answer, BlockHeader):
+                    found.append(member.client)
+        if not found:
+            raise NodesUnavailable("no node answers")
+        return tuple(found)
+
     async def head(self) -> BlockHeader:
         """The newest block that the preferred node shows."""
         head, member = await self._read(lambda node: node.head())
@@ -145,11 +161,12 @@ class Nodes:
     async def constant_call(
         self,
         owner: Address,
-        contract: Address,
+        contract: Address | None,
         data: bytes,
         call_value_sun: int = 0,
         solid: bool = False,
     ) -> CallResult:
+        """Run a contract, or the creation of one (`NodeClient.constant_call`), sending nothing."""
         return await self.read(
             lambda node: node.constant_call(owner, contract, data, call_value_sun, solid)
         )

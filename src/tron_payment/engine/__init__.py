@@ -16,7 +16,14 @@ from tron_payment.engine.domain import (
 )
 from tron_payment.engine.fees import SIMULATION_REVERTED, FeeBound, Fees, MustWait
 from tron_payment.engine.movements import Movement, MovementKind, movements
-from tron_payment.engine.openings import Balances, HeadMoved, OpeningRequest, Openings, balance_of
+from tron_payment.engine.openings import (
+    Balances,
+    HeadMoved,
+    OpeningRequest,
+    Openings,
+    Reading,
+    balance_of,
+)
 from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
 from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
 from tron_payment.engine.service import Engine, OrderFinished, OrderShown, OrderSigned, Wish
@@ -49,6 +56,7 @@ __all__ = [
     "OrderSigned",
     "OrderStatus",
     "Proof",
+    "Reading",
     "Result",
     "SafeMode",
     "SafeModes",

@@ -13,6 +13,7 @@ So every movement counts once, whether it came before, during or after (docs/dec
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
@@ -47,6 +48,16 @@ BALANCE_OF: Final = bytes.fromhex("70a08231")
 log = structlog.get_logger()
 
 Balances = Mapping[tuple[Pocket, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a node says that an address has, at the end of a solidified block."""
+
+    node: str
+    block_number: int
+    block_id: str
+    balances: Balances
 
 
 class OpeningRequest(Document):
@@ -172,13 +183,21 @@ class Openings:
     async def balances(self, address: Address, *, not_before: int) -> tuple[int, Balances]:
         """What an address has at one solidified block, and that block's number.
 
-        The balances are read between two looks at the same node's solidified head; when both
-        show the same block they are exactly those at that block.
+        Raises:
+            HeadMoved: The node's head moved meanwhile, or is behind `not_before`.
+        """
+        reading = await self.reading(await self._nodes.pick(), address, not_before=not_before)
+        return reading.block_number, reading.balances
+
+    async def reading(self, node: NodeClient, address: Address, *, not_before: int) -> Reading:
+        """What one node says that an address has, at one solidified block.
+
+        The balances are read between two looks at the node's solidified head; when both show the
+        same block they are exactly those at that block.
 
         Raises:
             HeadMoved: The looks differ, or the node is behind `not_before`.
         """
-        node = await self._nodes.pick()
         before = await node.solid_head()
         if before.number < not_before:
             raise HeadMoved
@@ -186,7 +205,7 @@ class Openings:
         after = await node.solid_head()
         if after.block_id != before.block_id:
             raise HeadMoved
-        return before.number, found
+        return Reading(node.alias, before.number, before.block_id, found)
 
     async def _read(self, node: NodeClient, address: Address) -> Balances:
         units: dict[tuple[Pocket, str], int] = {}

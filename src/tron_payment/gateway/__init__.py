@@ -15,6 +15,7 @@ from tron_payment.gateway.invoices import Invoices
 from tron_payment.gateway.notices import Notices
 from tron_payment.gateway.outbox import Outbox
 from tron_payment.gateway.processing import Processing
+from tron_payment.gateway.readings import Readings
 from tron_payment.gateway.reconciliation import Reconciliations
 from tron_payment.gateway.reconciliation_documents import Reconciliation
 from tron_payment.gateway.reconciliation_routes import ReconciliationController
@@ -215,7 +216,7 @@ def _reconciliations(house: House, wallets: Wallets) -> Reconciliations:
         secret=house.secret,
         ledger=house.ledger,
         openings=house.openings,
-        cursors=house.cursors,
+        readings=Readings(house.nodes, house.openings, house.cursors),
         audit=house.audit,
         wallets=wallets,
         deployment=house.deployment,

@@ -15,7 +15,6 @@ import msgspec
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from tron_payment.chain import Cursors
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.errors import NotFound, Unavailable
@@ -23,9 +22,10 @@ from tron_payment.core.ids import new_id
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import Balances, HeadMoved, Openings
+from tron_payment.engine import Openings
 from tron_payment.gateway import books
 from tron_payment.gateway import reconciliation_documents as store
+from tron_payment.gateway.readings import READ_AGAIN_S, Readings, Witnesses
 from tron_payment.gateway.reconciliation_documents import (
     UNMATCHED_MAX,
     Reconciliation,
@@ -39,18 +39,11 @@ INTERVAL: Final = timedelta(minutes=15)
 """A difference is known this soon."""
 
 CHUNK: Final = 20
-READS_AT_ONCE: Final = 3
-"""A reading counts only when no block is solidified meanwhile, so few share the node at once."""
 """Addresses read at the same time, between the same two solidified blocks if possible."""
 
 IDLE_PER_RUN: Final = 200
 """Empty addresses compared by each run; each one's turn comes."""
 
-ROUNDS_MAX: Final = 3
-READS_MAX: Final = 40
-READ_AGAIN_S: Final = 0.05
-FOLLOWER_LOOKS_MAX: Final = 1_000
-FOLLOWER_LOOK_S: Final = 0.05
 ROWS_MAX: Final = 10_000
 SERVICE: Final = "service"
 _KEY_LABEL: Final = b"reconciliation report key"
@@ -60,10 +53,6 @@ log = structlog.get_logger()
 
 SubjectOf = Callable[[Address], Awaitable[str | None]]
 """What an address that is no wallet's belongs to, such as an invoice."""
-
-
-class ChainMoving(Unavailable, code="chain_moving"):
-    """The solidified block moved during every read; try again."""
 
 
 class ReconciliationNotFound(NotFound, code="reconciliation_not_found"):
@@ -80,7 +69,7 @@ class Reconciliations:
         secret: bytes,
         ledger: Ledger,
         openings: Openings,
-        cursors: Cursors,
+        readings: Readings,
         audit: Audit,
         wallets: Wallets,
         deployment: Deployment,
@@ -90,7 +79,7 @@ class Reconciliations:
         self._clock = clock
         self._ledger = ledger
         self._openings = openings
-        self._cursors = cursors
+        self._readings = readings
         self._audit = audit
         self._wallets = wallets
         self._deployment = deployment
@@ -161,7 +150,7 @@ class Reconciliations:
         before = await self.last()
         rows: list[Row] = []
         waiting: list[str] = []
-        compared, looked_at = 0, 0
+        compared, looked_at, witnesses = 0, 0, Witnesses()
         addresses = await books.holders_with_money()
         idle, idle_cursor = await self._idle(before, set(addresses))
         for chunk in _pieces([*addresses, *idle]):
@@ -172,7 +161,7 @@ class Reconciliations:
                 else:
                     ready.append(address)
             if ready:
-                found, block_number = await self._compare(ready)
+                found, block_number = await self._compare(ready, witnesses)
                 rows += found
                 looked_at = max(looked_at, block_number)
                 compared += len(ready)
@@ -186,6 +175,8 @@ class Reconciliations:
             "solid_block": max((row.block_number for row in rows), default=looked_at),
             "difference": _difference(rows),
             "rows": rows[:ROWS_MAX],
+            "confirmed": witnesses.confirmed,
+            "dissent": witnesses.dissent[:ROWS_MAX],
             "waiting": waiting,
             "unmatched": [*known, *fresh][-UNMATCHED_MAX:],
             "idle_cursor": idle_cursor,
@@ -213,13 +204,16 @@ class Reconciliations:
                 break
         return chosen, cursor
 
-    async def _compare(self, addresses: Sequence[Address]) -> tuple[list[Row], int]:
-        readings = await self._read(addresses)
-        blocks = {address: number for address, (number, _) in readings.items()}
-        await self._applied(max(blocks.values()))
+    async def _compare(
+        self, addresses: Sequence[Address], witnesses: Witnesses
+    ) -> tuple[list[Row], int]:
+        readings = await self._readings.of(addresses, witnesses)
+        blocks = {address: read.block_number for address, read in readings.items()}
+        await self._readings.applied(max(blocks.values()))
         held = await books.as_of(self._ledger, blocks)
         rows = []
-        for address, (number, on_chain) in readings.items():
+        for address, read in readings.items():
+            number, on_chain = read.block_number, read.balances
             keys = {(p, a) for who, p, a in held if who == address} | set(on_chain)
             for pocket, asset in sorted(keys):
                 ours = held.get((address, pocket, asset), 0)
@@ -228,44 +222,6 @@ class Reconciliations:
                     name = await self._name(address)
                     rows.append(Row(address, name, asset, pocket.value, ours, theirs, number))
         return rows, max(blocks.values())
-
-    async def _read(self, addresses: Sequence[Address]) -> dict[Address, tuple[int, Balances]]:
-        """Balances of all at one block; at several blocks when it keeps moving."""
-        for _ in range(ROUNDS_MAX):
-            cursor = await self._cursors.load()
-            not_before = cursor.number if cursor else 0
-            found = await self._read_each(addresses, not_before)
-            if len({number for number, _ in found}) == 1:
-                break
-        return dict(zip(addresses, found, strict=True))
-
-    async def _read_each(
-        self, addresses: Sequence[Address], not_before: int
-    ) -> list[tuple[int, Balances]]:
-        gate = asyncio.Semaphore(READS_AT_ONCE)
-
-        async def one(address: Address) -> tuple[int, Balances]:
-            async with gate:
-                return await self._balances(address, not_before)
-
-        return list(await asyncio.gather(*(one(address) for address in addresses)))
-
-    async def _balances(self, address: Address, not_before: int) -> tuple[int, Balances]:
-        for _ in range(READS_MAX):
-            try:
-                return await self._openings.balances(address, not_before=not_before)
-            except HeadMoved:
-                await asyncio.sleep(READ_AGAIN_S)
-        raise ChainMoving
-
-    async def _applied(self, block_number: int) -> None:
-        """Wait until our follower has booked this block."""
-        for _ in range(FOLLOWER_LOOKS_MAX):
-            cursor = await self._cursors.load()
-            if cursor is not None and cursor.number >= block_number:
-                return
-            await asyncio.sleep(FOLLOWER_LOOK_S)
-        raise ChainMoving(f"block {block_number} is not booked yet")
 
     async def _name(self, address: Address) -> str:
         routers = {
@@ -310,16 +266,20 @@ class Reconciliations:
                 after={
                     "solid_block": fields["solid_block"],
                     "difference": fields["difference"],
+                    "dissent": len(fields["dissent"]),
                     "sha256": digest,
                 },
             )
         )
-        tell = log.error if any(fields["difference"].values()) else log.info
+        wrong = any(fields["difference"].values()) or fields["dissent"]
+        tell = log.error if wrong else log.info
         tell(
             "reconciliation.finished",
             reconciliation_id=report.id,
             solid_block=fields["solid_block"],
             difference=fields["difference"],
+            confirmed=fields["confirmed"],
+            dissent=len(fields["dissent"]),
             unmatched=len(fields["unmatched"]),
         )
         return finished

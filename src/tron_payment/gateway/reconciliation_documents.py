@@ -52,6 +52,22 @@ class Unmatched:
     units: int
 
 
+@dataclass(frozen=True, slots=True)
+class Dissent:
+    """Two nodes that show different things for one address at the same solidified block."""
+
+    address: str
+    asset: str
+    pocket: str
+    node: str
+    units: int
+    other_node: str
+    other_units: int
+    block_number: int
+    about: str
+    """``units``, or ``block_id`` when they do not even show the same block."""
+
+
 class Reconciliation(Document):
     """One comparison of all books with the chain. `content` is what was signed."""
 
@@ -71,6 +87,12 @@ class Reconciliation(Document):
 
     rows: list[Row] = Field(default_factory=list)
     """Those that are not zero on both sides; differences first."""
+
+    confirmed: int = 0
+    """Addresses that a second node showed alike at the same block; 0 with one node."""
+
+    dissent: list[Dissent] = Field(default_factory=list)
+    """Where two nodes contradict each other: then one of them lies, and a person looks."""
 
     waiting: list[str] = Field(default_factory=list)
     """Addresses whose books are still being opened."""
@@ -92,7 +114,11 @@ class Reconciliation(Document):
     class Settings:
         name = "reconciliations"
         keep_nulls = False
-        bson_encoders: ClassVar[dict[Any, Any]] = {Row: asdict, Unmatched: asdict}
+        bson_encoders: ClassVar[dict[Any, Any]] = {
+            Row: asdict,
+            Unmatched: asdict,
+            Dissent: asdict,
+        }
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("status", ASCENDING), ("created_at", DESCENDING)], name="last"),
         ]

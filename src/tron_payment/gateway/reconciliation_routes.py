@@ -1,5 +1,6 @@
 """HTTP of the reconciliation: the last report, its signed file, and a new run."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -10,7 +11,11 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.money import TRX, USDT, decimal_text
-from tron_payment.gateway.reconciliation_documents import Reconciliation, ReconciliationStatus
+from tron_payment.gateway.reconciliation_documents import (
+    Dissent,
+    Reconciliation,
+    ReconciliationStatus,
+)
 from tron_payment.gateway.service import Gateway
 from tron_payment.http.permissions import require
 from tron_payment.http.principals import Principal
@@ -43,8 +48,28 @@ class UnmatchedView(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class DissentView(msgspec.Struct, frozen=True, kw_only=True):
+    """Two nodes that contradict each other about an address, at the same solidified block.
+
+    `about` is `units`, or `block_id` when they show different blocks; then no amounts follow.
+    """
+
+    address: str
+    about: str
+    currency: str | None
+    pocket: str | None
+    node: str
+    amount: str | None
+    other_node: str
+    other_amount: str | None
+    block_number: int
+
+
 class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
-    """`difference` is, by currency, the sum of all differences without their signs."""
+    """`difference` is, by currency, the sum of all differences without their signs.
+
+    `confirmed` of the `addresses` were shown alike by a second node at the same block.
+    """
 
     reconciliation_id: str | None
     status: str
@@ -52,6 +77,8 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     difference: dict[str, str]
     balanced: bool | None
     addresses: int
+    confirmed: int
+    dissent: list[DissentView]
     rows: list[RowView]
     waiting: list[str]
     unmatched: list[UnmatchedView]
@@ -75,8 +102,10 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
             status=report.status.value,
             solid_block=report.solid_block,
             difference={asset: text(asset, units) for asset, units in totals.items()},
-            balanced=not any(totals.values()) if finished else None,
+            balanced=not any(totals.values()) and not report.dissent if finished else None,
             addresses=report.addresses,
+            confirmed=report.confirmed,
+            dissent=[_dissent(each, text) for each in report.dissent[:ROWS_SHOWN_MAX]],
             rows=[
                 RowView(
                     address=row.address,
@@ -109,6 +138,21 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _dissent(each: Dissent, text: Callable[[str, int], str]) -> DissentView:
+    known = bool(each.asset)
+    return DissentView(
+        address=each.address,
+        about=each.about,
+        currency=each.asset or None,
+        pocket=each.pocket or None,
+        node=each.node,
+        amount=text(each.asset, each.units) if known else None,
+        other_node=each.other_node,
+        other_amount=text(each.asset, each.other_units) if known else None,
+        block_number=each.block_number,
+    )
+
+
 _NONE = ReconciliationView(
     reconciliation_id=None,
     status="none",
@@ -116,6 +160,8 @@ _NONE = ReconciliationView(
     difference={},
     balanced=None,
     addresses=0,
+    confirmed=0,
+    dissent=[],
     rows=[],
     waiting=[],
     unmatched=[],
