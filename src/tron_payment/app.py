@@ -47,6 +47,7 @@ from tron_payment.http.idempotency import Idempotency, StoredRequest
 from tron_payment.http.one_time import UsedToken
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import RateLimiter
+from tron_payment.http.shared_rates import RateBucket
 from tron_payment.loops import Loop, Loops
 from tron_payment.module import Deployment, House
 from tron_payment.reload import Reloader
@@ -92,6 +93,7 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
     *deployments.DOCUMENTS,
     StoredRequest,
     UsedToken,
+    RateBucket,
     ApiKey,
     *(document for package in MODULES.values() for document in package.DOCUMENTS),
 )

@@ -52,6 +52,7 @@ DEVELOPMENT_SECRETS: Final = (
     "jwt_secret_key",
     "kyc_attestation_private_key",
     "payment_webhook_secret",
+    "audit_signing_key",
 )
 
 log = structlog.get_logger()

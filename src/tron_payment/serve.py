@@ -28,6 +28,7 @@ from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.health import Check
 from tron_payment.http.one_time import UsedTokens
 from tron_payment.http.principals import Authenticator
+from tron_payment.http.shared_rates import MongoBuckets
 from tron_payment.http.tokens import TrustAnchor, pinned_keys
 from tron_payment.measuring import Measuring
 from tron_payment.metrics import Figures, MongoWatch, make_registry, watch_mongo
@@ -68,6 +69,8 @@ async def serve(settings: Settings) -> None:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=settings.trusted_proxies,
                 timeout_graceful_shutdown=STOP_DEADLINE_S,
                 loop="none",
             )
@@ -140,7 +143,8 @@ def _application(
         checks["development"] = preparation.check
         lifespans.append(preparation.lifespan)
     keys = ApiKeys(house.clock)
-    limiter = ChangingLimiter(rates(settings))
+    buckets = MongoBuckets() if settings.shares_rates else None
+    limiter = ChangingLimiter(rates(settings), buckets)
     return create_app(
         assembly,
         authenticator=authenticator(settings, house.clock, keys),

@@ -6,9 +6,11 @@ leaks through /proc and crash reports.
 """
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -30,6 +32,7 @@ SECRET_NAMES: Final = (
     "kyc_attestation_private_key",
     "jwt_secret_key",
     "payment_webhook_secret",
+    "audit_signing_key",
 )
 
 
@@ -147,6 +150,11 @@ class Settings(BaseSettings):
     jwt_issuer: str = "api-gateway"
     jwt_audience: str = "tron-payment"
     jwt_one_time: bool = False
+    step_up_required: bool = False
+    """Approvals need a code of the approver's second factor besides their token."""
+
+    audit_signing_key: SecretStr = SecretStr("")
+    """Seed of the Ed25519 key that signs heads of the audit log; 32 bytes in hex."""
 
     hardware_wallet_enabled: bool = False
     ledger_enabled: bool = False
@@ -171,6 +179,9 @@ class Settings(BaseSettings):
     rate_write: Annotated[int, Field(ge=1)] = 50
     rate_payout: Annotated[int, Field(ge=1)] = 50
     rate_approve: Annotated[int, Field(ge=1)] = 5
+    rate_store: Annotated[str, Field(pattern=r"^(auto|memory|mongodb)$")] = "auto"
+    trusted_proxies: str = ""
+    """Addresses and networks, with commas, whose X-Forwarded-For says where a caller is."""
 
     @classmethod
     def settings_customise_sources(
@@ -186,6 +197,12 @@ class Settings(BaseSettings):
     @property
     def is_development(self) -> bool:
         return self.lucid_env is Environment.DEVELOPMENT
+
+    @property
+    def shares_rates(self) -> bool:
+        """Whether all processes count requests together."""
+        chosen = "memory" if self.is_development else "mongodb"
+        return (chosen if self.rate_store == "auto" else self.rate_store) == "mongodb"
 
     @property
     def level(self) -> str:
@@ -358,6 +375,10 @@ class Settings(BaseSettings):
                 problems.append("WALLET_ENCRYPTION_KEY: put 32 random bytes, in hex, in its file")
             if not self.mongo_uri.get_secret_value():
                 problems.append("MONGODB_URI: the embedded MongoDB is for development only")
+        if not re.fullmatch(r"|[0-9a-fA-F]{64}", self.audit_signing_key.get_secret_value()):
+            problems.append("AUDIT_SIGNING_KEY: 64 hex digits")
+        if not all(_is_network(part) for part in self.trusted_proxies.split(",") if part.strip()):
+            problems.append("TRUSTED_PROXIES: addresses or networks such as 10.0.0.0/8")
         return problems
 
 
@@ -467,6 +488,14 @@ def _settings_file(environ: Mapping[str, str], problems: list[str]) -> dict[str,
             continue
         found[key.strip()] = value.strip().strip("\"'")
     return found
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text.strip())
+    except ValueError:
+        return False
+    return True
 
 
 def _port(url: str) -> int:

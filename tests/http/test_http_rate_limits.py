@@ -1,8 +1,16 @@
 """Each principal has its own bucket per class; an empty one answers 429 and says when to return."""
 
-import pytest
-from http_world import HANDLERS, bearer, serve
+from typing import Any
 
+import httpx
+import pytest
+from http_world import HANDLERS, NOW, anchor, bearer, serve
+from litestar import post
+
+from tron_payment.core.clock import ManualClock
+from tron_payment.http.app import create_http
+from tron_payment.http.gate import NOBODY, source_of
+from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import (
     BUCKETS_MAX,
     DEFAULT_RATES,
@@ -87,3 +95,47 @@ async def test_over_http() -> None:
         assert (await get("/nowhere", headers=bearer())).status_code == 429
         time.ns += NS_PER_S
         assert (await get("/config", headers=bearer())).status_code == 403
+
+
+@post("/notices", status_code=200, opt={"open": True, "rate": "write"})
+async def take_notice() -> dict[str, str]:
+    """Take what anybody sends."""
+    return {}
+
+
+async def test_callers_without_a_token_have_a_bucket_for_each_source() -> None:
+    """A stranger who floods the open route locks out themselves and nobody else."""
+    rates = dict.fromkeys(RateClass, Rate(1, 3))
+    app = create_http(
+        [take_notice],
+        authenticator=Authenticator(anchor(ManualClock(NOW))),
+        limiter=RateLimiter(rates, MemoryBuckets(Time())),
+    )
+
+    async def post_from(host: str) -> int:
+        transport = httpx.ASGITransport(app, client=(host, 4711))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            forwarded = {"X-Forwarded-For": "203.0.113.77"}  # believed only by TRUSTED_PROXIES
+            return (await client.post("/notices", headers=forwarded)).status_code
+
+    assert [await post_from("192.0.2.1") for _ in range(5)] == [200, 200, 200, 429, 429]
+    assert await post_from("192.0.2.2") == 200
+    assert await post_from("::ffff:192.0.2.1") == 429
+    assert [await post_from(f"2001:db8::{n}") for n in range(1, 5)] == [200, 200, 200, 429]
+    assert await post_from("2001:db8:0:1::1") == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "source"),
+    [
+        (None, NOBODY),
+        (("", 0), NOBODY),
+        (("unix:/run/socket", 0), NOBODY),
+        (("x" * 5000, 0), NOBODY),
+        (("192.0.2.1", 5), "192.0.2.1"),
+        (("::ffff:192.0.2.1", 5), "192.0.2.1"),
+        (("2001:db8:1:2:3:4:5:6", 5), "2001:db8:1:2::/64"),
+    ],
+)
+def test_a_source_is_an_address_or_a_network(client: Any, source: str) -> None:
+    assert source_of(client) == source

@@ -9,6 +9,7 @@ names another class than the method's.
 """
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
 from litestar.enums import ScopeType
@@ -24,7 +25,10 @@ from tron_payment.http.principals import Authenticator, Principal
 from tron_payment.http.rate_limits import RateClass, RateLimiter
 
 NOBODY: Final = "-"
-"""Whose bucket an open handler with a rate uses."""
+"""Whose bucket an open handler with a rate uses when the server does not know who connected."""
+
+NETWORK_BITS: Final = 64
+"""Of an IPv6 address: whoever has one of them has the whole network."""
 
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -60,13 +64,29 @@ class Gate(ASGIMiddleware):
         asked = opt.get("rate")
         if opt.get("open"):
             if asked is not None:
-                await self._limiter.admit(NOBODY, RateClass(asked), exchange.answer_headers)
+                await self._limiter.admit(
+                    source_of(scope.get("client")), RateClass(asked), exchange.answer_headers
+                )
             return
         exchange.principal = await self._authenticator.authenticate(scope["headers"])
         default = RateClass.READ if scope["method"] in _READING else RateClass.WRITE
         await self._limiter.admit(
             exchange.principal.id, RateClass(asked or default), exchange.answer_headers
         )
+
+
+def source_of(client: tuple[str, int] | None) -> str:
+    """Where an unknown caller comes from: an IPv4 address, an IPv6 network.
+
+    Behind proxies that TRUSTED_PROXIES names, it is the last address that they do not vouch for.
+    """
+    try:
+        address = ip_address(client[0] if client else "")
+    except ValueError:
+        return NOBODY
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(ip_network((int(address), NETWORK_BITS), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def check_permission(principal: Principal | None, handler: BaseRouteHandler) -> None:

@@ -1,7 +1,8 @@
 """How often a principal may call, per class of request.
 
 The generic cell rate algorithm: a bucket is one number, the time at which it would be full again,
-in whole nanoseconds. Buckets live in this process; a store that replicas share has the same door.
+in whole nanoseconds. `MemoryBuckets` live in this process; shared_rates.py has those that
+processes share.
 """
 
 import time
@@ -89,17 +90,23 @@ class MemoryBuckets:
         allowed = room >= step
         if allowed:
             full_at += step
-            room -= step
             self._full_at[key] = full_at
             self._full_at.move_to_end(key)
             if len(self._full_at) > BUCKETS_MAX:
                 self._full_at.popitem(last=False)
-        return Allowance(
-            allowed=allowed,
-            remaining=room // step,
-            reset_s=-(-(full_at - now) // NS_PER_S),
-            retry_after_s=0 if allowed else -(-(step - room) // NS_PER_S),
-        )
+        return allowance_of(rate, now, full_at, allowed=allowed)
+
+
+def allowance_of(rate: Rate, now_ns: int, full_at_ns: int, *, allowed: bool) -> Allowance:
+    """What a bucket that is full again at `full_at_ns`, this request counted, tells its caller."""
+    step = NS_PER_S // rate.per_second
+    room = now_ns + step * rate.burst - full_at_ns
+    return Allowance(
+        allowed=allowed,
+        remaining=max(0, room // step),
+        reset_s=-(-(full_at_ns - now_ns) // NS_PER_S),
+        retry_after_s=0 if allowed else -(-(step - room) // NS_PER_S),
+    )
 
 
 class RateLimiter:
