@@ -153,3 +153,15 @@ def test_two_devnets_never_share_a_folder(tmp_path: Path) -> None:
         Store(tmp_path)
     first.close()
     Store(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    "path", ["listproposals", "getassetissuelist", "listexchanges", "getdelegatedresource"]
+)
+async def test_lists_of_what_is_not_here_are_empty(client: Client, path: str) -> None:
+    assert await client.wallet(path) == {}
+
+
+async def test_the_old_index_of_delegations_names_the_account(client: Client) -> None:
+    path = "getdelegatedresourceaccountindex"
+    assert await client.solid(path, value=ALICE.hex) == {"account": ALICE.hex}

@@ -97,3 +97,22 @@ async def test_what_cannot_be_answered_says_so(client: Client, path: str, status
     response = await client.http.get(f"/v1/{path}")
     assert response.status_code == status
     assert response.json()["success"] is False
+
+
+async def test_a_block_shows_its_events(client: Client, devnet: Devnet) -> None:
+    for amount in ("1", "2", "3"):
+        await client.post("/devnet/faucet", address=ALICE.text, amount=amount, currency="USDT")
+    await devnet.mine()
+    number = devnet.chain.head.number
+    newest = (await get(client, "blocks/latest/events", limit=2))["data"]
+    assert [event["result"]["value"] for event in newest] == ["3000000", "2000000"]
+    await devnet.mine()
+    query = {"limit": 2, "order_by": "block_timestamp,asc"}
+    page = await get(client, f"blocks/{number}/events", **query)
+    rest = await get(
+        client, f"blocks/{number}/events", fingerprint=page["meta"]["fingerprint"], **query
+    )
+    values = [event["result"]["value"] for event in page["data"] + rest["data"]]
+    assert values == ["1000000", "2000000", "3000000"]
+    assert (await get(client, "blocks/latest/events"))["data"] == []
+    assert (await get(client, "blocks/x/events"))["statusCode"] == 400

@@ -1,4 +1,4 @@
-"""An independent client, tronweb from npm, sees on the devnet what our API says."""
+"""An independent client, tronweb from npm: its own flows on the devnet, and what our API says."""
 
 import asyncio
 import json
@@ -10,13 +10,19 @@ from typing import Any, Final
 
 import pytest
 
+from tests.devnet.client import ALICE, BOB
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key, settled
 from tron_payment.core.money import TRX, USDT, parse_units
+from tron_payment.devnet import Devnet, DevnetConfig, serving
+from tron_payment.devnet.faucet import ARTIFACT
 
 SCRIPT: Final = Path(__file__).parent / "tronweb"
 INSTALL_S: Final = 180
 READ_S: Final = 60
+FLOWS_S: Final = 180
+BLOCK_MS: Final = 200
+SUN: Final = 1_000_000
 
 
 def find_node() -> tuple[str, str] | None:
@@ -115,3 +121,50 @@ async def test_tronweb_agrees_with_the_api(service: Service, tronweb: tuple[str,
         assert ours[address] == (payout["amount"] if is_usdt else "0")
         paid_once = [{"txid": payout["txid"], "units": str(units)}]
         assert account["transfers"] == (paid_once if is_usdt else [])
+
+
+@pytest.mark.node
+async def test_tronweb_runs_its_ordinary_flows(tronweb: tuple[str, Path]) -> None:
+    node, folder = tronweb
+    devnet = Devnet(DevnetConfig(port=0, block_ms=BLOCK_MS, seed="tronweb"))
+    await devnet.start()
+    try:
+        devnet.faucet.send_trx(ALICE.address, 100_000 * SUN, devnet.now_ms())
+        async with serving(devnet) as (port, _):
+            url, keys = f"http://127.0.0.1:{port}", (ALICE.key.hex(), BOB.key.hex())
+            argv = [node, "flows.mjs", url, str(ARTIFACT), *keys]
+            seen = json.loads(await _run(argv, folder, str(Path(node).parent), FLOWS_S))
+    finally:
+        await devnet.stop()
+    assert seen.pop("head") > 1
+    assert seen.pop("created").startswith("41")
+    refused = "CONTRACT_VALIDATE_ERROR: Contract validate error : "
+    assert seen.pop("poor") == f"{refused}account [{BOB.text}] does not exist"
+    assert seen == {
+        "parent": True,
+        "unknown": "Transaction not found",
+        "transfer": {"fee": 1_100_000, "balance": 50 * SUN},  # a new account: 1 TRX and 0.1 TRX
+        "memo_fee": SUN,
+        "bandwidth": 600,
+        "energy_fee": 100,
+        "deployed": {"result": "SUCCESS", "foretold": True},
+        "call": {"result": "SUCCESS", "estimated": True, "symbol": "MM", "bob": "250"},
+        "reverted": "REVERT",
+        "events": [[["Transfer", "250"]]] * 3,
+        "setting": 40,
+        "lent": 200 * SUN,
+        "lent_to": [BOB.hex],
+        "borrowed": True,
+        "still_lendable": 300 * SUN,
+        "votes": 600,
+        "unfreezes_left": 31,
+        "votes_left": 200,
+        "cancelled": 400 * SUN,
+        "early_withdrawal": f"{refused}no unFreeze balance to withdraw ",
+        "permission_fee": 100 * SUN,
+        "weight": [1, 2],
+        "one_signature": "SIGERROR",
+        "approved": 2,
+        "together": {"fee": True, "carol": 7},
+        "nothing": [0, 0, 0, 0],
+    }

@@ -20,6 +20,21 @@ KINDS: Final = (
 STATUSES: Final = (403, 429, 503)
 MAX_RULES: Final = 1_000
 MAX_DELAY_MS: Final = 600_000
+MAX_COMPLAINT: Final = 200
+_KINDS_OF_VALUE: Final[dict[str, tuple[type, ...]]] = {
+    "path": (str,),
+    "kind": (str,),
+    "times": (int, type(None)),
+    "probability": (int, float),
+    "delay_ms": (int,),
+    "status": (int,),
+    "blocks": (int,),
+    "answer": (dict,),
+    "retry_after_s": (int, type(None)),
+    "code": (str,),
+    "message": (str,),
+    "accepted": (bool,),
+}
 
 
 class BadRule(ValueError):
@@ -56,6 +71,26 @@ class Rule:
     accepted: bool = False
     used: int = 0
 
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            BadRule: A value has the wrong type or is out of range.
+        """
+        for name, kinds in _KINDS_OF_VALUE.items():
+            value = getattr(self, name)
+            if (isinstance(value, bool) and bool not in kinds) or not isinstance(value, kinds):
+                raise BadRule(f"{name} cannot be {value!r}"[:MAX_COMPLAINT])
+        if self.kind not in KINDS:
+            raise BadRule(f"kind is one of {', '.join(KINDS)}")
+        if self.kind == "status" and self.status not in STATUSES:
+            raise BadRule(f"status is one of {STATUSES}")
+        if not 0 <= self.delay_ms <= MAX_DELAY_MS or self.blocks < 0:
+            raise BadRule(f"delay_ms is 0 to {MAX_DELAY_MS}, blocks 0 or more")
+        if not 0 <= self.probability <= 1 or (self.times is not None and self.times < 1):
+            raise BadRule("probability is 0 to 1, times 1 or more")
+        if self.retry_after_s is not None and self.retry_after_s < 0:
+            raise BadRule("retry_after_s is 0 or more")
+
     def view(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
@@ -76,17 +111,9 @@ class Faults:
         known = set(Rule.__slots__) - {"id", "used"}
         if unknown := set(body) - known:
             raise BadRule(f"unknown: {', '.join(sorted(unknown))}")
-        if body.get("kind") not in KINDS:
-            raise BadRule(f"kind is one of {', '.join(KINDS)}")
         if len(self._rules) >= MAX_RULES:
             raise BadRule(f"at most {MAX_RULES} rules")
-        rule = Rule(id=self._next, **({"path": "*"} | body))
-        if rule.kind == "status" and rule.status not in STATUSES:
-            raise BadRule(f"status is one of {STATUSES}")
-        if not 0 <= rule.delay_ms <= MAX_DELAY_MS or rule.blocks < 0:
-            raise BadRule(f"delay_ms is 0 to {MAX_DELAY_MS}, blocks 0 or more")
-        if not 0 <= rule.probability <= 1 or (rule.times is not None and rule.times < 1):
-            raise BadRule("probability is 0 to 1, times 1 or more")
+        rule = Rule(id=self._next, **({"path": "*", "kind": ""} | body))
         self._next += 1
         self._rules.append(rule)
         return rule

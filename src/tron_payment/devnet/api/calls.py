@@ -80,9 +80,7 @@ def read_trigger(query: Query) -> Any:
 
 
 def _parameter(message: str) -> CallRefused:
-    return CallRefused(
-        "OTHER_ERROR", f"class java.security.InvalidParameterException : {message}"
-    )
+    return CallRefused("OTHER_ERROR", f"class java.security.InvalidParameterException : {message}")
 
 
 def reference(view: View) -> dict[str, Any]:

@@ -300,6 +300,25 @@ def getnodeinfo(view: View, query: Query) -> Any:
     }
 
 
+WITHOUT_ENTRIES: Final = (
+    "listnodes",
+    "totaltransaction",
+    "listproposals",
+    "getproposalbyid",
+    "getpaginatedproposallist",
+    "getassetissuebyaccount",
+    "getassetissuebyid",
+    "getassetissuebyname",
+    "getassetissuelist",
+    "getassetissuelistbyname",
+    "getpaginatedassetissuelist",
+    "listexchanges",
+    "getexchangebyid",
+    "getpaginatedexchangelist",
+)
+"""Paths whose lists are empty here: no peers, TRC-10 tokens, exchanges or proposals."""
+
+
 def nothing(view: View, query: Query) -> Any:
     """What a node without peers, or with a path switched off, answers."""
     return {}

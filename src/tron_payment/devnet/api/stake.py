@@ -42,6 +42,12 @@ def getdelegatedresourceaccountindexv2(view: View, query: Query) -> Any:
     return {name: value for name, value in fields.items() if value}
 
 
+def getdelegatedresourceaccountindex(view: View, query: Query) -> Any:
+    """Who lent what before Stake 2.0: nobody, but the node names the account all the same."""
+    address = query.address("value")
+    return {"account": address_text(address, query.visible)} if address else {}
+
+
 def _addresses(view: View, where: bytes, visible: bool) -> list[str]:
     return [address_text(address, visible) for address in view.get(where) or ()]
 

@@ -47,6 +47,8 @@ def answer(node: "Devnet", path: str, query: dict[str, str]) -> tuple[int, Any]:
                 return 200, _trc20(node, path, _address(address), query)
             case ["contracts", address, "events"]:
                 return 200, _events(node, path, _address(address), query)
+            case ["blocks", number, "events"]:
+                return 200, _block_events(node, path, number, query)
             case ["transactions", txid, "events"]:
                 return 200, _transaction_events(node, txid)
     except BadQuery as error:
@@ -217,6 +219,23 @@ def _event(node: "Devnet", block: Block, place: Place, log: LogRecord) -> dict[s
     if block.number > node.chain.solid_number:
         shown["_unconfirmed"] = True
     return shown
+
+
+def _block_events(node: "Devnet", path: str, which: str, query: dict[str, str]) -> dict[str, Any]:
+    """All events of one block, by number or ``latest``."""
+    filters = Filters.read(node, query)
+    number = filters.highest if which == "latest" else int(which) if which.isdecimal() else -1
+    block = node.chain.block(number)
+    if number < 0:
+        raise BadQuery("Invalid block identifier")
+    places = [] if block is None else [(block, n) for n in range(len(block.transactions))]
+    if filters.descending:
+        places.reverse()
+    entries = (
+        (place, _event(node, block, place, log))
+        for place, block, log in _logs(iter(places), filters, lambda log: True)
+    )
+    return page(node, path, query, filters, entries)
 
 
 def _transaction_events(node: "Devnet", txid: str) -> dict[str, Any]:
