@@ -7,7 +7,8 @@ import pytest
 from tests.usdt.world import ALICE, BOB, World
 from tron_payment.chain.contracts import NOBODY
 from tron_payment.engine import Order
-from tron_payment.usdt import Transfer, TransferStatus
+from tron_payment.ordered import OrderedStatus
+from tron_payment.usdt import Transfer
 
 
 async def body(world: World, **changes: object) -> dict[str, object]:
@@ -131,7 +132,7 @@ async def test_the_sweeper_places_an_order_that_was_lost(world: World) -> None:
     world.clock.advance(timedelta(seconds=11))
     await world.settle()
     (transfer,) = await Transfer.find_all().to_list()
-    assert (transfer.id, transfer.status) == (first["transfer_id"], TransferStatus.SETTLED)
+    assert (transfer.id, transfer.status) == (first["transfer_id"], OrderedStatus.SETTLED)
 
 
 async def test_another_principals_transfer_does_not_exist(world: World) -> None:

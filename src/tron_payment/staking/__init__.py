@@ -9,11 +9,12 @@ from tron_payment.module import House, Module
 from tron_payment.staking.accounts import StakedAccounts
 from tron_payment.staking.desk import StakingDesk
 from tron_payment.staking.documents import Stake, Unstaking
-from tron_payment.staking.domain import Operation, StakeStatus
+from tron_payment.staking.domain import Operation
 from tron_payment.staking.expiries import Expiries
 from tron_payment.staking.facts import StakeWish
 from tron_payment.staking.forecast import Forecast, Forecasts, Question
 from tron_payment.staking.orders import MODULE
+from tron_payment.staking.plan_routes import PlanController
 from tron_payment.staking.routes import StakingController
 from tron_payment.staking.service import Staking
 from tron_payment.wallets import Wallets
@@ -29,7 +30,6 @@ __all__ = [
     "Operation",
     "Question",
     "Stake",
-    "StakeStatus",
     "StakeWish",
     "Staking",
     "StakingDesk",
@@ -74,7 +74,7 @@ async def build(house: House) -> Module:
     return Module(
         name="staking",
         service=SERVICE,
-        routers=(StakingController,),
+        routers=(StakingController, PlanController),
         dependencies={"staking": desk},
         loops=(Loop("staking.sweep", operations.sweep, SWEEP_IDLE_S, SERVICE),),
         on_block=expiries.on_block,

@@ -14,7 +14,7 @@ from tron_payment.loops import Loop
 from tron_payment.module import House, Module
 from tron_payment.usdt.balances import TokenBalances
 from tron_payment.usdt.documents import Token, TokenMovement, TokenNotice, TokenOpening, Transfer
-from tron_payment.usdt.domain import Kind, TransferStatus
+from tron_payment.usdt.domain import Kind
 from tron_payment.usdt.estimates import Estimate, Estimates
 from tron_payment.usdt.history import History
 from tron_payment.usdt.index import TokenIndex
@@ -59,7 +59,6 @@ __all__ = [
     "TokenNotice",
     "TokenRegistry",
     "Transfer",
-    "TransferStatus",
     "TransferWish",
     "Transfers",
     "UnknownCurrency",

@@ -1,41 +1,31 @@
 """Transfers, registered tokens and movements of our holders as stored, and every query on them."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, ClassVar, Final
+from datetime import datetime
+from typing import ClassVar, Final
 
 from beanie import Document
 from pydantic import Field
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import DECIMALS_MAX, UNITS_MAX
 from tron_payment.db.cas import insert_many_once, insert_once
 from tron_payment.db.ledger import Holder
-from tron_payment.http.paging import InvalidFilter
-from tron_payment.usdt.domain import LIFECYCLE, Kind, TransferStatus
+from tron_payment.ordered import OrderedDocument, ordered_indexes
+from tron_payment.usdt.domain import Kind
 
-SWEEP_AFTER: Final = timedelta(seconds=10)
-"""A queued transfer this old must have its order; the sweeper makes sure."""
-
-SWEEP_MAX: Final = 200
-BROADCAST: Final = "broadcast"
 TOKENS_MAX: Final = 200
 OPENINGS_BATCH: Final = 500
 OPENINGS_PER_STEP: Final = 20
 
 
-class Transfer(Document):
+class Transfer(OrderedDocument):
     """A token transfer, or an approval of a spender, on its way to the chain.
 
-    The id is derived from the principal and the idempotency key. Units are the token's smallest.
-    `status` follows the order, and only an order's newer version changes it.
+    Units are the token's smallest. What follows the order is in `OrderedDocument`.
     """
 
-    id: str  # type: ignore[assignment]  # trf_...
     kind: Kind
-    principal: str
-    wallet_id: str
-    signer: str
     counterparty: str
     """The recipient, or the spender of an approval."""
 
@@ -44,49 +34,15 @@ class Transfer(Document):
     """The contract."""
 
     units: int = Field(ge=0, le=UNITS_MAX)
-    detached: bool = False
-    """The wallet's key is elsewhere: the order waits for a signature from outside."""
-
-    max_fee_sun: int
-    order_id: str
-    order_version: int = -1
-    """Version of the order that the fields below were taken from; it only grows."""
-
     live_approval: str | None = None
     """Owner, token and spender of an approval while it moves: there is one at a time."""
-
-    status: TransferStatus = TransferStatus.QUEUED
-    version: int = 0
-    op_id: str = ""
-    waiting_for: str = ""
-    reason: str = ""
-    txid: str | None = None
-    attempts: int = 0
-    sent_at: datetime | None = None
-    fee_paid_sun: int | None = None
-    energy_used: int | None = None
-    block_number: int | None = None
-    block_id: str | None = None
-    settled_at: datetime | None = None
-    """The solidified block's own time."""
-
-    sweep_at: datetime | None = None
-    created_at: datetime
-    updated_at: datetime
 
     class Settings:
         name = "transfers"
         keep_nulls = False
-        indexes: ClassVar[list[IndexModel]] = [
-            IndexModel([("order_id", ASCENDING)], name="order"),
-            IndexModel([("status", ASCENDING), ("sweep_at", ASCENDING)], name="sweep"),
-            IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="history"),
-            IndexModel(
-                [("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
-                name="own_history",
-            ),
-            IndexModel([("live_approval", ASCENDING)], name="approval", unique=True, sparse=True),
-        ]
+        indexes: ClassVar[list[IndexModel]] = ordered_indexes(
+            IndexModel([("live_approval", ASCENDING)], name="approval", unique=True, sparse=True)
+        )
 
 
 class Token(Document):
@@ -179,67 +135,9 @@ def movement_id(block_number: int, index: int, log_index: int) -> str:
     return f"{block_number:012d}.{index:06d}.{log_index:06d}"
 
 
-def showing(statuses: Sequence[str]) -> dict[str, Any]:
-    """The filter for statuses as the view shows them; everything for none.
-
-    `signed` and `broadcast` are one stored state: a send time tells them apart.
-
-    Raises:
-        InvalidFilter: An unknown one.
-    """
-    known = {each.value for each in TransferStatus} | {BROADCAST}
-    if set(statuses) - known:
-        raise InvalidFilter("a status is one of " + ", ".join(sorted(known)), param="status")
-    sent = {"status": TransferStatus.SIGNED.value, "sent_at": {"$ne": None}}
-    unsent = {"status": TransferStatus.SIGNED.value, "sent_at": None}
-    shown = {BROADCAST: sent, TransferStatus.SIGNED.value: unsent}
-    wanted = [shown.get(each, {"status": each}) for each in statuses]
-    return {"$or": wanted} if wanted else {}
-
-
-async def by_id(transfer_id: str, owner: dict[str, str]) -> Transfer | None:
-    return await Transfer.find_one({"_id": transfer_id, **owner})
-
-
 async def moving_approval(live: str) -> Transfer | None:
     """The approval of this owner, token and spender that has not ended."""
     return await Transfer.find_one({"live_approval": live})
-
-
-async def follow_orders(changes: Sequence[tuple[str, int, dict[str, Any]]]) -> None:
-    """Take over what orders say: (order id, order version, fields).
-
-    A compare-and-set on the order's version: telling it twice, or late, changes nothing.
-    """
-    updates = []
-    for order_id, order_version, fields in changes:
-        update: dict[str, Any] = {
-            "$set": {**fields, "order_version": order_version},
-            "$inc": {"version": 1},
-        }
-        if LIFECYCLE.is_final(TransferStatus(fields["status"])):
-            update["$unset"] = {"live_approval": ""}
-        condition = {"order_id": order_id, "order_version": {"$lte": order_version}}
-        updates.append(UpdateOne(condition, update))
-    if updates:
-        await Transfer.get_pymongo_collection().bulk_write(updates, ordered=False)
-
-
-async def unswept(now: datetime) -> list[Transfer]:
-    """Queued transfers whose order may be missing."""
-    return (
-        await Transfer.find({"status": TransferStatus.QUEUED.value, "sweep_at": {"$lte": now}})
-        .limit(SWEEP_MAX)
-        .to_list()
-    )
-
-
-async def swept(transfer_ids: Sequence[str]) -> None:
-    """Their orders exist."""
-    if transfer_ids:
-        await Transfer.get_pymongo_collection().update_many(
-            {"_id": {"$in": list(transfer_ids)}}, {"$unset": {"sweep_at": ""}}
-        )
 
 
 async def counts() -> dict[str, int]:

@@ -1,45 +1,16 @@
-"""What a token transfer or approval is, which way it goes, what is refused. Pure."""
+"""What a token transfer or approval is, and what is refused. Pure."""
 
 from enum import StrEnum
-from typing import Final
 
 from tron_payment.chain import NOBODY
 from tron_payment.core.address import Address
 from tron_payment.core.errors import Conflict, NotFound, Refused, Unavailable
-from tron_payment.core.lifecycle import Lifecycle
 from tron_payment.core.money import decimal_text
-from tron_payment.engine import OrderStatus
 
 
 class Kind(StrEnum):
     TRANSFER = "transfer"
     APPROVAL = "approval"
-
-
-class TransferStatus(StrEnum):
-    """As stored. The view says `broadcast` for `signed` once a send time is known."""
-
-    QUEUED = "queued"
-    AWAITING_SIGNATURE = "awaiting_signature"
-    SIGNED = "signed"
-    SETTLED = "settled"
-    FAILED = "failed"
-    CANCELED = "canceled"
-    QUARANTINED = "quarantined"
-
-
-S = TransferStatus
-LIFECYCLE: Final = Lifecycle(
-    {
-        S.QUEUED: {S.AWAITING_SIGNATURE, S.SIGNED, S.CANCELED, S.FAILED},
-        S.AWAITING_SIGNATURE: {S.QUEUED, S.SIGNED, S.CANCELED, S.FAILED},
-        S.SIGNED: {S.QUEUED, S.SETTLED, S.FAILED, S.CANCELED, S.QUARANTINED},
-        S.QUARANTINED: {S.SETTLED, S.FAILED, S.QUEUED},
-        S.SETTLED: set(),
-        S.FAILED: set(),
-        S.CANCELED: set(),
-    }
-)
 
 
 class RecipientRefused(Refused, code="recipient_refused"):
@@ -93,18 +64,6 @@ def check_recipient(recipient: Address, token: Address, *, param: str) -> None:
         raise RecipientRefused("this is the zero address: nobody has its key", param=param)
     if recipient == token:
         raise RecipientIsContract("this is the token's own contract", param=param)
-
-
-def status_of(order_status: OrderStatus) -> TransferStatus:
-    """What an order's status means for the transfer in it."""
-    if order_status in (OrderStatus.QUEUED, OrderStatus.RESERVED):
-        return TransferStatus.QUEUED
-    return TransferStatus(order_status.value)
-
-
-def is_moving(status: TransferStatus) -> bool:
-    """True while the chain may still change."""
-    return not LIFECYCLE.is_final(status)
 
 
 def allowance_guard(

@@ -13,9 +13,10 @@ from tron_payment.core.address import Address, parse_address
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.errors import Refused
 from tron_payment.core.money import USDT, Amount, decimal_text, trx_text
-from tron_payment.http.idempotency import MaybeIdempotencyKey, canonical, required_key, respond
+from tron_payment.http.idempotency import canonical, required_key, respond
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
+from tron_payment.ordered import Caller, provide_caller
 from tron_payment.usdt import views as v
 from tron_payment.usdt.balances import At
 from tron_payment.usdt.history import HistoryView
@@ -36,7 +37,10 @@ class UsdtController(Controller):
 
     path = "/usdt"
     tags = ("usdt",)
-    dependencies = {"page": Provide(provide_page, sync_to_thread=False)}
+    dependencies = {
+        "page": Provide(provide_page, sync_to_thread=False),
+        "caller": Provide(provide_caller, sync_to_thread=False),
+    }
 
     @get("/balance/{address:str}", opt=READ)
     async def balance(
@@ -68,14 +72,11 @@ class UsdtController(Controller):
     async def transfer(
         self,
         data: JSONBody[v.TransferRequest],
-        principal: NamedDependency[Principal],
+        caller: NamedDependency[Caller],
         usdt: NamedDependency[Usdt],
-        idempotency_key: MaybeIdempotencyKey = None,
     ) -> Response[v.TransferView]:
         """Queue a transfer; repeat with the same key to get the same transfer back."""
-        return await _request(
-            usdt, principal, data.wish(), idempotency_key, canonical(data), "transfer", data.dry_run
-        )
+        return await _request(usdt, caller, data, "usdt.transfer")
 
     @post(
         "/approve",
@@ -85,18 +86,15 @@ class UsdtController(Controller):
     async def approve(
         self,
         data: JSONBody[v.ApproveRequest],
-        principal: NamedDependency[Principal],
+        caller: NamedDependency[Caller],
         usdt: NamedDependency[Usdt],
-        idempotency_key: MaybeIdempotencyKey = None,
     ) -> Response[v.TransferView]:
         """Queue an allowance for a spender; zero revokes it.
 
         An allowance that is not zero changes to another only when `expected_allowance` says what
         it is: the spender may take the old one before the new one.
         """
-        return await _request(
-            usdt, principal, data.wish(), idempotency_key, canonical(data), "approve", data.dry_run
-        )
+        return await _request(usdt, caller, data, "usdt.approve")
 
     @get("/transfers", opt=READ)
     async def transfers(
@@ -226,22 +224,18 @@ async def _allowance(usdt: Usdt, owner: str, spender: str, currency: str) -> v.A
 
 
 async def _request(
-    usdt: Usdt,
-    principal: Principal,
-    wish: TransferWish,
-    key: str | None,
-    content: bytes,
-    operation: str,
-    dry_run: bool,
+    usdt: Usdt, caller: Caller, data: v.TransferRequest | v.ApproveRequest, operation: str
 ) -> Response[Any]:
-    if dry_run:
-        return Response(await _dry_run(usdt, principal, wish), status_code=HTTP_200_OK)
+    wish = data.wish()
+    if data.dry_run:
+        view = await _dry_run(usdt, caller.principal, wish)
+        return Response(view, status_code=HTTP_200_OK)
     stored = await usdt.transfers.request(
-        principal,
-        required_key(key),
+        caller.principal,
+        required_key(caller.key),
         wish,
-        operation=f"usdt.{operation}",
-        content=content,
+        operation=operation,
+        content=canonical(data),
         answer=lambda each: msgspec.json.encode(v.TransferView.of(each, usdt.tokens)),
     )
     return respond(stored, v.TransferView)

@@ -1,12 +1,15 @@
 """Who must not be paid: blacklisted addresses and contracts, asked of the chain and remembered."""
 
-from collections.abc import Hashable
+import asyncio
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tron_payment.chain import NodeRefused, Nodes
+from tron_payment.chain import NOBODY, CallResult, NodeRefused, Nodes
+from tron_payment.contracts import artifact
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
+from tron_payment.core.errors import Unavailable
 from tron_payment.usdt import trc20
 from tron_payment.usdt.domain import ScreeningUnavailable
 from tron_payment.usdt.trc20 import BASIS_POINTS_RATE, MAXIMUM_FEE, PAUSED, Token
@@ -14,7 +17,16 @@ from tron_payment.usdt.trc20 import BASIS_POINTS_RATE, MAXIMUM_FEE, PAUSED, Toke
 ANSWER_MAX_AGE_MS: Final = 5_000
 """About two blocks: a blacklisting becomes solid a minute after it was made anyway."""
 
-ANSWERS_MAX: Final = 10_000
+ANSWERS_MAX: Final = 50_000
+AT_ONCE_MAX: Final = 100
+"""Addresses in one question: some 0.2 million energy; nodes allow a constant call 100 million."""
+
+QUESTIONS_AT_ONCE: Final = 8
+SINGLY_FOR_MS: Final = 600_000
+"""For so long they are asked one by one after a node could not answer for many together."""
+
+IS_CONTRACT, IS_BLACKLISTED, NOT_TOLD = 1, 2, 4
+"""The answers of contracts/RecipientScreen.sol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,7 @@ class Screening:
         self._usdt = usdt
         self._state: tuple[TokenState, int] | None = None
         self._answers: dict[tuple[str, Hashable], tuple[bool, int]] = {}
+        self._singly_until_ms = 0
 
     async def blacklisted(self, address: Address) -> bool:
         """Whether USDT's issuer has frozen the address, by the solidified state.
@@ -65,6 +78,46 @@ class Screening:
         account = await self._nodes.account(address)
         return self._remember("contract", address, account is not None and account.is_contract)
 
+    async def look(self, addresses: Sequence[Address]) -> None:
+        """Ask about many at once, so that `blacklisted` and `is_contract` know for a while.
+
+        A node simulates the creation of contracts/RecipientScreen.sol, on the newest block for
+        contracts and on the solidified state for the blacklist. What stays unanswered is left
+        to the single questions: nothing fails here.
+        """
+        wanted = [a for a in dict.fromkeys(addresses) if self._unknown(a)]
+        if len(wanted) <= 1 or self._now() < self._singly_until_ms:
+            return
+        gate = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+        async def ask(some: Sequence[Address]) -> None:
+            async with gate:
+                newest, solid = await asyncio.gather(
+                    self._flags(some, solid=False), self._flags(some, solid=True)
+                )
+            for address, now, then in zip(some, newest, solid, strict=False):
+                self._remember("contract", address, bool(now & IS_CONTRACT))
+                if not then & NOT_TOLD:
+                    self._remember("blacklisted", address, bool(then & IS_BLACKLISTED))
+
+        starts = range(0, len(wanted), AT_ONCE_MAX)
+        await asyncio.gather(*(ask(wanted[start : start + AT_ONCE_MAX]) for start in starts))
+
+    async def _flags(self, addresses: Sequence[Address], *, solid: bool) -> bytes:
+        """A byte for each address; empty when the nodes do not answer so."""
+        code = artifact("RecipientScreen").init_code(self._usdt, list(addresses))
+        answer: CallResult | None = None
+        try:
+            answer = await self._nodes.constant_call(NOBODY, None, code, solid=solid)
+        except Unavailable:
+            return b""
+        except NodeRefused:
+            pass
+        if answer is None or answer.reverted or len(answer.output) != len(addresses):
+            self._singly_until_ms = self._now() + SINGLY_FOR_MS
+            return b""
+        return answer.output
+
     async def token_state(self) -> TokenState:
         """Pause and fee rate of USDT on the newest block.
 
@@ -76,6 +129,11 @@ class Screening:
         state = await self._nodes.read(lambda node: _token_state(Token(node, self._usdt)))
         self._state = (state, self._now())
         return state
+
+    def _unknown(self, address: Address) -> bool:
+        return (
+            self._known("contract", address) is None or self._known("blacklisted", address) is None
+        )
 
     def _known(self, question: str, about: Hashable) -> bool | None:
         found = self._answers.get((question, about))

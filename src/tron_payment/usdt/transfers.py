@@ -1,27 +1,20 @@
 """Use cases of token transfers and approvals: ask for one, follow what its order says."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, TypeVar
-
-import structlog
-from litestar.status_codes import HTTP_202_ACCEPTED
+from typing import Any, Final
 
 from tron_payment.chain import Nodes, TriggerContract
 from tron_payment.core.address import Address, parse_address
-from tron_payment.core.clock import Clock, from_ms
-from tron_payment.core.ids import derived_id
+from tron_payment.core.clock import Clock
 from tron_payment.core.money import Amount, parse_units
-from tron_payment.db.faults import DuplicateValue
 from tron_payment.db.group import GroupInsert
-from tron_payment.engine import Engine, Expect, ExpectKind, Order, Spend, Wish
-from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
-from tron_payment.http.paging import Page, PageRequest, fetch_page
-from tron_payment.http.permissions import owner_filter
+from tron_payment.engine import Engine, Expect, ExpectKind, Spend, Wish
+from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.principals import Principal
+from tron_payment.ordered import ObjectKind, OrderedObjects
 from tron_payment.usdt import documents as store
-from tron_payment.usdt.documents import SWEEP_AFTER, Transfer
+from tron_payment.usdt.documents import Transfer
 from tron_payment.usdt.domain import (
     ApprovalInFlight,
     Kind,
@@ -31,7 +24,6 @@ from tron_payment.usdt.domain import (
     TransferNotFound,
     allowance_guard,
     check_recipient,
-    status_of,
 )
 from tron_payment.usdt.outgoing import NoRules, Outgoing, Rules
 from tron_payment.usdt.screening import Screening
@@ -40,10 +32,6 @@ from tron_payment.usdt.trc20 import Token, approve_data, transfer_data
 from tron_payment.wallets import Wallets
 
 MODULE: Final = "usdt"
-
-V = TypeVar("V")
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +48,7 @@ class TransferWish:
     """Of an approval: what the allowance is now, to replace it by another than zero."""
 
 
-class Transfers:
+class Transfers(OrderedObjects[Transfer]):
     """Token transfers and approvals of this installation."""
 
     def __init__(
@@ -77,12 +65,15 @@ class Transfers:
         screening: Screening,
         max_fee_sun: int,
     ) -> None:
-        self._clock = clock
-        self._secret = secret
-        self._idempotency = idempotency
-        self._engine = engine
+        super().__init__(
+            KIND,
+            clock=clock,
+            secret=secret,
+            idempotency=idempotency,
+            engine=engine,
+            inserts=inserts,
+        )
         self._nodes = nodes
-        self._inserts = inserts
         self._wallets = wallets
         self._tokens = tokens
         self._screening = screening
@@ -120,9 +111,8 @@ class Transfers:
             live = f"{wallet.address}:{token.contract}:{counterparty}"
             await self._guard(token, wallet.address, counterparty, units, wish.expected_allowance)
             await self._refuse_second_approval(live, transfer_id)
-        now = self._clock.now()
         transfer = Transfer(
-            id=transfer_id,
+            **self._order_part(transfer_id, self._clock.now()),
             kind=wish.kind,
             principal=principal.id,
             wallet_id=wallet.wallet_id,
@@ -133,11 +123,7 @@ class Transfers:
             units=units,
             detached=wallet.detached,
             max_fee_sun=self._max_fee_sun if wish.max_fee_sun is None else wish.max_fee_sun,
-            order_id=derived_id("ord", self._secret, transfer_id),
             live_approval=live,
-            sweep_at=now + SWEEP_AFTER,
-            created_at=now,
-            updated_at=now,
         )
         if transfer.units:  # an approval of zero takes an allowance back
             await self.rules.check(outgoing_of(transfer))
@@ -155,97 +141,22 @@ class Transfers:
     ) -> StoredAnswer:
         """Accept a transfer once; a repeat gets the stored answer and never a second transfer.
 
-        Args:
-            key: The idempotency key; the transfer's id is derived from it and the principal.
-            operation: The endpoint's name, whatever path it was reached by.
-            content: The canonical request, for telling a repeat from a reuse of the key.
-            answer: Writes the body of the 202.
-
         Raises:
             Refused, NotFound, Conflict, Unavailable: See `judge`; nothing was stored then.
         """
-        transfer_id = self._idempotency.object_id("trf", principal.id, key)
-        transfer = None
-        earlier = await self._idempotency.find(
-            principal_id=principal.id, key=key, operation=operation, content=content
+        return await self._accept(
+            principal,
+            key,
+            operation=operation,
+            content=content,
+            judge=lambda transfer_id: self.judge(principal, wish, transfer_id),
+            answer=answer,
+            admit=lambda transfer, accept: self.rules.admit(outgoing_of(transfer), accept),
         )
-        if earlier is not None:
-            transfer = await store.by_id(transfer_id, {})
-        fresh = transfer is None
-        accepted = transfer or await self.judge(principal, wish, transfer_id)
-
-        async def accept() -> StoredAnswer:
-            return await self._idempotency.run(
-                principal_id=principal.id,
-                key=key,
-                operation=operation,
-                content=content,
-                answer=(HTTP_202_ACCEPTED, answer(accepted)),
-                effect=lambda: self._store(accepted),
-                object_ids=[transfer_id],
-            )
-
-        return await self.rules.admit(outgoing_of(accepted), accept) if fresh else await accept()
-
-    async def _store(self, transfer: Transfer) -> None:
-        """Store a judged transfer and its order. Safe to repeat, whatever happened in between.
-
-        Raises:
-            ApprovalInFlight: Another approval of the same spender was faster.
-        """
-        try:
-            created = await self._inserts.insert(transfer)
-        except DuplicateValue:
-            raise ApprovalInFlight(param="spender") from None
-        if not created:
-            earlier = await store.by_id(transfer.id, {})
-            assert earlier is not None, transfer.id
-            if _content(earlier) != _content(transfer):
-                raise KeyReused
-            transfer = earlier
-        await self._engine.place(wish_of(transfer))
-
-    async def get(self, principal: Principal, transfer_id: str) -> Transfer:
-        """
-        Raises:
-            TransferNotFound: No such transfer, or another principal's.
-        """
-        transfer = await store.by_id(transfer_id, owner_filter(principal, "transfers"))
-        if transfer is None:
-            raise TransferNotFound(param="transfer_id")
-        return transfer
-
-    async def history(
-        self, principal: Principal, page: PageRequest, view: Callable[[Transfer], V]
-    ) -> Page[V]:
-        """Transfers and approvals that the caller may see, newest first.
-
-        Raises:
-            InvalidFilter: An unknown status.
-            InvalidCursor: Not from this list.
-        """
-        where: dict[str, Any] = owner_filter(principal, "transfers")
-        where |= store.showing(page.statuses)
-        return await fetch_page(Transfer, where, page, view, newest_first=True)
 
     async def stats(self) -> dict[str, Any]:
         """Transfers by status."""
         return {"transfers": await store.counts(), "tokens": len(self._tokens.all)}
-
-    async def follow(self, orders: Sequence[Order]) -> None:
-        """Hear of orders: take over what became of them. The engine calls this."""
-        now = self._clock.now()
-        await store.follow_orders([(each.id, each.version, _fields(each, now)) for each in orders])
-
-    async def sweep(self) -> bool:
-        """Finish halves: queued transfers whose order was not stored before the process died."""
-        waiting = await store.unswept(self._clock.now())
-        for transfer in waiting:
-            if await self._engine.find(transfer.order_id) is None:
-                log.warning("transfer.order_missing", transfer_id=transfer.id)
-                await self._engine.place(wish_of(transfer))
-        await store.swept([each.id for each in waiting])
-        return bool(waiting)
 
     async def _screen(self, recipient: Address) -> None:
         if await self._screening.is_contract(recipient):
@@ -323,25 +234,14 @@ def _content(transfer: Transfer) -> tuple[Any, ...]:
     return (transfer.kind, transfer.counterparty, transfer.token, transfer.units)
 
 
-def _fields(order: Order, now: datetime) -> dict[str, Any]:
-    """What a transfer takes over from its order."""
-    fields: dict[str, Any] = {
-        "status": status_of(order.status).value,
-        "waiting_for": order.waiting_for,
-        "reason": order.reason,
-        "attempts": len(order.attempts),
-        "updated_at": now,
-    }
-    if order.attempts:
-        newest = order.tried[-1]
-        fields |= {"txid": newest.txid, "sent_at": newest.sent_at}
-    if (outcome := order.outcome) is not None:
-        fields |= {
-            "txid": outcome.txid,
-            "fee_paid_sun": outcome.fee_sun,
-            "energy_used": outcome.energy_used,
-            "block_number": outcome.block_number,
-            "block_id": outcome.block_id,
-            "settled_at": from_ms(outcome.block_timestamp_ms),
-        }
-    return fields
+KIND: Final = ObjectKind(
+    document=Transfer,
+    prefix="trf",
+    plural="transfers",
+    param="transfer_id",
+    not_found=TransferNotFound,
+    wish_of=wish_of,
+    content_of=_content,
+    collision=lambda: ApprovalInFlight(param="spender"),
+    unset_when_final=("live_approval",),
+)

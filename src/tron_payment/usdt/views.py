@@ -2,24 +2,21 @@
 
 import msgspec
 
-from tron_payment.core.clock import rfc3339
-from tron_payment.core.money import TRX, USDT, decimal_text, parse_units, trx_text
-from tron_payment.usdt.documents import BROADCAST, Transfer
-from tron_payment.usdt.domain import Kind, TransferStatus
+from tron_payment.core.money import USDT, decimal_text, trx_text
+from tron_payment.ordered import MoneyRequest, OrderedView, order_part
+from tron_payment.usdt.documents import Transfer
+from tron_payment.usdt.domain import Kind
 from tron_payment.usdt.estimates import Estimate
 from tron_payment.usdt.tokens import RegisteredToken, TokenRegistry
 from tron_payment.usdt.transfers import TransferWish
 
 
-class TransferRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TransferRequest(MoneyRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A token transfer as asked for."""
 
-    wallet_id: str
     to_address: str
     amount: str
     currency: str = USDT.code
-    max_fee_trx: str | None = None
-    dry_run: bool = False
 
     def wish(self) -> TransferWish:
         """The request, typed. Raises InvalidAmount."""
@@ -29,22 +26,18 @@ class TransferRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             counterparty=self.to_address,
             amount=self.amount,
             currency=self.currency,
-            max_fee_sun=fee_sun(self.max_fee_trx),
+            max_fee_sun=self.max_fee_sun,
         )
 
 
-class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ApproveRequest(MoneyRequest, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An allowance as asked for; zero revokes it."""
 
-    wallet_id: str
     spender: str
     amount: str
     currency: str = USDT.code
     expected_allowance: str | None = None
     """What the allowance is now; needed to change one that is not zero to another."""
-
-    max_fee_trx: str | None = None
-    dry_run: bool = False
 
     def wish(self) -> TransferWish:
         """The request, typed. Raises InvalidAmount."""
@@ -54,7 +47,7 @@ class ApproveRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             counterparty=self.spender,
             amount=self.amount,
             currency=self.currency,
-            max_fee_sun=fee_sun(self.max_fee_trx),
+            max_fee_sun=self.max_fee_sun,
             expected_allowance=self.expected_allowance,
         )
 
@@ -76,62 +69,28 @@ class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     symbol: str | None = None
 
 
-class FeeView(msgspec.Struct, frozen=True, kw_only=True):
-    """In TRX. `paid_trx` is null until the transaction's block is solidified."""
-
-    max_fee_trx: str
-    paid_trx: str | None
-    source: str
-
-
-class TransferView(msgspec.Struct, frozen=True, kw_only=True):
+class TransferView(OrderedView, frozen=True, kw_only=True):
     """A transfer or approval as everybody sees it; only `settled` means done."""
 
     transfer_id: str
     kind: str
-    status: str
-    wallet_id: str
     from_address: str
     to_address: str
     """The recipient, or the spender of an approval."""
 
     amount: str
     currency: str
-    fee: FeeView
-    txid: str | None
-    attempts: int
-    waiting_for: str
-    reason: str
-    block_number: int | None
-    settled_at: str | None
-    created_at: str
-    updated_at: str
 
     @classmethod
     def of(cls, transfer: Transfer, tokens: TokenRegistry) -> "TransferView":
-        decimals = tokens.asset(transfer.currency).decimals
         return cls(
             transfer_id=transfer.id,
             kind=transfer.kind.value,
-            status=shown_status(transfer),
-            wallet_id=transfer.wallet_id,
             from_address=transfer.signer,
             to_address=transfer.counterparty,
-            amount=decimal_text(transfer.units, decimals),
+            amount=decimal_text(transfer.units, tokens.asset(transfer.currency).decimals),
             currency=transfer.currency,
-            fee=FeeView(
-                max_fee_trx=trx_text(transfer.max_fee_sun),
-                paid_trx=None if transfer.fee_paid_sun is None else trx_text(transfer.fee_paid_sun),
-                source="maximum" if transfer.fee_paid_sun is None else "receipt",
-            ),
-            txid=transfer.txid,
-            attempts=transfer.attempts,
-            waiting_for=transfer.waiting_for,
-            reason=transfer.reason,
-            block_number=transfer.block_number,
-            settled_at=None if transfer.settled_at is None else rfc3339(transfer.settled_at),
-            created_at=rfc3339(transfer.created_at),
-            updated_at=rfc3339(transfer.updated_at),
+            **order_part(transfer),
         )
 
 
@@ -267,17 +226,3 @@ class WatchView(msgspec.Struct, frozen=True, kw_only=True):
     fee_basis_points: int
     maximum_fee: str
     notices: list[NoticeView]
-
-
-def shown_status(transfer: Transfer) -> str:
-    """`signed` and `broadcast` are one stored state; a send time tells them apart."""
-    if transfer.status is TransferStatus.SIGNED and transfer.sent_at is not None:
-        return BROADCAST
-    return transfer.status.value
-
-
-def fee_sun(max_fee_trx: str | None) -> int | None:
-    """A maximum fee in sun. Raises InvalidAmount."""
-    if max_fee_trx is None:
-        return None
-    return parse_units(TRX.decimals, max_fee_trx, param="max_fee_trx")
