@@ -11,6 +11,7 @@ from wallet_world import CHEAP, KEK, World, build_world, order, principal, raw_o
 from tron_payment.db.audit import AuditEntry
 from tron_payment.engine import CannotSign, OpeningRequest
 from tron_payment.wallets import OURSELVES, Cost, Custody, HdAddress, Wallet, WalletPassword
+from tron_payment.wallets.addresses import RESTORE_GAP
 from tron_payment.wallets.backup import (
     FILE_COST,
     BackupMalformed,
@@ -180,6 +181,67 @@ async def test_a_conflict_of_one_wallet_restores_none(world: World) -> None:
     assert await Wallet.find_one({"_id": one.id}) is None
     with pytest.raises(BackupOfAnother):
         await restored(world, text, wallet_id="wal_none")
+
+
+async def test_a_restore_after_the_first_start_finds_the_wallet_of_the_configured_key(
+    world: World,
+) -> None:
+    """The start has made it again, under a new id; the old id goes on working."""
+    configured = {"hot_wallet_private_key": SecretStr("5a" * 32)}
+    world = await rebuild(**configured)
+    before = await world.wallets.signing_wallet(None)
+    other = await world.wallets.create(OURSELVES, label="other", password=WALLET_PASSWORD)
+    text = await custody(world).backup_all(FILE_PASSWORD)
+    await wipe()
+    world = await rebuild(**configured)
+    at_start = await world.wallets.signing_wallet(None)
+    assert at_start.address == before.address and at_start.wallet_id != before.wallet_id
+
+    found = await restored(world, text)
+    assert {each.id for each in found} == {at_start.wallet_id, other.id}
+    assert await Wallet.count() == 2, "one wallet for one key"
+    for wallet_id in (before.wallet_id, at_start.wallet_id):
+        chosen = await world.wallets.signing_wallet(wallet_id, principal())
+        assert (chosen.wallet_id, chosen.address) == (at_start.wallet_id, before.address)
+    it = order(await world.wallets.get(principal(), before.wallet_id))
+    await world.signer.sign(it, raw_of(it))
+    versions = {each.id: each.version for each in found}
+    again = await restored(world, text)
+    assert {each.id: each.version for each in again} == versions, "doing it again changes nothing"
+    (named,) = await restored(world, text, wallet_id=at_start.wallet_id)
+    assert named.id == at_start.wallet_id
+    world = await rebuild(**configured)
+    assert (await world.wallets.signing_wallet(before.wallet_id)).wallet_id == at_start.wallet_id
+
+
+async def test_words_imported_anew_issue_nothing_that_the_lost_installation_issued(
+    world: World,
+) -> None:
+    words = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+    lost = await world.wallets.import_mnemonic(OURSELVES, label="deposits", mnemonic=words)
+    issued = [await world.wallets.issue_address(lost.id) for _ in range(3)]
+    text = await backed_up(world, lost)
+    await wipe()
+    world = await rebuild()
+    here = await world.wallets.import_mnemonic(OURSELVES, label="deposits", mnemonic=words)
+    await world.wallets.addresses.fill(here)
+    (back,) = await restored(world, text)
+    assert (back.id, back.former_ids) == (here.id, [lost.id])
+    fresh = await world.wallets.issue_address(lost.id)
+    assert fresh.index == issued[-1].index + RESTORE_GAP + 1
+    assert (await restored(world, text))[0].version == back.version
+
+
+async def test_whoever_only_watches_an_address_does_not_get_its_key(world: World) -> None:
+    wallet = await world.wallets.create(OURSELVES, label="hot")
+    text = await backed_up(world, wallet)
+    await wipe()
+    world = await rebuild()
+    eyes = await world.wallets.watch(OURSELVES, label="eyes", address=wallet.address)
+    with pytest.raises(WalletExists):
+        await restored(world, text)
+    kept = await Wallet.get(eyes.id)
+    assert kept is not None and kept.envelope is None and kept.version == eyes.version
 
 
 async def test_what_has_no_key_has_no_backup(world: World) -> None:

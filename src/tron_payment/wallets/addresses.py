@@ -149,15 +149,24 @@ class HdAddresses:
             ]
         )
 
-    async def rebuild(self, wallet: Wallet, top_issued: int) -> None:
+    async def rebuild(self, wallet: Wallet, top: int) -> None:
         """After a restore: watch every address that was, or may have been, issued before.
 
-        None of them is issued again; what they hold is booked from the chain. Safe to repeat.
+        None of them is issued again, not even one that is prepared here; what they hold is booked
+        from the chain. Safe to repeat.
+
+        Args:
+            top: The highest index that may have been issued.
         """
         assert wallet.xpub is not None, wallet.id
         node = hd.parse_xpub(wallet.xpub).child(0)
-        for start in range(1, top_issued + RESTORE_GAP + 1, READ_BATCH):
-            stop = min(start + READ_BATCH, top_issued + RESTORE_GAP + 1)
+        with store_errors():
+            await HdAddress.get_pymongo_collection().update_many(
+                {"wallet_id": wallet.id, "free": True, "index": {"$lte": top}},
+                {"$set": {"free": False}},
+            )
+        for start in range(1, top + 1, READ_BATCH):
+            stop = min(start + READ_BATCH, top + 1)
             known = [(node.child(index).address, index) for index in range(start, stop)]
             for address, _ in known:
                 await self._openings.request(address)

@@ -47,6 +47,7 @@ FILE_COST: Final = Cost(memory_kib=256 * 1024, iterations=3, lanes=4)
 
 TEXT_MAX: Final = 8 * 1024 * 1024
 WALLETS_MAX: Final = 20_000
+FORMER_IDS_MAX: Final = 20
 
 
 class BackupMalformed(Refused, code="backup_malformed"):
@@ -99,6 +100,11 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     xpub: str | None = None
     top_issued: int = 0
     password: _Password | None = None
+
+    @property
+    def floor(self) -> int:
+        """Up to this index addresses may have been issued, before the backup or after."""
+        return self.top_issued + RESTORE_GAP
 
     def __repr__(self) -> str:
         return f"_Kept({self.wallet_id}, <redacted>)"
@@ -215,31 +221,51 @@ class Vault:
         if there is not None and there.address != kept.address:
             return BackupOfAnother("the wallet here has another address", param="backup")
         same = await store.by_address(Address(kept.address))
-        if same is not None and same.id != kept.wallet_id:
+        if same is not None and there is None and not _may_adopt(same, kept):
             return WalletExists("another wallet has its address", param="backup")
         return None
+
+    async def standing(self, found: Found) -> Wallet | None:
+        """The wallet that has this key here: by its id, or made again since, by its address.
+
+        A new installation makes the wallets of configured keys at its start, under new ids,
+        before anybody can restore anything.
+        """
+        by_id = await store.by_id(found.kept.wallet_id)
+        return by_id or await store.by_address(Address(found.kept.address))
 
     async def put_back(self, found: Found, now: datetime) -> tuple[Wallet, bool]:
         """Make the wallet usable again; False when nothing had to be changed.
 
-        A missing wallet is stored again under its id. One that stands keeps its label and
+        A missing wallet is stored again under its id. One that stands keeps its id, label and
         category; its key is sealed again when it does not open, and an archived one comes back.
+        It answers to the id of the backup, too.
 
         Raises:
             LostRace, WalletExists: Somebody else was faster; nothing was changed.
         """
         kept = found.kept
-        there = await store.by_id(kept.wallet_id)
+        there = await self.standing(found)
         if there is None:
             wallet = self._rebuilt(found, now)
             if kept.password is not None:
-                await self._passwords.store(_password_row(kept))
+                await self._passwords.store(_password_row(kept, kept.wallet_id))
             try:
                 stored = await insert_once(wallet)
             except DuplicateValue:
                 raise WalletExists(param="backup") from None
             return wallet, stored
+        if there.id != kept.wallet_id and not _may_adopt(there, kept):
+            raise WalletExists(param="backup")
         changes: dict[str, Any] = {}
+        former = there.former_ids or []
+        if there.id != kept.wallet_id:
+            if kept.password is not None:
+                await self._passwords.store(_password_row(kept, there.id))
+            if kept.wallet_id not in former:
+                changes["former_ids"] = [*former, kept.wallet_id][-FORMER_IDS_MAX:]
+            if kept.xpub and there.index_floor < kept.floor:
+                changes["index_floor"] = kept.floor
         if there.envelope is None or not self._opens(there, kept):
             changes["envelope"] = self._keystore.seal(found.secret, there.bond)
             changes["kind"] = kept.kind.value
@@ -271,7 +297,7 @@ class Vault:
             envelope=self._keystore.seal(found.secret, bond),
             path=kept.path,
             xpub=kept.xpub,
-            index_floor=kept.top_issued + RESTORE_GAP if kept.xpub else 0,
+            index_floor=kept.floor if kept.xpub else 0,
             created_at=kept.created_at,
             updated_at=now,
         )
@@ -307,9 +333,18 @@ def _checked(kept: _Kept) -> Found:
     return Found(kept, secret)
 
 
-def _password_row(kept: _Kept) -> WalletPassword:
+def _may_adopt(there: Wallet, kept: _Kept) -> bool:
+    """Whether a wallet that stands under another id is the one of the backup.
+
+    Only one that has the key itself: whoever merely watches the address must not get it.
+    """
+    same_key = there.kind is kept.kind and there.address == kept.address
+    return same_key and there.envelope is not None
+
+
+def _password_row(kept: _Kept, wallet_id: str) -> WalletPassword:
     assert kept.password is not None
-    return WalletPassword(id=kept.wallet_id, **msgspec.structs.asdict(kept.password))
+    return WalletPassword(id=wallet_id, **msgspec.structs.asdict(kept.password))
 
 
 def _take_apart(text: str) -> tuple[str, _Header, bytes]:

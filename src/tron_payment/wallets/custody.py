@@ -100,7 +100,9 @@ class Custody:
         """
         found = await self._vault.read(backup, password)
         if wallet_id is not None:
-            found = [each for each in found if each.kept.wallet_id == wallet_id]
+            named = await store.by_id(wallet_id)
+            wanted = (wallet_id, None if named is None else named.address)
+            found = [e for e in found if e.kept.wallet_id == wallet_id or e.kept.address in wanted]
             if not found:
                 raise BackupOfAnother(param="backup")
         for each in found:
@@ -109,12 +111,14 @@ class Custody:
         return [await self._put_back(who, each) for each in found]
 
     async def _put_back(self, who: Who, found: Found) -> Wallet:
-        known = await store.by_id(found.kept.wallet_id)
+        kept, known = found.kept, await self._vault.standing(found)
         if known is None:
-            await self._openings.request(Address(found.kept.address))
+            await self._openings.request(Address(kept.address))
+        elif known.id != kept.wallet_id and known.xpub is not None:
+            await self._wallets.addresses.rebuild(known, kept.floor)  # before it issues one more
         wallet, changed = await self._vault.put_back(found, self._clock.now())
         if wallet.xpub is not None and wallet.index_floor:
-            await self._wallets.addresses.rebuild(wallet, found.kept.top_issued)
+            await self._wallets.addresses.rebuild(wallet, kept.floor)
         self._wallets.forget_key(wallet.id)
         if changed:
             before = None if known is None else facts(known)

@@ -59,6 +59,9 @@ class Wallet(Document):
     keys_made_here: bool = False
     """Nobody else has ever had its keys: the books of its addresses open at zero."""
 
+    former_ids: list[str] | None = None
+    """Ids that it had in an installation whose backup was restored onto it: it answers to them."""
+
     index_floor: int = 0
     """Addresses up to this index are never issued (again): set by a restore."""
 
@@ -84,6 +87,7 @@ class Wallet(Document):
                 name="own_list",
             ),
             IndexModel([("kind", ASCENDING), ("status", ASCENDING)], name="default"),
+            IndexModel([("former_ids", ASCENDING)], name="former_ids", sparse=True),
             IndexModel([("envelope.kek_id", ASCENDING)], name="kek", sparse=True),
             IndexModel([("status", ASCENDING), ("xpub", ASCENDING)], name="issuing"),
         ]
@@ -95,8 +99,12 @@ class Wallet(Document):
 
 
 async def by_id(wallet_id: str, owner: Mapping[str, str] | None = None) -> Wallet | None:
+    """The wallet with this id, or the one that had it before a restore."""
     with store_errors():
-        return await Wallet.find_one({"_id": wallet_id, **(owner or {})})
+        for field in ("_id", "former_ids"):
+            if (found := await Wallet.find_one({field: wallet_id, **(owner or {})})) is not None:
+                return found
+    return None
 
 
 async def by_address(address: Address) -> Wallet | None:
