@@ -9,13 +9,14 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import devnet_blocks, following, payouts, reads, starts
+from benchmarks import batches, devnet_blocks, following, payouts, reads, starts
 from benchmarks.report import Row, print_table
 
 WIDTH: Final = 150
 
 BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
     "payouts": payouts.run,
+    "batches": batches.run,
     "reads": reads.run,
     "starts": starts.run,
     "devnet": devnet_blocks.run,

@@ -18,6 +18,7 @@ from coincurve import PrivateKey
 from rich.console import Console
 from tests.e2e.service import Service
 
+from benchmarks.cpu import CpuMeter
 from benchmarks.load import Ask, Plan, elsewhere
 from benchmarks.report import Row
 from tron_payment import chain
@@ -47,7 +48,9 @@ async def run(profile: Path | None) -> list[Row]:
         service.start()
         await service.ready()
         bare_s = await _bare(service)
+        meter = CpuMeter(service)
         paid_s, accepted_s, p99_ms = await _paid(service)
+        cpu = meter.told(COUNT, "payout")
         await service.stop()
     finally:
         service.destroy()
@@ -66,6 +69,7 @@ async def run(profile: Path | None) -> list[Row]:
             figure=f"{COUNT / accepted_s:.0f}/s",
             notes=f"{USERS} callers, p99 {p99_ms:.0f} ms",
         ),
+        cpu,
     ]
 
 

@@ -18,7 +18,7 @@ const require = createRequire(import.meta.url);
 const solc = require("solc");
 
 const HERE = dirname(fileURLToPath(import.meta.url));
-const SHIPPED = ["TestUSDT", "PayoutRouterV0", "PayoutRouterKYC"];
+const SHIPPED = ["TestUSDT", "PayoutRouterV0", "PayoutRouterKYC", "RecipientScreen"];
 const FOR_TESTS = ["HostileToken"];
 const SHIPPED_FOLDER = join(HERE, "../src/tron_payment/contracts/artifacts");
 const TESTS_FOLDER = join(HERE, "../tests/contracts/artifacts");

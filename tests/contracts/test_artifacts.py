@@ -17,7 +17,12 @@ from tron_payment.core.address import Address, InvalidAddress, address_bytes
 
 from .world import ALICE, BOB, HERE, hostile_artifact, reference
 
-NAMES: tuple[ContractName, ...] = ("TestUSDT", "PayoutRouterV0", "PayoutRouterKYC")
+NAMES: tuple[ContractName, ...] = (
+    "TestUSDT",
+    "PayoutRouterV0",
+    "PayoutRouterKYC",
+    "RecipientScreen",
+)
 REPOSITORY = HERE.parent.parent
 SOURCES = REPOSITORY / "contracts"
 BUILD_S = 120

@@ -5,9 +5,9 @@ from datetime import timedelta
 from tests.payouts.world import Pay, person, wish
 from tron_payment.db.events import Event
 from tron_payment.engine import OrderStatus
-from tron_payment.payouts import Payouts
+from tron_payment.payouts import Decisions
 from tron_payment.payouts.batch_documents import BatchStatus, Stage
-from tron_payment.payouts.batches import status_of
+from tron_payment.payouts.batch_work import status_of
 from tron_payment.payouts.outcomes import Share
 
 
@@ -15,7 +15,7 @@ async def test_a_recipient_frozen_after_acceptance_is_not_paid(pay: Pay) -> None
     alice, bob, carol = person(), person(), person()
     single = await pay.pay(recipient_address=alice)
     made = await pay.batch([wish(recipient_address=address) for address in (bob, alice, carol)])
-    screen = pay.house.use(Payouts)._outcomes._screen
+    screen = pay.house.use(Decisions)._outcomes._screen
     ms = round(pay.world.clock.now().timestamp() * 1000)
     screen._verdicts[alice] = ("recipient_blacklisted", ms)
     await pay.settle(2)

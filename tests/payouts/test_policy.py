@@ -228,7 +228,7 @@ async def test_what_died_before_it_was_stored_counts_no_more(lawless: Pay) -> No
     pay, alice = lawless, person()
     await enforce(pay, limits=[{"scope": "recipient", "window": "24h", "amount": "30"}])
     kept = await pay.pay(recipient_address=alice, amount="10")
-    rolling = pay.house.use(Payouts)._judge._rolling
+    rolling = pay.house.use(Payouts)._counting._rolling
     scope = f"recipient:{alice}"
     lost = fresh_hold("pay_lost", "USDT", 20_000_000, pay.world.clock.now(), (scope,))
     assert await rolling.hold([lost], (await pay.house.use(PolicyDesk).current()).ceilings) == {}
@@ -382,7 +382,7 @@ async def test_the_kill_switch_holds_back_until_it_is_off(pay: Pay) -> None:
 
 
 async def test_a_look_alike_of_a_known_address_is_flagged(pay: Pay) -> None:
-    from tron_payment.payouts.documents import Payee, look_of
+    from tron_payment.payouts.payees import Payee, look_of
 
     alice = person()
     await Payee(id="T" + "9" * 33, look=look_of(alice), first_paid_at=NOW).insert()

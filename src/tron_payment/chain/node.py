@@ -127,21 +127,23 @@ class NodeClient:
     async def constant_call(
         self,
         owner: Address,
-        contract: Address,
+        contract: Address | None,
         data: bytes,
         call_value_sun: int = 0,
         solid: bool = False,
     ) -> v.CallResult:
         """Run a contract without sending anything.
 
+        Args:
+            contract: None simulates a creation: `data` is init code, the output what it returns.
+                Source: `Util.validateParameter` of java-tron takes an empty contract address.
+
         Raises:
             NodeRefused: No such contract, or the node cannot run it.
         """
-        body: dict[str, Any] = {
-            "owner_address": address_hex(owner),
-            "contract_address": address_hex(contract),
-            "data": data.hex(),
-        }
+        body: dict[str, Any] = {"owner_address": address_hex(owner), "data": data.hex()}
+        if contract is not None:
+            body["contract_address"] = address_hex(contract)
         if call_value_sun:
             body["call_value"] = call_value_sun
         answer = await self._ask("triggerconstantcontract", body, a.CallAnswer, solid=solid)

@@ -15,7 +15,7 @@ from eth_abi.exceptions import DecodingError
 
 from tron_payment.contracts.codec import WORD, decode, encode, keccak256, types_of
 
-ContractName = Literal["TestUSDT", "PayoutRouterV0", "PayoutRouterKYC"]
+ContractName = Literal["TestUSDT", "PayoutRouterV0", "PayoutRouterKYC", "RecipientScreen"]
 
 SELECTOR_LENGTH: Final = 4
 _HASH_LENGTH: Final = {"function": SELECTOR_LENGTH, "error": SELECTOR_LENGTH, "event": WORD}

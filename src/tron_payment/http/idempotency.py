@@ -19,7 +19,7 @@ What a caller of `run` owes:
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Protocol, TypeVar, cast
@@ -35,6 +35,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, RateLimited, Refused
 from tron_payment.core.ids import derived_id, new_id
 from tron_payment.db.faults import store_errors
+from tron_payment.db.grouped import GroupRead
 from tron_payment.http.limits import (
     KEY_HEADER,
     KEY_LENGTH_MAX,
@@ -163,6 +164,7 @@ class Idempotency:
         self._clock = clock
         self._inserts = inserts
         self._in_flight_wait_s = in_flight_wait_s
+        self._records: GroupRead[str, StoredRequest] = GroupRead(_read_many)
         self._running: dict[str, _Running] = {}
 
     def object_id(self, prefix: str, principal_id: str, key: str, *parts: str) -> str:
@@ -181,7 +183,8 @@ class Idempotency:
             KeyReused, KeyExpired, KeyInvalid
         """
         check_key(key)
-        record = await _read(self.object_id("req", principal_id, key))
+        request_id = self.object_id("req", principal_id, key)
+        record = (await self._records.ask([request_id])).get(request_id)
         if record is None:
             return None
         return self._answer_of(record, fingerprint(operation, content))
@@ -335,6 +338,12 @@ def respond(answer: StoredAnswer, view: type[V]) -> Response[V]:
 async def _read(request_id: str) -> StoredRequest | None:
     with store_errors():
         return await StoredRequest.get(request_id)
+
+
+async def _read_many(request_ids: Sequence[str]) -> dict[str, StoredRequest]:
+    with store_errors():
+        found = await StoredRequest.find({"_id": {"$in": list(request_ids)}}).to_list()
+    return {record.id: record for record in found}
 
 
 async def _withdraw(record: StoredRequest) -> None:

@@ -9,18 +9,24 @@ from tron_payment.payouts.analytics import Analytics
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.batch_routes import BatchController, QuoteController
+from tron_payment.payouts.batch_work import BatchWork
 from tron_payment.payouts.batches import Batches
-from tron_payment.payouts.documents import Payee, Payout
+from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.decisions import Decisions
+from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import LIFECYCLE, Limits, PayoutStatus, Route
 from tron_payment.payouts.doors import Doors
-from tron_payment.payouts.judge import Judge, PayoutWish
+from tron_payment.payouts.judge import Judge
+from tron_payment.payouts.known import Learner, PayoutWish
 from tron_payment.payouts.limits import LimitEntry, RollingLimits
 from tron_payment.payouts.orders import MODULE, OrderMaker
 from tron_payment.payouts.outcomes import Outcomes
+from tron_payment.payouts.payees import Payee
 from tron_payment.payouts.policy import Policy
 from tron_payment.payouts.policy_desk import PolicyDesk
-from tron_payment.payouts.policy_routes import PolicyController, RecipientController
+from tron_payment.payouts.policy_routes import PolicyController
 from tron_payment.payouts.quotes import Quote, Quotes
+from tron_payment.payouts.recipient_routes import RecipientController
 from tron_payment.payouts.recipients import Recipient, Recipients
 from tron_payment.payouts.routes import PayoutController
 from tron_payment.payouts.schedule_routes import ScheduleController
@@ -55,19 +61,23 @@ async def build(house: House) -> Module:
     recipients = Recipients(house.clock, house.audit)
 
     async def activated(policy: Policy) -> None:
-        await judge.count_earlier(policy)
+        await counting.count_earlier(policy)
 
     desk = PolicyDesk(house.clock, house.audit, activated)
+    counting = Counting(house.clock, desk, rolling)
+    learner = Learner(
+        clock=house.clock,
+        wallets=house.use(Wallets),
+        screen=screen,
+        desk=desk,
+        recipients=recipients,
+    )
     judge = Judge(
         clock=house.clock,
         secret=house.secret,
-        wallets=house.use(Wallets),
-        screen=screen,
+        learner=learner,
         orders=orders,
-        desk=desk,
-        recipients=recipients,
         limits=Limits(settings.min_payout_units, settings.max_payout_units),
-        rolling=rolling,
         max_fee_sun=settings.max_fee_sun,
     )
     quotes = Quotes(
@@ -87,28 +97,47 @@ async def build(house: House) -> Module:
         limits=rolling,
         announcer=announcer,
     )
+    decisions = Decisions(
+        clock=house.clock,
+        engine=house.engine,
+        audit=house.audit,
+        orders=orders,
+        outcomes=outcomes,
+        announcer=announcer,
+        counting=counting,
+    )
     payouts = Payouts(
         clock=house.clock,
         idempotency=house.idempotency,
         engine=house.engine,
         inserts=house.inserts,
-        audit=house.audit,
         orders=orders,
         judge=judge,
+        learner=learner,
+        counting=counting,
         quotes=quotes,
-        outcomes=outcomes,
+        decisions=decisions,
         announcer=announcer,
+    )
+    work = BatchWork(
+        clock=house.clock,
+        secret=house.secret,
+        engine=house.engine,
+        orders=orders,
+        counting=counting,
+        announcer=announcer,
+        batch_size=settings.payout_batch_size,
     )
     batches = Batches(
         clock=house.clock,
         secret=house.secret,
         idempotency=house.idempotency,
-        engine=house.engine,
         audit=house.audit,
-        orders=orders,
         judge=judge,
+        learner=learner,
+        counting=counting,
         desk=desk,
-        announcer=announcer,
+        work=work,
         batch_size=settings.payout_batch_size,
     )
     schedules = Schedules(house.clock, house.idempotency, batches)
@@ -117,7 +146,7 @@ async def build(house: House) -> Module:
     house.engine.gate(outcomes.gate)
     doors = Doors(house.clock, desk, rolling)
     house.use(Transfers).rules = doors
-    for service in (payouts, batches, desk, quotes, recipients, doors):
+    for service in (payouts, decisions, batches, desk, quotes, recipients, doors):
         house.offer(service)
     return Module(
         name="payouts",
@@ -133,6 +162,7 @@ async def build(house: House) -> Module:
         ),
         dependencies={
             "payouts": payouts,
+            "decisions": decisions,
             "batches": batches,
             "quotes": quotes,
             "recipients": recipients,
@@ -144,7 +174,7 @@ async def build(house: House) -> Module:
         },
         loops=(
             Loop("payouts.sweep", payouts.sweep, SWEEP_IDLE_S, SERVICE),
-            Loop("payouts.batches", batches.step, BATCHES_IDLE_S, SERVICE, wake=batches.wake),
+            Loop("payouts.batches", work.step, BATCHES_IDLE_S, SERVICE, wake=work.wake),
             Loop("payouts.schedules", schedules.step, SCHEDULES_IDLE_S, SERVICE),
             Loop("payouts.screen", screen.step, SCREEN_IDLE_S, SERVICE),
         ),
@@ -157,6 +187,7 @@ __all__ = [
     "LIFECYCLE",
     "Batch",
     "Batches",
+    "Decisions",
     "Doors",
     "Limits",
     "Payout",

@@ -17,7 +17,7 @@ from tron_payment.http.permissions import MissingPermission
 from tron_payment.http.principals import Principal
 from tron_payment.http.problems import MalformedBody, refusal_of
 from tron_payment.payouts.domain import Route
-from tron_payment.payouts.judge import PayoutWish
+from tron_payment.payouts.known import PayoutWish
 from tron_payment.payouts.views import PayoutRequest
 
 ROWS_MAX: Final = 10_000

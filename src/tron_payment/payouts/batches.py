@@ -1,17 +1,8 @@
-"""Use cases of batches: accept one, approve or call it back, carry it out, count and export it.
-
-    accepted   one insert of the batch with all its rows: the only thing a client waits for
-    stored     every row is a payout (derived ids; inserted again after a crash)
-    placed     every row is in an order: router rows by `PAYOUT_BATCH_SIZE`, direct ones alone
-
-Each step may die anywhere and is done again by the loop, here or in another process, with the same
-ids and the same content. A batch is called back by placing what is left and canceling it, so that
-no order can appear afterwards.
-"""
+"""Use cases of batches: accept one, look at it, approve or call it back (batch_work.py does it)."""
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -21,22 +12,23 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
 from tron_payment.core.ids import derived_id
 from tron_payment.db.audit import Act, Audit
-from tron_payment.db.cas import LostRace, insert_each, insert_once
-from tron_payment.db.faults import DuplicateValue
-from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
+from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.paging import InvalidCursor, Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
+from tron_payment.payouts import batch_payouts as rows_store
 from tron_payment.payouts import documents as payouts_store
-from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.batch_rows import ROWS_MAX, RefusedRow, Upload
+from tron_payment.payouts.batch_work import BatchWork, pieces, status_of
+from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
 from tron_payment.payouts.judge import Judge, Judged
-from tron_payment.payouts.orders import OrderMaker, group
+from tron_payment.payouts.known import Learner
+from tron_payment.payouts.orders import group
 from tron_payment.payouts.policy import (
     ApprovalExpired,
     IntentChanged,
@@ -48,18 +40,12 @@ from tron_payment.payouts.policy import (
 )
 from tron_payment.payouts.policy_desk import PolicyDesk
 
-PIECE: Final = 500
-"""Rows judged, stored or read at a time, so that other requests get their turn."""
-
 INLINE_ROWS_MAX: Final = 500
 """A batch of up to this many rows is carried out before its request is answered."""
 
 ROW_CURSOR: Final = "row-"
-STEPS_MAX: Final = 10
 CHANGE_ATTEMPTS_MAX: Final = 8
-CALLS_AT_ONCE: Final = 16
 
-T = TypeVar("T")
 V = TypeVar("V")
 
 log = structlog.get_logger()
@@ -86,26 +72,24 @@ class Batches:
         clock: Clock,
         secret: bytes,
         idempotency: Idempotency,
-        engine: Engine,
         audit: Audit,
-        orders: OrderMaker,
         judge: Judge,
+        learner: Learner,
+        counting: Counting,
         desk: PolicyDesk,
-        announcer: Announcer,
+        work: BatchWork,
         batch_size: int,
     ) -> None:
         self._clock = clock
         self._secret = secret
         self._idempotency = idempotency
-        self._engine = engine
         self._audit = audit
-        self._orders = orders
         self._judge = judge
+        self._learner = learner
+        self._counting = counting
         self._desk = desk
-        self._announcer = announcer
+        self._work = work
         self._batch_size = batch_size
-        self.wake = asyncio.Event()
-        """Set when there is something to do for `step`."""
 
     # ---- accepting ---------------------------------------------------------------------------
 
@@ -116,7 +100,7 @@ class Batches:
         good: list[Judged] = []
         refused = list(upload.refused)
         references: dict[str, str] = {}
-        for piece in _pieces(upload.rows):
+        for piece in pieces(upload.rows):
             wishes = [(self._payout_id(batch_id, row), wish) for row, wish in piece]
             answers = await self._judge.many(principal, wishes)
             for (row, wish), answer in zip(piece, answers, strict=True):
@@ -177,16 +161,16 @@ class Batches:
             )
         except AppError as refusal:
             if fresh and refusal.status < 500:
-                await self._judge.uncount(payouts)
+                await self._counting.uncount(payouts)
             raise
         if fresh and stored.replayed:
-            await self._judge.uncount(payouts)  # the same request, a moment earlier, was counted
+            await self._counting.uncount(payouts)  # the same request, a moment earlier, was counted
         elif fresh:
-            self._judge.note(principal.id, len(payouts))
+            self._learner.note(principal.id, len(payouts))
             await self._note(principal, "batch.create", accepted)
-        self.wake.set()
+        self._work.wake.set()
         if accepted.accepted <= INLINE_ROWS_MAX:
-            await self.carry_out(batch_id)
+            await self._work.carry_out(batch_id)
         return stored
 
     async def _accept(
@@ -196,7 +180,7 @@ class Batches:
         payouts = [each.payout for each in judged]
         for payout in payouts:
             payout.batch_id = batch_id
-        breaches = await self._judge.count(payouts)
+        breaches = await self._counting.count(payouts)
         refused += [
             RefusedRow.of(payout.row or 0, limit_exceeded(breaches[payout.id]))
             for payout in payouts
@@ -258,7 +242,7 @@ class Batches:
         """
         batch = await self._find(principal, batch_id)
         if batch.stage is not Stage.ACCEPTED:
-            batch.counts = await payouts_store.counts_of_batch(batch.id)
+            batch.counts = await rows_store.counts_of_batch(batch.id)
             if batch.status not in (BatchStatus.AWAITING_APPROVAL, BatchStatus.CANCELED):
                 batch.status = status_of(batch.stage, batch.counts)
         return batch
@@ -282,7 +266,7 @@ class Batches:
             InvalidCursor: Not from this list.
         """
         await self._find(principal, batch_id)
-        found = await payouts_store.of_batch(
+        found = await rows_store.of_batch(
             batch_id,
             after_row=_row_of(page.cursor),
             limit=page.limit + 1,
@@ -294,14 +278,7 @@ class Batches:
 
     async def every_row(self, batch: Batch) -> list[Payout]:
         """All accepted rows, for an export."""
-        found: list[Payout] = []
-        if batch.stage is Stage.ACCEPTED:
-            return [Payout.model_validate_json(line) for line in store.unpack_payouts(batch)]
-        while piece := await payouts_store.of_batch(
-            batch.id, after_row=found[-1].row or 0 if found else 0, limit=PIECE
-        ):
-            found += piece
-        return found
+        return await self._work.every_row(batch)
 
     async def _find(self, principal: Principal, batch_id: str) -> Batch:
         batch = await store.by_id(batch_id, owner_filter(principal, "batches"))
@@ -352,8 +329,8 @@ class Batches:
                 continue
             await self._note(principal, "batch.approve", batch)
             if enough and batch.accepted <= INLINE_ROWS_MAX:
-                await self.carry_out(batch_id)
-            self.wake.set()
+                await self._work.carry_out(batch_id)
+            self._work.wake.set()
             return await self.get(principal, batch_id)
         raise LostRace("the batch keeps changing; try again")
 
@@ -370,7 +347,7 @@ class Batches:
             if batch.status is not BatchStatus.AWAITING_APPROVAL:
                 raise NotAwaitingApproval(f"it is {batch.status.value}")
             try:
-                await self._end_waiting(batch, PayoutStatus.REJECTED, reason or "rejected")
+                await self._work.end_waiting(batch, PayoutStatus.REJECTED, reason or "rejected")
             except LostRace:
                 continue
             await self._note(principal, "batch.reject", batch)
@@ -392,7 +369,7 @@ class Batches:
                 raise BatchNotCancelable(f"it is {batch.status.value}")
             try:
                 if batch.status is BatchStatus.AWAITING_APPROVAL:
-                    await self._end_waiting(batch, PayoutStatus.CANCELED, "canceled")
+                    await self._work.end_waiting(batch, PayoutStatus.CANCELED, "canceled")
                 else:
                     await store.change(
                         batch, self._clock.now(), calling=Calling.ASKED, working=True
@@ -401,166 +378,10 @@ class Batches:
                 continue
             await self._note(principal, "batch.cancel", batch)
             break
-        self.wake.set()
+        self._work.wake.set()
         if batch.accepted <= INLINE_ROWS_MAX:
-            await self.carry_out(batch_id)
+            await self._work.carry_out(batch_id)
         return await self.get(principal, batch_id)
-
-    async def _end_waiting(self, batch: Batch, status: PayoutStatus, reason: str) -> None:
-        """End a batch that was never approved: no row of it has an order, or ever will."""
-        await store.change(
-            batch,
-            self._clock.now(),
-            where={"status": BatchStatus.AWAITING_APPROVAL.value},
-            status=BatchStatus.CANCELED,
-            working=True,
-            ending=status.value,
-            ending_reason=reason,
-        )
-        await self.carry_out(batch.id)
-
-    # ---- carrying out ------------------------------------------------------------------------
-
-    async def step(self) -> bool:
-        """Carry out what is left of some batches, and count those whose rows have moved."""
-        batches = await store.at_work()
-        for batch in batches:
-            await self.carry_out(batch.id)
-        for batch in await store.overdue(self._clock.now()):
-            try:
-                await self._end_waiting(batch, PayoutStatus.REJECTED, ApprovalExpired.code)
-            except LostRace:
-                continue  # approved in this moment
-        moved = await store.changed()
-        await store.settle_touch([batch.id for batch in moved])
-        for batch in moved:
-            await self._count(batch.id)
-        return bool(batches or moved)
-
-    async def carry_out(self, batch_id: str) -> None:
-        """Do everything that is left; stops where people or the chain must act."""
-        for _ in range(STEPS_MAX):
-            batch = await store.by_id(batch_id, {})
-            if batch is None or not batch.working:
-                return
-            try:
-                await self._advance(batch)
-            except LostRace:
-                continue
-        self.wake.set()
-
-    async def _advance(self, batch: Batch) -> None:
-        now = self._clock.now()
-        if batch.stage is Stage.ACCEPTED:
-            await self._store_rows(batch)
-            await store.change(batch, now, stage=Stage.STORED)
-        elif batch.status is BatchStatus.AWAITING_APPROVAL:
-            await store.change(batch, now, working=False)
-        elif batch.ending is not None:
-            await self._end_rows(batch)
-            await store.change(batch, now, stage=Stage.PLACED, working=False, finished_at=now)
-        elif batch.stage is Stage.STORED:
-            await payouts_store.release_rows(batch.id, now)
-            await self._place(batch)
-            await store.change(batch, now, stage=Stage.PLACED)
-        elif batch.calling is Calling.ASKED:
-            await self._call_back(batch)
-            await store.change(batch, now, calling=Calling.DONE, working=False, dirty=True)
-        else:
-            await store.change(batch, now, working=False, dirty=True)
-
-    async def _store_rows(self, batch: Batch) -> None:
-        for lines in _pieces(store.unpack_payouts(batch)):
-            payouts = [Payout.model_validate_json(line) for line in lines]
-            outcomes = await insert_each(payouts)
-            late = [
-                payout
-                for payout, outcome in zip(payouts, outcomes, strict=True)
-                if isinstance(outcome, DuplicateValue)
-            ]
-            for payout in late:  # another payout took the reference since the batch was judged
-                payout.merchant_reference = None
-                payout.status = PayoutStatus.FAILED
-                payout.reason = MerchantReferenceTaken.code
-            await insert_each(late)
-            await self._judge.uncount(late)
-            await self._announcer.made(payouts)
-            await asyncio.sleep(0)
-
-    async def _end_rows(self, batch: Batch) -> None:
-        assert batch.ending is not None
-        rows = await self.every_row(batch)
-        status = PayoutStatus(batch.ending)
-        now = self._clock.now()
-        for piece in _pieces(rows):
-            await self._announcer.tell(
-                [
-                    self._announcer.event(row, status.value, "ended", row.version + 1, now)
-                    for row in piece
-                ]
-            )
-        await self._judge.uncount(rows)
-        await payouts_store.end_rows(batch.id, status, batch.ending_reason or "", now)
-
-    async def _place(self, batch: Batch) -> None:
-        """Place every order; those that exist stay as they are.
-
-        An order's rows leave the queue, or the order, only once it exists; so what is built here
-        for one that does not exist is whole. Orders that rows have moved on to are not ours.
-        """
-        first = {derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)}
-        groups: dict[str, list[Payout]] = {}
-        for row in await self.every_row(batch):
-            if row.status is PayoutStatus.QUEUED and row.order_id in first:
-                groups.setdefault(row.order_id, []).append(row)
-        for pieces in _pieces(list(groups.values()), PIECE // self._batch_size + 1):
-            await self._engine.place_many([self._orders.wish(mates) for mates in pieces])
-            await asyncio.sleep(0)
-
-    async def _call_back(self, batch: Batch) -> None:
-        await payouts_store.mark_rows_ejected(batch.id)
-        gate = asyncio.Semaphore(CALLS_AT_ONCE)
-
-        async def call(order_id: str) -> None:
-            async with gate:
-                try:
-                    await self._engine.cancel(order_id)
-                except OrderShown:
-                    return  # its rows keep their marks and leave when the bytes have expired
-                except OrderSigned:
-                    await payouts_store.unmark_order(order_id)
-                except OrderFinished:
-                    return  # it has parted; its rows keep their marks and leave
-
-        await asyncio.gather(
-            *(call(each) for each in await payouts_store.unsigned_orders(batch.id))
-        )
-
-    async def _count(self, batch_id: str) -> None:
-        """Write down how a batch stands; told when it ends."""
-        batch = await store.by_id(batch_id, {})
-        if batch is None or batch.stage is not Stage.PLACED or batch.ending is not None:
-            return
-        counts = await payouts_store.counts_of_batch(batch_id)
-        status = status_of(batch.stage, counts)
-        if counts == batch.counts and status is batch.status:
-            return
-        now = self._clock.now()
-        changes: dict[str, Any] = {"counts": counts}
-        if status is not batch.status:
-            changes["status"] = status
-            changes["finished_at"] = now if status in ENDS else None
-            await self._announcer.tell(
-                [
-                    self._announcer.batch_event(
-                        batch.id, batch.principal, status.value, batch.version + 1, now
-                    )
-                ]
-            )
-        try:
-            await store.change(batch, now, **changes)
-        except LostRace:
-            await store.touch([batch_id], now)
 
     async def _note(self, principal: Principal, action: str, batch: Batch) -> None:
         await self._audit.append(
@@ -575,35 +396,6 @@ class Batches:
         )
 
 
-def status_of(stage: Stage, counts: Mapping[str, int]) -> BatchStatus:
-    """How a batch stands, by its rows. Pure.
-
-        rows                                    status
-        not all placed, or all still queued     queued
-        some still to come                      processing
-        all settled                             completed
-        none settled, all canceled or rejected  canceled
-        anything else                           completed_with_errors
-
-    A quarantined row has ended as far as the batch goes: only people take it further.
-    """
-    there = {PayoutStatus(name): count for name, count in counts.items() if count}
-    waiting = {
-        PayoutStatus.QUEUED,
-        PayoutStatus.AWAITING_APPROVAL,
-        PayoutStatus.AWAITING_SIGNATURE,
-    }
-    if stage is not Stage.PLACED or (there and there.keys() <= waiting):
-        return BatchStatus.QUEUED
-    if there.keys() & (waiting | {PayoutStatus.SIGNED}):
-        return BatchStatus.PROCESSING
-    if there.keys() == {PayoutStatus.SETTLED}:
-        return BatchStatus.COMPLETED
-    if there.keys() <= {PayoutStatus.CANCELED, PayoutStatus.REJECTED}:
-        return BatchStatus.CANCELED
-    return BatchStatus.COMPLETED_WITH_ERRORS
-
-
 def _row_of(cursor: str | None) -> int:
     if cursor is None:
         return 0
@@ -612,8 +404,3 @@ def _row_of(cursor: str | None) -> int:
     if not known or len(digits) > len(str(ROWS_MAX)):
         raise InvalidCursor(param="cursor")
     return int(digits)
-
-
-def _pieces(items: Sequence[T], size: int = PIECE) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

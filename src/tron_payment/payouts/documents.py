@@ -1,13 +1,12 @@
 """Payouts as stored, and every query on them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
 from beanie import Document
 from pydantic import Field
-from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import compare_and_set
@@ -20,14 +19,6 @@ SWEEP_MAX: Final = 200
 CANCELED_BY_HAND: Final = "canceled"
 """`Payout.eject` of one that its owner called back."""
 
-PARTING: Final = (
-    PayoutStatus.QUEUED,
-    PayoutStatus.AWAITING_SIGNATURE,
-    PayoutStatus.SIGNED,
-)
-"""Statuses of a payout that has not ended although its order has."""
-
-LOOK_CHARACTERS: Final = 4
 BROADCAST: Final = "broadcast"
 """What a signed payout is called once its bytes were sent."""
 
@@ -233,170 +224,6 @@ async def move(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What a payout takes over from a version of its order."""
-
-    payout_id: str
-    order_id: str
-    order_version: int
-    fields: dict[str, Any]
-
-
-async def follow_orders(changes: Sequence[Taken]) -> None:
-    """Take over what orders say.
-
-    Valid only while the payout is in that order and has seen no newer version of it, so that
-    telling it twice, or late, changes nothing.
-    """
-    if changes:
-        await Payout.get_pymongo_collection().bulk_write(
-            [
-                UpdateOne(
-                    {
-                        "_id": each.payout_id,
-                        "order_id": each.order_id,
-                        "order_version": {"$lte": each.order_version},
-                    },
-                    {
-                        "$set": {**each.fields, "order_version": each.order_version},
-                        "$inc": {"version": 1},
-                    },
-                )
-                for each in changes
-            ],
-            ordered=False,
-        )
-
-
-async def mark_ejected(order_id: str, reasons: Mapping[str, str]) -> None:
-    """These payouts shall leave the transaction, should it be called back in time."""
-    await Payout.get_pymongo_collection().bulk_write(
-        [
-            UpdateOne(
-                {"_id": payout_id, "order_id": order_id, "eject": None},
-                {"$set": {"eject": reason}, "$inc": {"version": 1}},
-            )
-            for payout_id, reason in reasons.items()
-        ],
-        ordered=False,
-    )
-
-
-async def unmark_ejected(order_id: str, payout_ids: Sequence[str]) -> None:
-    """It was too late: they stay in."""
-    await Payout.get_pymongo_collection().update_many(
-        {"_id": {"$in": list(payout_ids)}, "order_id": order_id, "eject": CANCELED_BY_HAND},
-        {"$unset": {"eject": ""}, "$inc": {"version": 1}},
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Parting:
-    """Where a payout goes when its transaction can never pay it, and what that has cost it."""
-
-    payout_id: str
-    next_order_id: str
-    cost_sun: int
-
-
-async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int:
-    """Move every payout out of an order, or end it when it is marked to leave.
-
-    Each update is atomic and happens once: it is valid only while the payout is in this order and
-    not final. Answers how many are still there.
-    """
-    waiting = {"$in": [status.value for status in PARTING]}
-    payouts = Payout.get_pymongo_collection()
-    updates = []
-    for each in partings:
-        here = {"_id": each.payout_id, "order_id": order_id, "status": waiting}
-        fresh = {
-            "order_id": each.next_order_id,
-            "order_version": -1,
-            "status": PayoutStatus.QUEUED.value,
-            "waiting_for": "",
-            "reason": "",
-            "updated_at": now,
-        }
-        updates.append(
-            UpdateOne(
-                {**here, "eject": None},
-                {
-                    "$set": fresh,
-                    "$unset": {"txid": "", "sent_at": ""},
-                    "$inc": {"version": 1, "fee_before_sun": each.cost_sun},
-                },
-            )
-        )
-        for by_hand in (True, False):
-            status = PayoutStatus.CANCELED if by_hand else PayoutStatus.FAILED
-            mark: Any = CANCELED_BY_HAND if by_hand else {"$nin": [None, CANCELED_BY_HAND]}
-            updates.append(
-                UpdateOne(
-                    {**here, "eject": mark},
-                    [
-                        {
-                            "$set": {
-                                "status": status.value,
-                                "reason": "$eject",
-                                "waiting_for": "",
-                                "updated_at": now,
-                                "version": {"$add": ["$version", 1]},
-                                "fee_paid_sun": {"$add": ["$fee_before_sun", each.cost_sun]},
-                            }
-                        }
-                    ],
-                )
-            )
-    await payouts.bulk_write(updates, ordered=True)
-    return int(await payouts.count_documents({"order_id": order_id, "status": waiting}))
-
-
-class Payee(Document):
-    """An address that has been paid. What tells a new recipient, or a look-alike, from it."""
-
-    id: str  # type: ignore[assignment]  # the address
-    look: str
-    """What people compare: the first and the last characters."""
-
-    first_paid_at: datetime
-
-    class Settings:
-        name = "payees"
-        indexes: ClassVar[list[IndexModel]] = [IndexModel([("look", ASCENDING)], name="look")]
-
-
-def look_of(address: str) -> str:
-    """Addresses with the same look are told apart by nobody's eye."""
-    return address[1 : 1 + LOOK_CHARACTERS] + address[-LOOK_CHARACTERS:]
-
-
-async def remember_payees(payouts: Sequence[Payout], now: datetime) -> None:
-    if payouts:
-        await Payee.get_pymongo_collection().bulk_write(
-            [
-                UpdateOne(
-                    {"_id": payout.recipient_address},
-                    {"$setOnInsert": {"look": look_of(payout.recipient_address)}}
-                    | {"$min": {"first_paid_at": now}},
-                    upsert=True,
-                )
-                for payout in payouts
-            ],
-            ordered=False,
-        )
-
-
-async def payees_like(addresses: Sequence[str]) -> dict[str, set[str]]:
-    """Paid addresses by look, of the looks of these addresses."""
-    found: dict[str, set[str]] = {}
-    wanted = {"look": {"$in": sorted({look_of(address) for address in addresses})}}
-    async for payee in Payee.find(wanted):
-        found.setdefault(payee.look, set()).add(payee.id)
-    return found
-
-
 async def taken_references(references: Sequence[str]) -> dict[str, str]:
     """Of these merchant references the used ones, with their payouts."""
     rows = Payout.get_pymongo_collection().find(
@@ -452,73 +279,3 @@ def promised_since(since: datetime) -> AsyncIterator[Payout]:
             {"created_at": {"$gte": since}, "status": {"$nin": [s.value for s in given_up]}}
         )
     )
-
-
-async def of_batch(
-    batch_id: str, *, after_row: int, limit: int, where: Mapping[str, Any] | None = None
-) -> list[Payout]:
-    """The next rows of a batch."""
-    return (
-        await Payout.find({**(where or {}), "batch_id": batch_id, "row": {"$gt": after_row}})
-        .sort("+row")
-        .limit(limit)
-        .to_list()
-    )
-
-
-async def counts_of_batch(batch_id: str) -> dict[str, int]:
-    """How many rows of a batch are in each status."""
-    pipeline: list[dict[str, Any]] = [
-        {"$match": {"batch_id": batch_id}},
-        {"$group": {"_id": "$status", "n": {"$sum": 1}}},
-    ]
-    cursor = await Payout.get_pymongo_collection().aggregate(pipeline)
-    return {row["_id"]: row["n"] async for row in cursor}
-
-
-async def release_rows(batch_id: str, now: datetime) -> None:
-    """The batch is approved: its rows are queued."""
-    await Payout.get_pymongo_collection().update_many(
-        {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
-        {
-            "$set": {"status": PayoutStatus.QUEUED.value, "updated_at": now},
-            "$inc": {"version": 1},
-        },
-    )
-
-
-async def end_rows(batch_id: str, status: PayoutStatus, reason: str, now: datetime) -> None:
-    """The batch was never approved: no row of it has an order."""
-    await Payout.get_pymongo_collection().update_many(
-        {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
-        {
-            "$set": {"status": status.value, "reason": reason, "updated_at": now},
-            "$inc": {"version": 1},
-        },
-    )
-
-
-async def mark_rows_ejected(batch_id: str) -> None:
-    """Every row that is not signed shall leave its transaction."""
-    unsigned = [PayoutStatus.QUEUED.value, PayoutStatus.AWAITING_SIGNATURE.value]
-    await Payout.get_pymongo_collection().update_many(
-        {"batch_id": batch_id, "status": {"$in": unsigned}, "eject": None},
-        {"$set": {"eject": CANCELED_BY_HAND}, "$inc": {"version": 1}},
-    )
-
-
-async def unmark_order(order_id: str) -> None:
-    """It is signed: its rows stay in."""
-    await Payout.get_pymongo_collection().update_many(
-        {"order_id": order_id, "eject": CANCELED_BY_HAND},
-        {"$unset": {"eject": ""}, "$inc": {"version": 1}},
-    )
-
-
-async def unsigned_orders(batch_id: str) -> list[str]:
-    """Orders of a batch that carry rows which may still be called back."""
-    unsigned = [PayoutStatus.QUEUED.value, PayoutStatus.AWAITING_SIGNATURE.value]
-    found: list[str] = await Payout.get_pymongo_collection().distinct(
-        "order_id", {"batch_id": batch_id, "status": {"$in": unsigned}}
-    )
-    return found

@@ -4,9 +4,8 @@ Nothing is stored here. Many wishes are judged together, so that ten thousand ro
 of queries; each gets its own answer: a payout ready to be stored, or its refusal.
 """
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -14,10 +13,7 @@ from tron_payment.core.address import Address, parse_address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.core.ids import derived_id
-from tron_payment.core.money import Amount
 from tron_payment.http.principals import Principal
-from tron_payment.payouts import documents as store
-from tron_payment.payouts.batch_documents import is_unexpanded_left
 from tron_payment.payouts.documents import SWEEP_AFTER, Payout
 from tron_payment.payouts.domain import (
     Limits,
@@ -28,57 +24,16 @@ from tron_payment.payouts.domain import (
     decide_route,
     fee_cap,
 )
-from tron_payment.payouts.limits import (
-    Breach,
-    Hold,
-    RollingLimits,
-    Window,
-    fresh_hold,
-    scopes_of,
-)
+from tron_payment.payouts.known import Known, Learner, PayoutWish
 from tron_payment.payouts.orders import OrderMaker
-from tron_payment.payouts.policy import (
-    BURST_COUNT,
-    BURST_WINDOW,
-    Facts,
-    Policy,
-    Verdict,
-    evaluate,
-    intent_hash,
-)
-from tron_payment.payouts.policy_desk import PolicyDesk
-from tron_payment.payouts.recipients import Recipient, Recipients
-from tron_payment.payouts.screen import (
-    REFUSALS,
-    ROWS_AT_ACCEPTANCE_MAX,
-    Screen,
-    ScreeningAway,
-)
-from tron_payment.wallets import WalletForSigning, Wallets
+from tron_payment.payouts.payees import look_of
+from tron_payment.payouts.policy import Facts, Verdict, evaluate, intent_hash
+from tron_payment.payouts.recipients import Recipient
+from tron_payment.payouts.screen import REFUSALS, ScreeningAway
+from tron_payment.wallets import WalletForSigning
 
 REFUSAL_ORDER: Final = (422, 404, 409, 503)
 """Which of several refusals is told."""
-
-PAYOUT_PREFIX: Final = "pay_"
-PRINCIPALS_MAX: Final = 10_000
-"""Whose recent requests are remembered for the burst flag."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayoutWish:
-    """A payout as a caller asks for it, read and typed, not yet judged."""
-
-    user_id: str
-    recipient_address: str
-    amount: Amount
-    route: Route | None = None
-    kyc_verified: bool | None = None
-    merchant_reference: str | None = None
-    wallet_id: str | None = None
-    priority: str = "normal"
-    max_fee_sun: int | None = None
-    metadata: dict[str, str] = field(default_factory=dict)
-    quote_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,21 +45,6 @@ class Judged:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store and the chain say about all wishes of one call."""
-
-    policy: Policy
-    now: datetime
-    book: Mapping[str, Recipient]
-    verdicts: Mapping[Address, str | None]
-    wallets: Mapping[str | None, WalletForSigning | AppError]
-    references: Mapping[str, str]
-    payees: Mapping[str, set[str]]
-    allowed: Mapping[str, datetime]
-    recent: int
-
-
 class Judge:
     """Decides about payouts."""
 
@@ -113,26 +53,17 @@ class Judge:
         *,
         clock: Clock,
         secret: bytes,
-        wallets: Wallets,
-        screen: Screen,
+        learner: Learner,
         orders: OrderMaker,
-        desk: PolicyDesk,
-        recipients: Recipients,
         limits: Limits,
-        rolling: RollingLimits,
         max_fee_sun: int,
     ) -> None:
         self._clock = clock
         self._secret = secret
-        self._wallets = wallets
-        self._screen = screen
+        self._learner = learner
         self._orders = orders
-        self._desk = desk
-        self._recipients = recipients
         self._limits = limits
-        self._rolling = rolling
         self._max_fee_sun = max_fee_sun
-        self._recent: dict[str, deque[datetime]] = {}
 
     async def one(self, principal: Principal, wish: PayoutWish, payout_id: str) -> Judged:
         """Judge a single payout.
@@ -142,7 +73,8 @@ class Judge:
             NotFound, Conflict: Wallet, merchant reference.
             Unavailable: The chain cannot be asked about the recipient.
         """
-        (answer,) = await self.many(principal, [(payout_id, wish)], ask_now=True)
+        known = await self._learner.one(principal, wish)
+        answer = self._judge(principal, payout_id, wish, known, {}, ask_now=True)
         if isinstance(answer, AppError):
             raise answer
         return answer
@@ -151,124 +83,21 @@ class Judge:
         self,
         principal: Principal,
         wishes: Sequence[tuple[str, PayoutWish]],
-        *,
-        ask_now: bool = False,
     ) -> list[Judged | AppError]:
-        """Judge payouts by their future ids; the answers in the same order.
+        """Judge the payouts of a batch by their future ids; the answers in the same order.
 
-        Args:
-            ask_now: A recipient about whom the chain does not answer is refused (503); otherwise
-                the engine's gate asks again before anything is signed.
+        Recipients about whom the chain was not asked, or did not answer, are looked at by the
+        engine's gate before anything is signed.
         """
-        known = await self._learn(principal, [wish for _, wish in wishes], ask_now)
+        known = await self._learner.many(principal, [wish for _, wish in wishes], ask_now=False)
         answers: list[Judged | AppError] = []
         used: dict[str, str] = {}
         for payout_id, wish in wishes:
-            answer = self._judge(principal, payout_id, wish, known, used, ask_now)
+            answer = self._judge(principal, payout_id, wish, known, used, ask_now=False)
             if isinstance(answer, Judged) and wish.merchant_reference is not None:
                 used[wish.merchant_reference] = payout_id
             answers.append(answer)
         return answers
-
-    async def count(self, payouts: Sequence[Payout]) -> dict[str, Breach]:
-        """Count payouts against the rolling limits; the breaches by payout id.
-
-        Those that fit carry their hold from here on.
-        """
-        policy = await self._desk.current()
-        if not policy.ceilings:
-            return {}
-        now = self._clock.now()
-        holds = [
-            fresh_hold(p.id, p.currency, p.units, now, scopes_of(p.principal, r, p.wallet_id))
-            for p in payouts
-            for r in (p.recipient_address,)
-        ]
-        breaches = await self._rolling.hold(holds, policy.ceilings)
-        for payout, hold in zip(payouts, holds, strict=True):
-            if hold.hold_id not in breaches:
-                payout.hold_id = hold.hold_id
-        names = {hold.hold_id: hold.payout_id for hold in holds}
-        return {names[hold_id]: breach for hold_id, breach in breaches.items()}
-
-    async def uncount(self, payouts: Sequence[Payout]) -> None:
-        """They were not accepted after all."""
-        await self._rolling.release([p.hold_id for p in payouts if p.hold_id is not None])
-
-    async def count_earlier(self, policy: Policy) -> None:
-        """Before a policy with limits: count what was promised within the longest window."""
-        if not policy.ceilings:
-            return
-        since = self._clock.now().timestamp() - Window.MONTH.length_s
-        holds: list[Hold] = []
-        async for p in store.promised_since(
-            datetime.fromtimestamp(since, self._clock.now().tzinfo)
-        ):
-            scopes = scopes_of(p.principal, p.recipient_address, p.wallet_id)
-            hold = fresh_hold(p.id, p.currency, p.units, p.created_at, scopes)
-            holds.append(
-                Hold(p.hold_id or p.id, p.id, hold.currency, hold.units, hold.at_ms, hold.scopes)
-            )
-        await self._rolling.open(holds)
-
-    async def uncount_abandoned(self) -> bool:
-        """Release what died between being counted and becoming a payout; False when none is old.
-
-        Rows of a batch that is not carried out yet are no payouts yet: then nothing is judged.
-        """
-        if await is_unexpanded_left():
-            return False
-        old = [h for h in await self._rolling.abandoned() if h.payout_id.startswith(PAYOUT_PREFIX)]
-        kept = await store.holds_of([hold.payout_id for hold in old])
-        await self._rolling.release(
-            [h.hold_id for h in old if h.hold_id not in (kept.get(h.payout_id), h.payout_id)]
-        )
-        return bool(old)
-
-    def note(self, principal_id: str, count: int = 1) -> None:
-        """Remember that a principal has made payouts, for the burst flag."""
-        if len(self._recent) > PRINCIPALS_MAX:
-            self._recent.clear()
-        times = self._recent.setdefault(principal_id, deque(maxlen=BURST_COUNT + 1))
-        times.extend([self._clock.now()] * min(count, BURST_COUNT + 1))
-
-    async def _learn(
-        self, principal: Principal, wishes: Sequence[PayoutWish], ask_now: bool
-    ) -> Known:
-        now, policy = self._clock.now(), await self._desk.current()
-        addresses = list({a: None for wish in wishes if (a := _address(wish)) is not None})
-        verdicts = dict(await self._screen.local_many(addresses))
-        clean = [address for address, code in verdicts.items() if code is None]
-        if ask_now or len(clean) <= ROWS_AT_ACCEPTANCE_MAX:
-            answered = await self._screen.verdicts(clean, young=not ask_now)
-            for address in clean:
-                if address in answered:
-                    verdicts[address] = answered[address]
-                elif ask_now:
-                    del verdicts[address]
-        references = [w.merchant_reference for w in wishes if w.merchant_reference is not None]
-        return Known(
-            policy=policy,
-            now=now,
-            book=await self._recipients.of_users([wish.user_id for wish in wishes]),
-            verdicts=verdicts,
-            wallets=await self._wallets_of(principal, {wish.wallet_id for wish in wishes}),
-            references=await store.taken_references(references) if references else {},
-            payees=await store.payees_like(addresses),
-            allowed=await self._desk.allowed_at(addresses) if policy.allow_list else {},
-            recent=self._recently(principal.id, now),
-        )
-
-    async def _wallets_of(
-        self, principal: Principal, wallet_ids: Iterable[str | None]
-    ) -> dict[str | None, WalletForSigning | AppError]:
-        found: dict[str | None, WalletForSigning | AppError] = {}
-        for wallet_id in wallet_ids:
-            try:
-                found[wallet_id] = await self._wallets.signing_wallet(wallet_id, principal)
-            except AppError as refusal:
-                found[wallet_id] = refusal
-        return found
 
     def _judge(
         self,
@@ -277,6 +106,7 @@ class Judge:
         wish: PayoutWish,
         known: Known,
         used: Mapping[str, str],
+        *,
         ask_now: bool,
     ) -> Judged | AppError:
         try:
@@ -302,7 +132,7 @@ class Judge:
         verdict = evaluate(known.policy, _facts(recipient, wish, known))
         if verdict.refusal is not None:
             refusals.append(verdict.refusal)
-        wallet = known.wallets[wish.wallet_id]
+        wallet = known.wallets[(principal, wish.wallet_id)]
         if isinstance(wallet, AppError):
             refusals.append(wallet)
         if (taken := _taken(wish, payout_id, known, used)) is not None:
@@ -363,17 +193,6 @@ class Judge:
             updated_at=known.now,
         )
 
-    def _recently(self, principal_id: str, now: datetime) -> int:
-        times = self._recent.get(principal_id, ())
-        return sum(1 for at in times if now - at < BURST_WINDOW)
-
-
-def _address(wish: PayoutWish) -> Address | None:
-    try:
-        return parse_address(wish.recipient_address)
-    except AppError:
-        return None
-
 
 def _verified_by(
     principal: Principal, entry: Recipient | None, recipient: Address, now: datetime
@@ -386,7 +205,7 @@ def _verified_by(
 
 
 def _facts(recipient: Address, wish: PayoutWish, known: Known) -> Facts:
-    alike = known.payees.get(store.look_of(recipient), set())
+    alike = known.payees.get(look_of(recipient), set())
     return Facts(
         currency=wish.amount.asset.code,
         units=wish.amount.units,

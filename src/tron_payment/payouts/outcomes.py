@@ -39,11 +39,13 @@ from tron_payment.engine import (
 )
 from tron_payment.payouts import batch_documents as batches
 from tron_payment.payouts import documents as store
+from tron_payment.payouts import following
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus, status_of
 from tron_payment.payouts.limits import RollingLimits
 from tron_payment.payouts.orders import MODULE, OrderMaker
+from tron_payment.payouts.payees import remember_payees
 from tron_payment.payouts.screen import Screen
 
 POISONS: Final = frozenset(
@@ -121,7 +123,7 @@ class Outcomes:
     async def _eject(self, order: Order, bad: Mapping[str, str]) -> None:
         try:
             if len(order.expects) > 1:
-                await store.mark_ejected(order.id, bad)
+                await following.mark_ejected(order.id, bad)
                 await self._engine.cancel(order.id)
             else:
                 await self._engine.refuse(order.id, next(iter(bad.values())))
@@ -142,7 +144,7 @@ class Outcomes:
         self, orders: Sequence[Order], carried: Mapping[str, Sequence[Payout]]
     ) -> None:
         now = self._clock.now()
-        changes: list[store.Taken] = []
+        changes: list[following.Taken] = []
         events: list[Event] = []
         released: list[str] = []
         settled: list[Payout] = []
@@ -154,7 +156,7 @@ class Outcomes:
                 share = Share(places.get(payout.id, 0), max(1, len(places)))
                 fields = fields_of(order, payout, share, now)
                 status = PayoutStatus(fields["status"])
-                changes.append(store.Taken(payout.id, order.id, order.version, fields))
+                changes.append(following.Taken(payout.id, order.id, order.version, fields))
                 if status is not payout.status:
                     events.append(
                         self._announcer.event(
@@ -173,8 +175,8 @@ class Outcomes:
                         released.append(payout.hold_id)
         await self._announcer.tell(events)
         await self._limits.release(released)
-        await store.remember_payees(settled, now)
-        await store.follow_orders(changes)
+        await remember_payees(settled, now)
+        await following.follow_orders(changes)
         await batches.touch(
             {p.batch_id for each in carried.values() for p in each if p.batch_id is not None}, now
         )
@@ -192,10 +194,10 @@ class Outcomes:
         leaving = [p for p in await store.in_order(order.id) if p.eject is not None]
         await self._announce_leaving(order, leaving, now)
         moves = [
-            store.Parting(ref, children[ref], Share(index, len(names)).of(_cost(order)))
+            following.Parting(ref, children[ref], Share(index, len(names)).of(_cost(order)))
             for index, ref in enumerate(names)
         ]
-        left = await store.part(order.id, moves, now)
+        left = await following.part(order.id, moves, now)
         if left:
             raise Conflict(f"{left} payouts are still in {order.id}")  # told again
         for child in dict.fromkeys(children.values()):

@@ -32,7 +32,7 @@ from tron_payment.http.principals import Principal
 from tron_payment.module import Deployment
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutWouldRevert
-from tron_payment.payouts.judge import PayoutWish
+from tron_payment.payouts.known import PayoutWish
 from tron_payment.payouts.orders import OrderMaker, group
 from tron_payment.payouts.outcomes import Share
 

@@ -19,6 +19,7 @@ from tron_payment.http.idempotency import (
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.analytics import Analytics, AnalyticsView
+from tron_payment.payouts.decisions import Decisions
 from tron_payment.payouts.domain import Route
 from tron_payment.payouts.explain import Explanation, explain
 from tron_payment.payouts.quotes import Quotes
@@ -155,11 +156,11 @@ class PayoutController(Controller):
         payout_id: FromPath[str],
         request: Request[Any, Any, Any],
         principal: NamedDependency[Principal],
-        payouts: NamedDependency[Payouts],
+        decisions: NamedDependency[Decisions],
     ) -> PayoutView:
         """Approve a payout that waits for it; never one's own."""
         wish = ApproveRequest.read(await request.body())
-        return PayoutView.of(await payouts.approve(principal, payout_id, wish.order_hash))
+        return PayoutView.of(await decisions.approve(principal, payout_id, wish.order_hash))
 
     @post(
         "/{payout_id:str}/reject",
@@ -171,11 +172,11 @@ class PayoutController(Controller):
         payout_id: FromPath[str],
         request: Request[Any, Any, Any],
         principal: NamedDependency[Principal],
-        payouts: NamedDependency[Payouts],
+        decisions: NamedDependency[Decisions],
     ) -> PayoutView:
         """Say no to a payout that waits for approval."""
         wish = RejectRequest.read(await request.body())
-        return PayoutView.of(await payouts.reject(principal, payout_id, wish.reason))
+        return PayoutView.of(await decisions.reject(principal, payout_id, wish.reason))
 
     @post(
         "/{payout_id:str}/retry",
@@ -214,20 +215,20 @@ class PayoutController(Controller):
         self,
         payout_id: FromPath[str],
         principal: NamedDependency[Principal],
-        payouts: NamedDependency[Payouts],
+        decisions: NamedDependency[Decisions],
     ) -> PayoutView:
         """Cancel a payout that is not yet signed."""
-        return PayoutView.of(await payouts.cancel(principal, payout_id))
+        return PayoutView.of(await decisions.cancel(principal, payout_id))
 
     @post("/cancel", status_code=HTTP_200_OK, opt={"permission": "payout:cancel"})
     async def cancel_by_body(
         self,
         data: JSONBody[CancelRequest],
         principal: NamedDependency[Principal],
-        payouts: NamedDependency[Payouts],
+        decisions: NamedDependency[Decisions],
     ) -> PayoutView:
         """Cancel a payout that is not yet signed; the older form."""
-        return PayoutView.of(await payouts.cancel(principal, data.payout_id))
+        return PayoutView.of(await decisions.cancel(principal, data.payout_id))
 
 
 async def _request(

@@ -92,7 +92,11 @@ class Screen:
         return found
 
     async def verdicts(
-        self, recipients: Iterable[Address], *, young: bool = True
+        self,
+        recipients: Iterable[Address],
+        *,
+        young: bool = True,
+        local: Mapping[Address, str | None] | None = None,
     ) -> dict[Address, str | None]:
         """A refusal's code or nothing for each; the unanswered are left out.
 
@@ -100,11 +104,14 @@ class Screen:
 
         Args:
             young: Answers that are young enough will do; else everybody is asked now.
+            local: What `local_many` has just said about all of them; None asks it here.
         """
         wanted = set(recipients)
         found = self.known(wanted) if young else {}
-        local = await self.local_many(sorted(wanted - found.keys()))
-        found |= {address: code for address, code in local.items() if code is not None}
+        if local is None:
+            local = await self.local_many(sorted(wanted - found.keys()))
+        found |= {a: code for a in wanted if (code := local.get(a)) is not None}
+        await self._screening.look(sorted(wanted - found.keys()))
         gate = asyncio.Semaphore(QUESTIONS_AT_ONCE)
 
         async def ask(address: Address) -> None:

@@ -20,7 +20,8 @@ from tron_payment.payouts.domain import (
     PayoutStatus,
     Route,
 )
-from tron_payment.payouts.judge import Judged, PayoutWish
+from tron_payment.payouts.judge import Judged
+from tron_payment.payouts.known import PayoutWish
 from tron_payment.payouts.quotes import Cost
 
 REASON_MAX = 200

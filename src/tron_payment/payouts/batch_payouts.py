@@ -1,0 +1,70 @@
+"""The rows of a batch as payouts: every query and change of many of them at once."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
+from tron_payment.payouts.domain import PayoutStatus
+
+
+async def of_batch(
+    batch_id: str, *, after_row: int, limit: int, where: Mapping[str, Any] | None = None
+) -> list[Payout]:
+    """The next rows of a batch."""
+    return (
+        await Payout.find({**(where or {}), "batch_id": batch_id, "row": {"$gt": after_row}})
+        .sort("+row")
+        .limit(limit)
+        .to_list()
+    )
+
+
+async def counts_of_batch(batch_id: str) -> dict[str, int]:
+    """How many rows of a batch are in each status."""
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"batch_id": batch_id}},
+        {"$group": {"_id": "$status", "n": {"$sum": 1}}},
+    ]
+    cursor = await Payout.get_pymongo_collection().aggregate(pipeline)
+    return {row["_id"]: row["n"] async for row in cursor}
+
+
+async def release_rows(batch_id: str, now: datetime) -> None:
+    """The batch is approved: its rows are queued."""
+    await Payout.get_pymongo_collection().update_many(
+        {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
+        {
+            "$set": {"status": PayoutStatus.QUEUED.value, "updated_at": now},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+async def end_rows(batch_id: str, status: PayoutStatus, reason: str, now: datetime) -> None:
+    """The batch was never approved: no row of it has an order."""
+    await Payout.get_pymongo_collection().update_many(
+        {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
+        {
+            "$set": {"status": status.value, "reason": reason, "updated_at": now},
+            "$inc": {"version": 1},
+        },
+    )
+
+
+async def mark_rows_ejected(batch_id: str) -> None:
+    """Every row that is not signed shall leave its transaction."""
+    unsigned = [PayoutStatus.QUEUED.value, PayoutStatus.AWAITING_SIGNATURE.value]
+    await Payout.get_pymongo_collection().update_many(
+        {"batch_id": batch_id, "status": {"$in": unsigned}, "eject": None},
+        {"$set": {"eject": CANCELED_BY_HAND}, "$inc": {"version": 1}},
+    )
+
+
+async def unsigned_orders(batch_id: str) -> list[str]:
+    """Orders of a batch that carry rows which may still be called back."""
+    unsigned = [PayoutStatus.QUEUED.value, PayoutStatus.AWAITING_SIGNATURE.value]
+    found: list[str] = await Payout.get_pymongo_collection().distinct(
+        "order_id", {"batch_id": batch_id, "status": {"$in": unsigned}}
+    )
+    return found

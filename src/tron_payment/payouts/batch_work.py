@@ -1,0 +1,261 @@
+"""Carrying batches out: rows become payouts, payouts are placed in orders, or called back.
+
+    accepted   one insert of the batch with all its rows: the only thing a client waits for
+    stored     every row is a payout (derived ids; inserted again after a crash)
+    placed     every row is in an order: router rows by `PAYOUT_BATCH_SIZE`, direct ones alone
+
+Each step may die anywhere and is done again by the loop, here or in another process, with the same
+ids and the same content. A batch is called back by placing what is left and canceling it, so that
+no order can appear afterwards.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from tron_payment.core.clock import Clock
+from tron_payment.core.ids import derived_id
+from tron_payment.db.cas import LostRace, insert_each
+from tron_payment.db.faults import DuplicateValue
+from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
+from tron_payment.payouts import batch_documents as store
+from tron_payment.payouts import batch_payouts as rows_store
+from tron_payment.payouts import following
+from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
+from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
+from tron_payment.payouts.orders import OrderMaker
+from tron_payment.payouts.policy import ApprovalExpired
+
+PIECE: Final = 500
+"""Rows judged, stored or read at a time, so that other requests get their turn."""
+
+STEPS_MAX: Final = 10
+CALLS_AT_ONCE: Final = 16
+
+T = TypeVar("T")
+
+
+class BatchWork:
+    """Carries out what was accepted."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        engine: Engine,
+        orders: OrderMaker,
+        counting: Counting,
+        announcer: Announcer,
+        batch_size: int,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._engine = engine
+        self._orders = orders
+        self._counting = counting
+        self._announcer = announcer
+        self._batch_size = batch_size
+        self.wake = asyncio.Event()
+        """Set when there is something to do for `step`."""
+
+    async def step(self) -> bool:
+        """Carry out what is left of some batches, and count those whose rows have moved."""
+        batches = await store.at_work()
+        for batch in batches:
+            await self.carry_out(batch.id)
+        for batch in await store.overdue(self._clock.now()):
+            try:
+                await self.end_waiting(batch, PayoutStatus.REJECTED, ApprovalExpired.code)
+            except LostRace:
+                continue  # approved in this moment
+        moved = await store.changed()
+        await store.settle_touch([batch.id for batch in moved])
+        for batch in moved:
+            await self._count(batch.id)
+        return bool(batches or moved)
+
+    async def carry_out(self, batch_id: str) -> None:
+        """Do everything that is left; stops where people or the chain must act."""
+        for _ in range(STEPS_MAX):
+            batch = await store.by_id(batch_id, {})
+            if batch is None or not batch.working:
+                return
+            try:
+                await self._advance(batch)
+            except LostRace:
+                continue
+        self.wake.set()
+
+    async def _advance(self, batch: Batch) -> None:
+        now = self._clock.now()
+        if batch.stage is Stage.ACCEPTED:
+            await self._store_rows(batch)
+            await store.change(batch, now, stage=Stage.STORED)
+        elif batch.status is BatchStatus.AWAITING_APPROVAL:
+            await store.change(batch, now, working=False)
+        elif batch.ending is not None:
+            await self._end_rows(batch)
+            await store.change(batch, now, stage=Stage.PLACED, working=False, finished_at=now)
+        elif batch.stage is Stage.STORED:
+            await rows_store.release_rows(batch.id, now)
+            await self._place(batch)
+            await store.change(batch, now, stage=Stage.PLACED)
+        elif batch.calling is Calling.ASKED:
+            await self._call_back(batch)
+            await store.change(batch, now, calling=Calling.DONE, working=False, dirty=True)
+        else:
+            await store.change(batch, now, working=False, dirty=True)
+
+    async def _store_rows(self, batch: Batch) -> None:
+        for lines in pieces(store.unpack_payouts(batch)):
+            payouts = [Payout.model_validate_json(line) for line in lines]
+            outcomes = await insert_each(payouts)
+            late = [
+                payout
+                for payout, outcome in zip(payouts, outcomes, strict=True)
+                if isinstance(outcome, DuplicateValue)
+            ]
+            for payout in late:  # another payout took the reference since the batch was judged
+                payout.merchant_reference = None
+                payout.status = PayoutStatus.FAILED
+                payout.reason = MerchantReferenceTaken.code
+            await insert_each(late)
+            await self._counting.uncount(late)
+            await self._announcer.made(payouts)
+            await asyncio.sleep(0)
+
+    async def _end_rows(self, batch: Batch) -> None:
+        assert batch.ending is not None
+        rows = await self.every_row(batch)
+        status = PayoutStatus(batch.ending)
+        now = self._clock.now()
+        for piece in pieces(rows):
+            await self._announcer.tell(
+                [
+                    self._announcer.event(row, status.value, "ended", row.version + 1, now)
+                    for row in piece
+                ]
+            )
+        await self._counting.uncount(rows)
+        await rows_store.end_rows(batch.id, status, batch.ending_reason or "", now)
+
+    async def _place(self, batch: Batch) -> None:
+        """Place every order; those that exist stay as they are.
+
+        An order's rows leave the queue, or the order, only once it exists; so what is built here
+        for one that does not exist is whole. Orders that rows have moved on to are not ours.
+        """
+        first = {derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)}
+        groups: dict[str, list[Payout]] = {}
+        for row in await self.every_row(batch):
+            if row.status is PayoutStatus.QUEUED and row.order_id in first:
+                groups.setdefault(row.order_id, []).append(row)
+        for some in pieces(list(groups.values()), PIECE // self._batch_size + 1):
+            await self._engine.place_many([self._orders.wish(mates) for mates in some])
+            await asyncio.sleep(0)
+
+    async def _call_back(self, batch: Batch) -> None:
+        await rows_store.mark_rows_ejected(batch.id)
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def call(order_id: str) -> None:
+            async with gate:
+                try:
+                    await self._engine.cancel(order_id)
+                except OrderShown:
+                    return  # its rows keep their marks and leave when the bytes have expired
+                except OrderSigned:
+                    await following.unmark_order(order_id)
+                except OrderFinished:
+                    return  # it has parted; its rows keep their marks and leave
+
+        await asyncio.gather(*(call(each) for each in await rows_store.unsigned_orders(batch.id)))
+
+    async def _count(self, batch_id: str) -> None:
+        """Write down how a batch stands; told when it ends."""
+        batch = await store.by_id(batch_id, {})
+        if batch is None or batch.stage is not Stage.PLACED or batch.ending is not None:
+            return
+        counts = await rows_store.counts_of_batch(batch_id)
+        status = status_of(batch.stage, counts)
+        if counts == batch.counts and status is batch.status:
+            return
+        now = self._clock.now()
+        changes: dict[str, Any] = {"counts": counts}
+        if status is not batch.status:
+            changes["status"] = status
+            changes["finished_at"] = now if status in ENDS else None
+            await self._announcer.tell(
+                [
+                    self._announcer.batch_event(
+                        batch.id, batch.principal, status.value, batch.version + 1, now
+                    )
+                ]
+            )
+        try:
+            await store.change(batch, now, **changes)
+        except LostRace:
+            await store.touch([batch_id], now)
+
+    async def end_waiting(self, batch: Batch, status: PayoutStatus, reason: str) -> None:
+        """End a batch that was never approved: no row of it has an order, or ever will."""
+        await store.change(
+            batch,
+            self._clock.now(),
+            where={"status": BatchStatus.AWAITING_APPROVAL.value},
+            status=BatchStatus.CANCELED,
+            working=True,
+            ending=status.value,
+            ending_reason=reason,
+        )
+        await self.carry_out(batch.id)
+
+    async def every_row(self, batch: Batch) -> list[Payout]:
+        """All accepted rows, for an export."""
+        found: list[Payout] = []
+        if batch.stage is Stage.ACCEPTED:
+            return [Payout.model_validate_json(line) for line in store.unpack_payouts(batch)]
+        while piece := await rows_store.of_batch(
+            batch.id, after_row=found[-1].row or 0 if found else 0, limit=PIECE
+        ):
+            found += piece
+        return found
+
+
+def status_of(stage: Stage, counts: Mapping[str, int]) -> BatchStatus:
+    """How a batch stands, by its rows. Pure.
+
+        rows                                    status
+        not all placed, or all still queued     queued
+        some still to come                      processing
+        all settled                             completed
+        none settled, all canceled or rejected  canceled
+        anything else                           completed_with_errors
+
+    A quarantined row has ended as far as the batch goes: only people take it further.
+    """
+    there = {PayoutStatus(name): count for name, count in counts.items() if count}
+    waiting = {
+        PayoutStatus.QUEUED,
+        PayoutStatus.AWAITING_APPROVAL,
+        PayoutStatus.AWAITING_SIGNATURE,
+    }
+    if stage is not Stage.PLACED or (there and there.keys() <= waiting):
+        return BatchStatus.QUEUED
+    if there.keys() & (waiting | {PayoutStatus.SIGNED}):
+        return BatchStatus.PROCESSING
+    if there.keys() == {PayoutStatus.SETTLED}:
+        return BatchStatus.COMPLETED
+    if there.keys() <= {PayoutStatus.CANCELED, PayoutStatus.REJECTED}:
+        return BatchStatus.CANCELED
+    return BatchStatus.COMPLETED_WITH_ERRORS
+
+
+def pieces(items: Sequence[T], size: int = PIECE) -> Iterator[Sequence[T]]:
+    """So many at a time, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,90 @@
+"""Payouts against the rolling limits: counted when accepted, released when they end unpaid.
+
+A count lives in `limits.py`'s journal, the payout in its own document; a process may die between
+the two. So what was counted and never became a payout is found and released.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from tron_payment.core.clock import Clock
+from tron_payment.payouts import documents as store
+from tron_payment.payouts.batch_documents import is_unexpanded_left
+from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.limits import (
+    Breach,
+    Hold,
+    RollingLimits,
+    Window,
+    fresh_hold,
+    scopes_of,
+)
+from tron_payment.payouts.policy import Policy
+from tron_payment.payouts.policy_desk import PolicyDesk
+
+PAYOUT_PREFIX: Final = "pay_"
+
+
+class Counting:
+    """Counts payouts."""
+
+    def __init__(self, clock: Clock, desk: PolicyDesk, rolling: RollingLimits) -> None:
+        self._clock = clock
+        self._desk = desk
+        self._rolling = rolling
+
+    async def count(self, payouts: Sequence[Payout]) -> dict[str, Breach]:
+        """Count payouts against the rolling limits; the breaches by payout id.
+
+        Those that fit carry their hold from here on.
+        """
+        policy = await self._desk.current()
+        if not policy.ceilings:
+            return {}
+        now = self._clock.now()
+        holds = [
+            fresh_hold(p.id, p.currency, p.units, now, scopes_of(p.principal, r, p.wallet_id))
+            for p in payouts
+            for r in (p.recipient_address,)
+        ]
+        breaches = await self._rolling.hold(holds, policy.ceilings)
+        for payout, hold in zip(payouts, holds, strict=True):
+            if hold.hold_id not in breaches:
+                payout.hold_id = hold.hold_id
+        names = {hold.hold_id: hold.payout_id for hold in holds}
+        return {names[hold_id]: breach for hold_id, breach in breaches.items()}
+
+    async def uncount(self, payouts: Sequence[Payout]) -> None:
+        """They were not accepted after all."""
+        await self._rolling.release([p.hold_id for p in payouts if p.hold_id is not None])
+
+    async def count_earlier(self, policy: Policy) -> None:
+        """Before a policy with limits: count what was promised within the longest window."""
+        if not policy.ceilings:
+            return
+        since = self._clock.now().timestamp() - Window.MONTH.length_s
+        holds: list[Hold] = []
+        async for p in store.promised_since(
+            datetime.fromtimestamp(since, self._clock.now().tzinfo)
+        ):
+            scopes = scopes_of(p.principal, p.recipient_address, p.wallet_id)
+            hold = fresh_hold(p.id, p.currency, p.units, p.created_at, scopes)
+            holds.append(
+                Hold(p.hold_id or p.id, p.id, hold.currency, hold.units, hold.at_ms, hold.scopes)
+            )
+        await self._rolling.open(holds)
+
+    async def uncount_abandoned(self) -> bool:
+        """Release what died between being counted and becoming a payout; False when none is old.
+
+        Rows of a batch that is not carried out yet are no payouts yet: then nothing is judged.
+        """
+        if await is_unexpanded_left():
+            return False
+        old = [h for h in await self._rolling.abandoned() if h.payout_id.startswith(PAYOUT_PREFIX)]
+        kept = await store.holds_of([hold.payout_id for hold in old])
+        await self._rolling.release(
+            [h.hold_id for h in old if h.hold_id not in (kept.get(h.payout_id), h.payout_id)]
+        )
+        return bool(old)

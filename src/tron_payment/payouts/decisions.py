@@ -1,0 +1,236 @@
+"""What people decide about single payouts: approve, reject, call back."""
+
+from typing import Final
+
+from tron_payment.core.clock import Clock
+from tron_payment.db.audit import Act, Audit
+from tron_payment.db.cas import LostRace, compare_and_set
+from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
+from tron_payment.http.permissions import owner_filter
+from tron_payment.http.principals import Principal
+from tron_payment.payouts import documents as store
+from tron_payment.payouts import following
+from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
+from tron_payment.payouts.domain import LIFECYCLE, NotCancelable, PayoutNotFound, PayoutStatus
+from tron_payment.payouts.orders import OrderMaker
+from tron_payment.payouts.outcomes import Outcomes
+from tron_payment.payouts.policy import (
+    ApprovalExpired,
+    IntentChanged,
+    NotAwaitingApproval,
+    check_approver,
+)
+
+CHANGE_ATTEMPTS_MAX: Final = 5
+
+
+class Decisions:
+    """Approvals, refusals and cancelations."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        engine: Engine,
+        audit: Audit,
+        orders: OrderMaker,
+        outcomes: Outcomes,
+        announcer: Announcer,
+        counting: Counting,
+    ) -> None:
+        self._clock = clock
+        self._engine = engine
+        self._audit = audit
+        self._orders = orders
+        self._outcomes = outcomes
+        self._announcer = announcer
+        self._counting = counting
+
+    async def get(self, principal: Principal, payout_id: str) -> Payout:
+        """
+        Raises:
+            PayoutNotFound: No such payout, or another merchant's.
+        """
+        payout = await store.by_id(payout_id, owner_filter(principal, "payouts"))
+        if payout is None:
+            raise PayoutNotFound
+        return payout
+
+    # ---- approvals ---------------------------------------------------------------------------
+
+    async def approve(
+        self, principal: Principal, payout_id: str, order_hash: str | None = None
+    ) -> Payout:
+        """Approve what waits for it; the last approval needed queues the payout.
+
+        Args:
+            order_hash: What the approver has seen; must be what would be paid.
+
+        Raises:
+            PayoutNotFound
+            OwnApproval, NotAnApprover
+            NotAwaitingApproval, ApprovalExpired, IntentChanged
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            payout = await self._waiting(principal, payout_id)
+            if principal.id in [each["by"] for each in payout.approvals]:
+                return payout
+            if payout.status is not PayoutStatus.AWAITING_APPROVAL:
+                raise NotAwaitingApproval(f"it is {payout.status.value}")
+            check_approver(principal.id, payout.principal, payout.approvers)
+            now = self._clock.now()
+            if payout.approval_until is not None and now >= payout.approval_until:
+                raise ApprovalExpired
+            if order_hash is not None and order_hash != payout.intent_hash:
+                raise IntentChanged(param="order_hash", extra={"order_hash": payout.intent_hash})
+            vote = {
+                "by": principal.id,
+                "role": principal.role.value,
+                "at": now,
+                "order_hash": payout.intent_hash,
+            }
+            enough = len(payout.approvals) + 1 >= payout.approvals_needed
+            try:
+                if enough:
+                    changed = await store.move(
+                        payout,
+                        PayoutStatus.QUEUED,
+                        now,
+                        push={"approvals": vote},
+                        sweep_at=now,
+                    )
+                else:
+                    changed = await compare_and_set(
+                        Payout,
+                        payout.id,
+                        version=payout.version,
+                        where={"status": payout.status.value},
+                        set={"updated_at": now},
+                        push={"approvals": vote},
+                    )
+            except LostRace:
+                continue
+            await self._note(principal, "payout.approve", changed)
+            if enough:
+                await self._announce(changed, "approved")
+                await self._engine.place(self._orders.wish([changed]))
+            return changed
+        raise LostRace("the payout keeps moving; try again")
+
+    async def reject(self, principal: Principal, payout_id: str, reason: str) -> Payout:
+        """Say no to a payout that waits for approval; saying it again changes nothing.
+
+        Raises:
+            PayoutNotFound, NotAwaitingApproval
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            payout = await self._waiting(principal, payout_id)
+            if payout.status is PayoutStatus.REJECTED:
+                return payout
+            if payout.status is not PayoutStatus.AWAITING_APPROVAL:
+                raise NotAwaitingApproval(f"it is {payout.status.value}")
+            try:
+                rejected = await self.end_waiting(
+                    payout, PayoutStatus.REJECTED, reason or "rejected"
+                )
+            except LostRace:
+                continue
+            await self._note(principal, "payout.reject", rejected)
+            return rejected
+        raise LostRace("the payout keeps moving; try again")
+
+    async def _waiting(self, principal: Principal, payout_id: str) -> Payout:
+        payout = await self.get(principal, payout_id)
+        if payout.batch_id is not None:
+            raise NotAwaitingApproval(f"the batch {payout.batch_id} is approved as a whole")
+        return payout
+
+    async def end_waiting(self, payout: Payout, target: PayoutStatus, reason: str) -> Payout:
+        """End a payout that has no order yet."""
+        ended = await store.move(payout, target, self._clock.now(), reason=reason)
+        await self._announce(ended, "ended")
+        await self._counting.uncount([ended])
+        return ended
+
+    # ---- calling back ------------------------------------------------------------------------
+
+    async def cancel(self, principal: Principal, payout_id: str) -> Payout:
+        """Cancel a payout that is not signed; canceling it again changes nothing.
+
+        A payout of a batch leaves its transaction, and the others go on in a new one.
+
+        Raises:
+            PayoutNotFound: No such payout, or another merchant's.
+            NotCancelable: Signed or finished.
+        """
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            payout = await self.get(principal, payout_id)
+            if payout.status is PayoutStatus.CANCELED:
+                return payout
+            try:
+                if payout.status is PayoutStatus.AWAITING_APPROVAL:
+                    return await self.end_waiting(payout, PayoutStatus.CANCELED, "canceled")
+                if LIFECYCLE.is_final(payout.status):
+                    raise NotCancelable(f"it is {payout.status.value}")
+                await self._call_back(payout)
+            except LostRace:
+                continue
+            await self._note(principal, "payout.cancel", payout)
+            order = await self._engine.find(payout.order_id)
+            assert order is not None
+            await self._outcomes.follow([order])
+            return await self.get(principal, payout_id)
+        raise LostRace("the payout keeps moving; try again")
+
+    async def _call_back(self, payout: Payout) -> None:
+        """
+        Raises:
+            NotCancelable: Too late.
+            LostRace: It has gone into another transaction meanwhile.
+        """
+        order = await self._engine.find(payout.order_id)
+        if order is None:
+            if payout.batch_id is not None:
+                raise NotCancelable("its batch is still being put together; try again shortly")
+            await self._engine.place(self._orders.wish([payout]))
+            order = await self._engine.find(payout.order_id)
+            assert order is not None
+        several = len(order.expects) > 1
+        if several:
+            await following.mark_ejected(order.id, {payout.id: CANCELED_BY_HAND})
+        try:
+            await self._engine.cancel(order.id)
+        except OrderShown as refusal:  # the mark stays: it leaves when the bytes have expired
+            raise NotCancelable(refusal.detail) from None
+        except (OrderSigned, OrderFinished) as refusal:
+            if several:
+                await following.unmark_ejected(order.id, [payout.id])
+                again = await store.by_id(payout.id, {})
+                if again is not None and again.order_id != order.id:
+                    raise LostRace("it has moved on") from None
+            raise NotCancelable(refusal.detail) from None
+
+    async def _announce(self, payout: Payout, cause: str) -> None:
+        event = self._announcer.event(
+            payout,
+            payout.status.value,
+            cause,
+            payout.version,
+            payout.updated_at,
+            reason=payout.reason or None,
+        )
+        await self._announcer.tell([event])
+
+    async def _note(self, principal: Principal, action: str, payout: Payout) -> None:
+        await self._audit.append(
+            Act(
+                actor=principal.id,
+                role=principal.role.value,
+                action=action,
+                object_id=payout.id,
+                after={"status": payout.status.value, "order_hash": payout.intent_hash},
+                policy_version=str(payout.policy_version),
+            )
+        )

@@ -1,0 +1,150 @@
+"""How payouts follow their orders, in the store: taking over, leaving, parting.
+
+Every write here is one atomic update per payout, valid only while the payout is in that order; so
+each may be done again after any crash.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo import UpdateOne
+
+from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
+from tron_payment.payouts.domain import PayoutStatus
+
+PARTING: Final = (
+    PayoutStatus.QUEUED,
+    PayoutStatus.AWAITING_SIGNATURE,
+    PayoutStatus.SIGNED,
+)
+"""Statuses of a payout that has not ended although its order has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a payout takes over from a version of its order."""
+
+    payout_id: str
+    order_id: str
+    order_version: int
+    fields: dict[str, Any]
+
+
+async def follow_orders(changes: Sequence[Taken]) -> None:
+    """Take over what orders say.
+
+    Valid only while the payout is in that order and has seen no newer version of it, so that
+    telling it twice, or late, changes nothing.
+    """
+    if changes:
+        await Payout.get_pymongo_collection().bulk_write(
+            [
+                UpdateOne(
+                    {
+                        "_id": each.payout_id,
+                        "order_id": each.order_id,
+                        "order_version": {"$lte": each.order_version},
+                    },
+                    {
+                        "$set": {**each.fields, "order_version": each.order_version},
+                        "$inc": {"version": 1},
+                    },
+                )
+                for each in changes
+            ],
+            ordered=False,
+        )
+
+
+async def mark_ejected(order_id: str, reasons: Mapping[str, str]) -> None:
+    """These payouts shall leave the transaction, should it be called back in time."""
+    await Payout.get_pymongo_collection().bulk_write(
+        [
+            UpdateOne(
+                {"_id": payout_id, "order_id": order_id, "eject": None},
+                {"$set": {"eject": reason}, "$inc": {"version": 1}},
+            )
+            for payout_id, reason in reasons.items()
+        ],
+        ordered=False,
+    )
+
+
+async def unmark_ejected(order_id: str, payout_ids: Sequence[str]) -> None:
+    """It was too late: they stay in."""
+    await Payout.get_pymongo_collection().update_many(
+        {"_id": {"$in": list(payout_ids)}, "order_id": order_id, "eject": CANCELED_BY_HAND},
+        {"$unset": {"eject": ""}, "$inc": {"version": 1}},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Where a payout goes when its transaction can never pay it, and what that has cost it."""
+
+    payout_id: str
+    next_order_id: str
+    cost_sun: int
+
+
+async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int:
+    """Move every payout out of an order, or end it when it is marked to leave.
+
+    Each update is atomic and happens once: it is valid only while the payout is in this order and
+    not final. Answers how many are still there.
+    """
+    waiting = {"$in": [status.value for status in PARTING]}
+    payouts = Payout.get_pymongo_collection()
+    updates = []
+    for each in partings:
+        here = {"_id": each.payout_id, "order_id": order_id, "status": waiting}
+        fresh = {
+            "order_id": each.next_order_id,
+            "order_version": -1,
+            "status": PayoutStatus.QUEUED.value,
+            "waiting_for": "",
+            "reason": "",
+            "updated_at": now,
+        }
+        updates.append(
+            UpdateOne(
+                {**here, "eject": None},
+                {
+                    "$set": fresh,
+                    "$unset": {"txid": "", "sent_at": ""},
+                    "$inc": {"version": 1, "fee_before_sun": each.cost_sun},
+                },
+            )
+        )
+        for by_hand in (True, False):
+            status = PayoutStatus.CANCELED if by_hand else PayoutStatus.FAILED
+            mark: Any = CANCELED_BY_HAND if by_hand else {"$nin": [None, CANCELED_BY_HAND]}
+            updates.append(
+                UpdateOne(
+                    {**here, "eject": mark},
+                    [
+                        {
+                            "$set": {
+                                "status": status.value,
+                                "reason": "$eject",
+                                "waiting_for": "",
+                                "updated_at": now,
+                                "version": {"$add": ["$version", 1]},
+                                "fee_paid_sun": {"$add": ["$fee_before_sun", each.cost_sun]},
+                            }
+                        }
+                    ],
+                )
+            )
+    await payouts.bulk_write(updates, ordered=True)
+    return int(await payouts.count_documents({"order_id": order_id, "status": waiting}))
+
+
+async def unmark_order(order_id: str) -> None:
+    """It is signed: its rows stay in."""
+    await Payout.get_pymongo_collection().update_many(
+        {"order_id": order_id, "eject": CANCELED_BY_HAND},
+        {"$unset": {"eject": ""}, "$inc": {"version": 1}},
+    )
