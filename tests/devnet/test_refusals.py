@@ -20,7 +20,7 @@ def raw_of(devnet: Devnet, **changes: Any) -> bytes:
     message = MESSAGES["TransferContract"](
         owner_address=ALICE.address, to_address=BOB.address, amount=changes.pop("amount", 1)
     )
-    fields = {
+    fields: dict[str, Any] = {
         "ref_block_bytes": solid.id[6:8],
         "ref_block_hash": solid.id[8:16],
         "expiration": head + 60_000,

@@ -13,8 +13,8 @@ import pytest
 from tests.devnet.client import Client, Wallet
 from tron_payment.devnet import Devnet, DevnetConfig, params
 from tron_payment.devnet.genesis import FAUCET_SUN, WITNESS_SUN
-from tron_payment.devnet.records import Account
-from tron_payment.devnet.state import ACCOUNT, decode_value
+from tron_payment.devnet.records import Account, decode_value
+from tron_payment.devnet.state import ACCOUNT
 
 STEPS = 120
 WALLETS = [Wallet(5_000 + number) for number in range(6)]

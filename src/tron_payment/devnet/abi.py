@@ -31,6 +31,12 @@ def encode(values: Sequence[int | bytes | str]) -> bytes:
     return b"".join(heads) + tail
 
 
+def text(data: bytes) -> str:
+    """The one string that these data hold; empty when they hold none."""
+    values = decode(("string",), data)
+    return str(values[0]) if values else ""
+
+
 def decode(kinds: Sequence[str], data: bytes) -> tuple[Any, ...] | None:
     """Values of these types; None when the data do not hold them."""
     from eth_abi.abi import decode as decode_all

@@ -132,12 +132,38 @@ def _id(number: int, header: bytes) -> bytes:
     return number.to_bytes(8, "big") + sha256(header)[8:]
 
 
+def size(block: Block) -> int:
+    """Bytes of the Block message."""
+    header = _header(
+        block.number,
+        block.timestamp_ms,
+        block.parent,
+        block.trie_root,
+        block.witness,
+        block.version,
+    )
+    parts = [_with_result(t, r) for t, r in zip(block.transactions, block.receipts, strict=True)]
+    signature = [block.signature] if block.signature else []
+    parts.append(bytes(_framed([header, *signature])))
+    return _framed(parts)
+
+
 def _leaf(tx: Tx, receipt: Receipt) -> bytes:
     """sha256 of the transaction with its result, as java-tron's getMerkleHash."""
+    return sha256(_with_result(tx, receipt))
+
+
+def _with_result(tx: Tx, receipt: Receipt) -> bytes:
+    """The Transaction message as it stands in a block."""
     whole = Transaction(raw_data=tx.raw, signature=tx.signatures)
     if tx.signatures:
         whole.ret.add(contractRet=CONTRACT_RESULTS[receipt.contract_ret])
-    return sha256(whole.SerializeToString())
+    return bytes(whole.SerializeToString())
+
+
+def _framed(parts: list[bytes]) -> int:
+    """Bytes of a message that holds these byte fields, all of small numbers."""
+    return sum(1 + max(1, (len(part).bit_length() + 6) // 7) + len(part) for part in parts)
 
 
 def trie_root(leaves: list[bytes]) -> bytes:

@@ -35,7 +35,7 @@ class Devnet:
         self.config = config
         self.block_ms = config.block_ms
         """Pace of the loop; 0 pauses it."""
-        self.store = Store(config.data)
+        self.store: Store = Store(config.data)
         seed = self.store.meta(_SEED_META) or config.seed or secrets.token_hex(16)
         self.store.set_meta(_SEED_META, seed)
         self._offset_ms = int(self.store.meta(_OFFSET_META) or 0)

@@ -135,6 +135,12 @@ def change(state: Overlay, name: str, value: int, at_ms: int) -> None:
     write(state, name, value)
 
 
+def value_at(get: Get, name: str, at_ms: int) -> int:
+    """What a price was at a moment."""
+    entries = get(_history_key(name)) or ((0, read(get, name)),)
+    return int(next((value for since, value in reversed(entries) if since <= at_ms), 0))
+
+
 def history(get: Get, name: str) -> str:
     """``since:value`` of every setting of a price, oldest first."""
     entries = get(_history_key(name)) or ((0, read(get, name)),)

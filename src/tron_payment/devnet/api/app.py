@@ -6,7 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
-from tron_payment.devnet.api import broadcast, builders, calls, reads, signing, stake, trongrid
+from tron_payment.devnet.api import (
+    broadcast,
+    builders,
+    calls,
+    jsonrpc,
+    reads,
+    signing,
+    stake,
+    trongrid,
+)
 from tron_payment.devnet.api.answers import (
     GRID,
     Answer,
@@ -150,6 +159,10 @@ class App:
             return Answer.of({"Error": "class java.lang.Exception : body is too big"}, 413)
         if path.startswith(GRID) and not self._solid_only:
             return self._grid(method, path, query_string)
+        if path == jsonrpc.PATH and method == "POST" and not self._solid_only:
+            return Answer.of(
+                jsonrpc.answer(self._node, _view(self._node.chain, False, rules), body)
+            )
         if path.startswith(SOLIDITY):
             name, solid = path[len(SOLIDITY) :], True
         elif path.startswith(WALLET) and not self._solid_only:

@@ -93,7 +93,19 @@ def reference(view: View) -> dict[str, Any]:
     }
 
 
-def _run(view: View, message: Any, energy_limit: int) -> tuple[Outcome, Overlay]:
+def constant_call(view: View, message: Any, energy_limit: int) -> Outcome:
+    """Run a TriggerSmartContract message without consequences; without a contract, a creation.
+
+    Raises:
+        CallRefused: It cannot be tried, or took too long.
+    """
+    outcome = _run(view, message, energy_limit)
+    if outcome.result == OUT_OF_TIME:
+        raise CallRefused("OTHER_ERROR", f"{_TIME_ERROR} : {outcome.error}")
+    return outcome
+
+
+def _run(view: View, message: Any, energy_limit: int) -> Outcome:
     head = view.head
     block = vm.Block(
         number=head.number,
@@ -104,9 +116,9 @@ def _run(view: View, message: Any, energy_limit: int) -> tuple[Outcome, Overlay]
     )
     overlay = Overlay(view.get)
     if not message.contract_address:
-        return vm.create_constant(overlay, block, message, energy_limit), overlay
+        return vm.create_constant(overlay, block, message, energy_limit)
     try:
-        outcome = vm.call_constant(
+        return vm.call_constant(
             overlay,
             block,
             owner=bytes(message.owner_address),
@@ -117,15 +129,12 @@ def _run(view: View, message: Any, energy_limit: int) -> tuple[Outcome, Overlay]
         )
     except ContractInvalid as error:
         raise CallRefused("CONTRACT_VALIDATE_ERROR", error.text) from None
-    if outcome.result == OUT_OF_TIME:
-        raise CallRefused("OTHER_ERROR", f"{_TIME_ERROR} : {outcome.error}")
-    return outcome, overlay
 
 
 def triggerconstantcontract(view: View, query: Query, now_ms: int) -> Any:
     try:
         message = read_trigger(query)
-        outcome, _ = _run(view, message, vm.CONSTANT_ENERGY_LIMIT)
+        outcome = constant_call(view, message, vm.CONSTANT_ENERGY_LIMIT)
     except CallRefused as refused:
         return refused.answer
     raw = build_raw(TRIGGER_CONTRACT, message, timestamp=now_ms, **reference(view))
@@ -180,7 +189,7 @@ def estimateenergy(view: View, query: Query) -> Any:
     """java-tron's search: between the energy used and twice that, down to a step of 1 TRX."""
     try:
         message = read_trigger(query)
-        outcome, _ = _run(view, message, vm.CONSTANT_ENERGY_LIMIT)
+        outcome = constant_call(view, message, vm.CONSTANT_ENERGY_LIMIT)
         if not outcome.succeeded:
             raise CallRefused("CONTRACT_EXE_ERROR", outcome.error)
         price = params.read(view.get, "getEnergyFee")
@@ -188,7 +197,7 @@ def estimateenergy(view: View, query: Query) -> Any:
         high = 2 * low
         while low + TRX < high:
             middle = (low + high) // 2
-            tried, _ = _run(view, message, middle // price)
+            tried = constant_call(view, message, middle // price)
             if tried.succeeded:
                 high = middle
             else:
