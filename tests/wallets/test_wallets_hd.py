@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 from tronpy.hdwallet import key_from_seed, seed_from_mnemonic
 from tronpy.keys import PrivateKey
-from wallet_world import TEST_USDT, World, build_world, order, principal, raw_of, rebuild
+from wallet_world import TEST_USDT, World, build_world, order, principal, raw_of, rebuild, served
 
 from tron_payment.chain import Transfer
 from tron_payment.core.address import Address
-from tron_payment.db.ledger import Holder
+from tron_payment.db.ledger import Holder, Pocket
 from tron_payment.engine import CannotSign, OpeningRequest
 from tron_payment.engine.documents import contract_document
 from tron_payment.wallets import OURSELVES, HdAddress, NotDerived, Wallet, hd
-from tron_payment.wallets.domain import WalletFrozen, WalletHoldsMoney
+from tron_payment.wallets import issued as issued_module
+from tron_payment.wallets.domain import WalletFrozen, WalletHoldsMoney, WalletScanning
 from tron_payment.wallets.hd import InvalidMnemonic, InvalidXpub, PrivateNode
 from tron_payment.wallets.keys import Secret
+from tron_payment.wallets.scan import GAP_LIMIT
 
 ABANDON = "abandon " * 11 + "about"
 ABANDON_ADDRESS = "TUEZSdKsoDHQMeZwihtdoBiN46zxhGWYdH"
@@ -152,7 +154,7 @@ async def test_the_same_subject_gets_the_same_address(world: World) -> None:
 
 async def test_the_loop_keeps_addresses_ready(world: World) -> None:
     wallet = await world.wallets.ensure_hd("deposits")
-    loop, _ = world.module.loops
+    loop, *_ = world.module.loops
     assert not await loop.step()
     for _ in range(80):
         await world.wallets.issue_address(wallet.id)
@@ -191,6 +193,98 @@ async def test_words_that_others_know_open_their_books_from_the_chain(world: Wor
     assert {ABANDON_ADDRESS, issued.address} < requested
     stored = await Wallet.get_pymongo_collection().find_one({"_id": wallet.id})
     assert "about" not in repr(stored)
+
+
+def nth(words: str, index: int) -> Address:
+    return hd.account_node(hd.entropy_of(words)).public().child(0).child(index).address
+
+
+async def test_an_import_finds_the_addresses_that_were_used_and_issues_none_of_them(
+    world: World,
+) -> None:
+    world.nodes.sun[nth(ABANDON, 3)] = 0  # an account that is empty now
+    world.nodes.usdt[nth(ABANDON, 23)] = 1  # no account, and only a token: 20 after the last
+    wallet = await world.wallets.import_mnemonic(OURSELVES, label="old", mnemonic=ABANDON)
+    assert wallet.scan_from is None
+    issued = await world.wallets.issue_address(wallet.id)
+    assert issued.index == 24
+    watched = {row.id for row in await OpeningRequest.find().to_list()}
+    assert {nth(ABANDON, index) for index in range(1, 24)} < watched
+    assert await HdAddress.find({"free": False}).count() == 24
+
+
+async def test_a_gap_of_twenty_ends_the_search(world: World) -> None:
+    world.nodes.sun[nth(ABANDON, GAP_LIMIT + 1)] = 1
+    wallet = await world.wallets.import_mnemonic(OURSELVES, label="old", mnemonic=ABANDON)
+    assert (await world.wallets.issue_address(wallet.id)).index == 1
+
+
+async def test_nothing_is_issued_before_the_search_has_ended(world: World) -> None:
+    world.nodes.away = True
+    wallet = await world.wallets.import_mnemonic(OURSELVES, label="old", mnemonic=ABANDON)
+    assert wallet.scan_from == 1, "taken over, and looked for later"
+    with pytest.raises(WalletScanning) as refusal:
+        await world.wallets.issue_address(wallet.id)
+    assert refusal.value.retryable and refusal.value.retry_after_s
+    world = await rebuild()
+    addresses, scan, *_ = world.module.loops
+    assert not await addresses.step(), "nothing is prepared either"
+    for index in (5, 25, 45):
+        world.nodes.usdt[nth(ABANDON, index)] = 1
+    steps = 0
+    while await scan.step():
+        steps += 1
+    assert steps == 4, "three gaps with something in them, and one without"
+    assert (await world.wallets.issue_address(wallet.id)).index == 46
+
+
+async def test_what_issued_addresses_hold_is_summed_and_listed(world: World) -> None:
+    wallet = await world.wallets.create_hd(OURSELVES, label="deposits")
+    issued = [await world.wallets.issue_address(wallet.id, f"inv_{n}") for n in range(5)]
+    await world.fund(wallet.address, 7_000_000)
+    await world.fund(issued[0].address, 1_500_000)
+    await world.fund(issued[3].address, 2_000_000, pocket=Pocket.RESERVED)
+    await world.fund(issued[4].address, 250_000, "USDT")
+    async with served(world) as client:
+        path = f"/wallets/{wallet.id}"
+        balance = (await client.get(f"{path}/balance")).json()
+        assert balance["balances"][0]["available"] == "7", "its own address, as before"
+        assert (balance["issued"]["addresses"], balance["issued"]["counted"]) == (5, 5)
+        trx, usdt = balance["issued"]["balances"]
+        assert (trx["available"], trx["reserved"], usdt["available"]) == ("1.5", "2", "0.25")
+        seen, query = [], {"limit": "2"}
+        while True:
+            answer = (await client.get(f"{path}/addresses", params=query)).json()
+            seen += answer["data"]
+            if not answer["has_more"]:
+                break
+            query["cursor"] = answer["next_cursor"]
+        assert [each["address"] for each in seen] == [each.address for each in issued]
+        assert (seen[0]["subject"], seen[0]["path"]) == ("inv_0", "m/44'/195'/0'/0/1")
+        assert [each["balances"][0]["available"] for each in seen] == ["1.5", "0", "0", "0", "0"]
+        odd = await client.get(f"{path}/addresses", params={"cursor": "1; drop"})
+        assert (odd.status_code, odd.json()["code"]) == (422, "invalid_cursor")
+        odd = await client.get(f"{path}/addresses", params={"status": "free"})
+        assert odd.status_code == 422
+        hot = await world.wallets.create(OURSELVES, label="hot")
+        refused = await client.get(f"/wallets/{hot.id}/addresses")
+        assert (refused.status_code, refused.json()["code"]) == (409, "wallet_not_hd")
+        assert (await client.get(f"/wallets/{hot.id}/balance")).json()["issued"] is None
+
+
+async def test_of_very_many_addresses_the_sum_says_how_far_it_goes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issued_module, "SUMMED_MAX", 3)
+    wallet = await world.wallets.create_hd(OURSELVES, label="deposits")
+    issued = [await world.wallets.issue_address(wallet.id) for _ in range(5)]
+    for each in issued:
+        await world.fund(each.address, 1)
+    found = await world.wallets.issued.sum(wallet)
+    assert (found.issued, found.counted) == (5, 3)
+    assert found.held["TRX"][Pocket.AVAILABLE] == 3
+    with pytest.raises(WalletHoldsMoney):
+        await world.wallets.archive(principal(), wallet.id)
 
 
 async def test_an_xpub_issues_addresses_and_signs_nothing(world: World) -> None:

@@ -13,7 +13,13 @@ from litestar.di import Provide
 from pydantic import SecretStr
 
 from tron_payment import chain, engine, wallets
-from tron_payment.chain import AccountResources, BlockHeader, CallResult, Transfer
+from tron_payment.chain import (
+    AccountResources,
+    BlockHeader,
+    CallResult,
+    NodesUnavailable,
+    Transfer,
+)
 from tron_payment.core.address import Address
 from tron_payment.core.clock import ManualClock
 from tron_payment.core.errors import Unavailable
@@ -63,6 +69,7 @@ class ScriptedNodes:
         self.usdt: dict[Address, int] = {}
         self.permissions: dict[str, tuple[Any, tuple[Any, ...]]] = {}
         self.reads = 0
+        self.away = False
 
     async def pick(self) -> "ScriptedNodes":
         return self
@@ -72,6 +79,10 @@ class ScriptedNodes:
 
     async def account(self, address: Address, solid: bool = False) -> Any:
         self.reads += 1
+        if self.away:
+            raise NodesUnavailable("no node answers")
+        if address not in self.sun and address not in self.permissions:
+            return None
         owner, actives = self.permissions.get(address, (None, ()))
         return SimpleNamespace(
             balance_sun=self.sun.get(address, 0),

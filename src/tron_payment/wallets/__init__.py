@@ -22,6 +22,7 @@ from tron_payment.settings import ConfigurationError
 from tron_payment.wallets import (
     browser,
     custody_routes,
+    issued_routes,
     ownership_routes,
     permission_routes,
     routes,
@@ -50,6 +51,7 @@ from tron_payment.wallets.domain import (
     WalletHoldsMoney,
     WalletKind,
     WalletNotFound,
+    WalletScanning,
     WalletStatus,
 )
 from tron_payment.wallets.history import History, WalletMovement
@@ -62,6 +64,8 @@ from tron_payment.wallets.ownership import Ownership, OwnershipChallenge
 from tron_payment.wallets.passwords import Cost, Deriver, Passwords, WalletPassword
 from tron_payment.wallets.permissions import MODULE as PERMISSIONS_MODULE
 from tron_payment.wallets.permissions import Permissions
+from tron_payment.wallets.scan import Scan
+from tron_payment.wallets.sealing import Sealing, build_sealing
 from tron_payment.wallets.service import Wallets
 from tron_payment.wallets.signer import KeySigner, build_signer, recovered_address
 from tron_payment.wallets.signing import SigningRequests
@@ -83,6 +87,7 @@ JOURNAL_DOCUMENTS: Final[tuple[type[Document], ...]] = (SigningJournal,)
 """They may stand in a database of their own; see journal.py."""
 
 ADDRESSES_IDLE_S: Final = 10.0
+SCAN_IDLE_S: Final = 10.0
 SIGNATURES_IDLE_S: Final = 5.0
 HOT_LABEL: Final = "treasury"
 ROUTER_OPERATOR_LABEL: Final = "router operator"
@@ -106,6 +111,7 @@ __all__ = [
     "NotDerived",
     "RequestStatus",
     "Rotation",
+    "Sealing",
     "SigningJournal",
     "SigningKey",
     "SigningRequest",
@@ -122,10 +128,12 @@ __all__ = [
     "WalletKind",
     "WalletNotFound",
     "WalletPassword",
+    "WalletScanning",
     "WalletStatus",
     "Wallets",
     "Who",
     "build",
+    "build_sealing",
     "build_signer",
     "manifest_of",
     "recovered_address",
@@ -142,6 +150,7 @@ async def build(
     deriver = Deriver()
     currencies = currencies_of(house)
     addresses = HdAddresses(house.clock, house.openings)
+    scan = Scan(clock=house.clock, nodes=house.nodes, currencies=currencies, addresses=addresses)
     wallets = Wallets(
         clock=house.clock,
         signer=house.use(KeySigner),
@@ -156,6 +165,7 @@ async def build(
             currencies=currencies,
         ),
         addresses=addresses,
+        scan=scan,
         passwords=Passwords(house.clock, deriver, password_cost),
         default_address=_configured(settings.hot_wallet_address),
     )
@@ -224,6 +234,7 @@ async def build(
                 route_handlers=[
                     *routes.HANDLERS,
                     *custody_routes.HANDLERS,
+                    *issued_routes.HANDLERS,
                     *permission_routes.HANDLERS,
                     *ownership_routes.HANDLERS,
                 ],
@@ -256,6 +267,7 @@ async def build(
                 "wallet-manager",
                 wake=addresses.low,
             ),
+            Loop("wallets.scan", scan.step, SCAN_IDLE_S, "wallet-manager"),
             Loop("wallets.signatures", signing.step, SIGNATURES_IDLE_S, "wallet-manager"),
         ),
         start=start,

@@ -26,6 +26,7 @@ from tron_payment.wallets.domain import (
     WalletArchived,
     WalletFrozen,
     WalletNotFound,
+    WalletScanning,
     WalletStatus,
 )
 
@@ -37,6 +38,7 @@ FREE_MIN: Final = 30
 """Fewer free ones, and the loop prepares the next batch."""
 
 FILL_ATTEMPTS_MAX: Final = 5
+SCAN_RETRY_S: Final = 10
 RESTORE_GAP: Final = 1_000
 """After a restore this many indices are left out: they may have been issued since the backup."""
 
@@ -105,7 +107,7 @@ class HdAddresses:
             subject: What it is for, such as an invoice's id: the same answer for the same.
 
         Raises:
-            WalletNotFound, WalletFrozen, WalletArchived, NotDerived
+            WalletNotFound, WalletFrozen, WalletArchived, WalletScanning, NotDerived
         """
         if subject is not None and (row := await _of_subject(wallet_id, subject)) is not None:
             return _issued(row)
@@ -149,8 +151,8 @@ class HdAddresses:
             ]
         )
 
-    async def rebuild(self, wallet: Wallet, top: int) -> None:
-        """After a restore: watch every address that was, or may have been, issued before.
+    async def rebuild(self, wallet: Wallet, top: int, *, first: int = 1) -> None:
+        """Watch every address from `first` on that was, or may have been, issued before.
 
         None of them is issued again, not even one that is prepared here; what they hold is booked
         from the chain. Safe to repeat.
@@ -165,7 +167,7 @@ class HdAddresses:
                 {"wallet_id": wallet.id, "free": True, "index": {"$lte": top}},
                 {"$set": {"free": False}},
             )
-        for start in range(1, top + 1, READ_BATCH):
+        for start in range(first, top + 1, READ_BATCH):
             stop = min(start + READ_BATCH, top + 1)
             known = [(node.child(index).address, index) for index in range(start, stop)]
             for address, _ in known:
@@ -265,6 +267,8 @@ async def _issuing(wallet_id: str) -> Wallet:
         raise WalletFrozen(param="wallet_id")
     if wallet.status is WalletStatus.ARCHIVED:
         raise WalletArchived(param="wallet_id")
+    if wallet.scan_from is not None:
+        raise WalletScanning(param="wallet_id", retry_after_s=SCAN_RETRY_S)
     return wallet
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,7 +12,6 @@ from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.money import TRX, USDT
 from tron_payment.db.ledger import Ledger, Pocket, View, account
 from tron_payment.module import Deployment
-from tron_payment.wallets.addresses import addresses_of
 from tron_payment.wallets.currencies import Currencies
 
 LIVE_BELIEVED_S: Final = 1.0
@@ -76,7 +75,7 @@ class Balances:
         Raises:
             NodesUnavailable: No node answers.
         """
-        live, held = await asyncio.gather(self.live(address), self._held([address]))
+        live, held = await asyncio.gather(self.live(address), self.held([address]))
         return WalletBalance(
             live,
             tuple(
@@ -88,19 +87,11 @@ class Balances:
                     staked=held[(account(address, Pocket.STAKED), code)],
                     unfreezing=held[(account(address, Pocket.UNFREEZING), code)],
                 )
-                for code in self._codes()
+                for code in self.codes()
             ),
         )
 
-    async def of_derived(self, wallet_id: str) -> dict[str, int]:
-        """By our books, what the addresses of an HD wallet hold together, by currency."""
-        totals: dict[str, int] = defaultdict(int)
-        async for batch in addresses_of(wallet_id):
-            for (_, code), units in (await self._held(batch)).items():
-                totals[code] += units
-        return {code: units for code, units in totals.items() if units}
-
-    async def _held(self, holders: Sequence[Address]) -> dict[tuple[str, str], int]:
+    async def held(self, holders: Sequence[Address]) -> dict[tuple[str, str], int]:
         """Units by account and currency.
 
         Whoever writes the journal rolls the balances forward at once; only after its death in
@@ -111,12 +102,13 @@ class Balances:
                 view = await self._ledger.view()
                 self._view = (view, self._monotonic() + BOOKS_BELIEVED_S)
             view = self._view[0]
-        codes = self._codes()
+        codes = self.codes()
         names = [account(holder, pocket) for holder in holders for pocket in Pocket]
         keys = [(name, code) for name in names for code in codes]
         return await view.balances(keys)
 
-    def _codes(self) -> tuple[str, ...]:
+    def codes(self) -> tuple[str, ...]:
+        """Every currency that is kept books of."""
         others = sorted(set(self._currencies.by_contract.values()) - {USDT.code})
         return (TRX.code, USDT.code, *others)
 

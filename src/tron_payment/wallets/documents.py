@@ -18,6 +18,8 @@ from tron_payment.wallets.keystore import Bond, Envelope, stored_envelope
 DEFAULT_CANDIDATES_MAX: Final = 100
 """Hot wallets looked at when no wallet is named."""
 
+SCANNED_AT_ONCE: Final = 20
+
 ISSUING_MAX: Final = 1_000
 """HD wallets whose pools are kept full."""
 
@@ -65,6 +67,9 @@ class Wallet(Document):
     index_floor: int = 0
     """Addresses up to this index are never issued (again): set by a restore."""
 
+    scan_from: int | None = None
+    """Of imported accounts: the next index to look for on the chain; None when that is done."""
+
     override_by: str | None = None
     """Who asked to archive it although it holds money; a second person has to agree."""
 
@@ -90,6 +95,7 @@ class Wallet(Document):
             IndexModel([("former_ids", ASCENDING)], name="former_ids", sparse=True),
             IndexModel([("envelope.kek_id", ASCENDING)], name="kek", sparse=True),
             IndexModel([("status", ASCENDING), ("xpub", ASCENDING)], name="issuing"),
+            IndexModel([("scan_from", ASCENDING)], name="scanning", sparse=True),
         ]
 
     @property
@@ -128,10 +134,20 @@ async def active_hot(owner: Mapping[str, str]) -> list[Wallet]:
 
 
 async def active_hd() -> list[Wallet]:
-    """Wallets that issue addresses."""
-    query = {"status": WalletStatus.ACTIVE.value, "xpub": {"$type": "string"}}
+    """Wallets that issue addresses now."""
+    query = {
+        "status": WalletStatus.ACTIVE.value,
+        "xpub": {"$type": "string"},
+        "scan_from": None,
+    }
     with store_errors():
         return await Wallet.find(query).limit(ISSUING_MAX).to_list()
+
+
+async def scanning() -> list[Wallet]:
+    """Wallets whose used addresses are still being looked for."""
+    with store_errors():
+        return await Wallet.find({"scan_from": {"$gte": 0}}).limit(SCANNED_AT_ONCE).to_list()
 
 
 async def keyed(*, limit: int) -> list[Wallet]:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from tron_payment.core.address import Address
-from tron_payment.core.errors import Conflict, NotFound, Refused
+from tron_payment.core.errors import Conflict, NotFound, Refused, Unavailable
 from tron_payment.core.lifecycle import Lifecycle
 
 LABEL_LENGTH_MAX: Final = 64
@@ -82,6 +82,10 @@ class WalletFrozen(Conflict, code="wallet_frozen"):
 
 class WalletArchived(Conflict, code="wallet_archived"):
     """The wallet is archived."""
+
+
+class WalletScanning(Unavailable, code="wallet_scanning"):
+    """The used addresses of the wallet are still being looked for; it issues none meanwhile."""
 
 
 class WalletHoldsMoney(Conflict, code="wallet_holds_money"):

@@ -37,6 +37,7 @@ from tron_payment.wallets.domain import (
 from tron_payment.wallets.keys import KEY_BYTES, Secret, SigningKey
 from tron_payment.wallets.keystore import Bond
 from tron_payment.wallets.passwords import Passwords
+from tron_payment.wallets.scan import Scan
 from tron_payment.wallets.signer import KeySigner
 
 DEVICE_PATH: Final = re.compile(r"m/44'/195'(/[0-9]{1,9}'?){1,3}")
@@ -74,6 +75,7 @@ class Maker:
         inserts: GroupInsert,
         audit: Audit,
         addresses: HdAddresses,
+        scan: Scan,
         passwords: Passwords,
     ) -> None:
         self._clock = clock
@@ -83,6 +85,7 @@ class Maker:
         self._inserts = inserts
         self._audit = audit
         self.addresses = addresses
+        self.scan = scan
         self.passwords = passwords
 
     async def create(
@@ -129,16 +132,17 @@ class Maker:
         category: str = "",
         password: str | None = None,
     ) -> Wallet:
-        """Take over the words of an HD wallet.
+        """Take over the words of an HD wallet, and look for the addresses that they have used.
 
         Raises:
             InvalidMnemonic, InvalidLabel, WeakPassword
             WalletExists: Its first address is a wallet already.
         """
         wallet = self._hd_wallet(who, label, category, hd.entropy_of(mnemonic))
+        wallet.scan_from = 1
         await self._set_password(wallet, password)
         await self._take_over(who, wallet)
-        return wallet
+        return await self.scan.begin(wallet)
 
     async def import_xpub(self, who: Who, *, label: str, xpub: str, category: str = "") -> Wallet:
         """Watch an account whose keys are elsewhere, and issue its addresses.
@@ -150,9 +154,9 @@ class Maker:
         node = hd.parse_xpub(xpub)
         address = node.child(0).child(0).address
         wallet = self._wallet(who, label, category, WalletKind.WATCH, address, None)
-        wallet.xpub, wallet.path = hd.xpub_text(node), hd.ACCOUNT_PATH
+        wallet.xpub, wallet.path, wallet.scan_from = hd.xpub_text(node), hd.ACCOUNT_PATH, 1
         await self._take_over(who, wallet)
-        return wallet
+        return await self.scan.begin(wallet)
 
     async def import_key(
         self,

@@ -17,6 +17,8 @@ from tron_payment.wallets.currencies import Currencies
 from tron_payment.wallets.documents import Wallet
 from tron_payment.wallets.domain import DETACHED, KEYED, WalletKind, WalletStatus
 from tron_payment.wallets.history import History, MovementView
+from tron_payment.wallets.issued import Sum
+from tron_payment.wallets.issued_routes import SumView
 from tron_payment.wallets.making import Who
 from tron_payment.wallets.permissions import Permissions
 from tron_payment.wallets.service import Wallets
@@ -77,6 +79,9 @@ class WalletView(msgspec.Struct, frozen=True, kw_only=True):
     permission_id: int
     status: str
     frozen: bool
+    scanning: bool
+    """The addresses that an imported account has used are still being looked for."""
+
     created_at: str
     updated_at: str
 
@@ -92,6 +97,7 @@ class WalletView(msgspec.Struct, frozen=True, kw_only=True):
             permission_id=wallet.permission_id,
             status=wallet.status.value,
             frozen=wallet.status.value == "frozen",
+            scanning=wallet.scan_from is not None,
             created_at=_time(wallet.created_at),
             updated_at=_time(wallet.updated_at),
         )
@@ -129,9 +135,17 @@ class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
     balances: list[CurrencyView]
     energy: ResourceView
     bandwidth: BandwidthView
+    issued: SumView | None = None
+    """What the addresses that the wallet has issued hold besides."""
 
     @classmethod
-    def of(cls, wallet: Wallet, balance: WalletBalance, currencies: Currencies) -> "BalanceView":
+    def of(
+        cls,
+        wallet: Wallet,
+        balance: WalletBalance,
+        issued: Sum | None,
+        currencies: Currencies,
+    ) -> "BalanceView":
         resources = balance.live.resources
         return cls(
             wallet_id=wallet.id,
@@ -162,6 +176,7 @@ class BalanceView(msgspec.Struct, frozen=True, kw_only=True):
                 staked_available=resources.net_left,
                 staked_limit=resources.net_limit,
             ),
+            issued=None if issued is None else SumView.of(issued, currencies),
         )
 
 
@@ -334,7 +349,8 @@ async def show_balance(
 ) -> BalanceView:
     """What the wallet has: by the ledger, and live on the chain."""
     wallet, balance = await wallets.balance(principal, wallet_id)
-    return BalanceView.of(wallet, balance, currencies)
+    issued = None if wallet.xpub is None else await wallets.issued.sum(wallet)
+    return BalanceView.of(wallet, balance, issued, currencies)
 
 
 @get("/{wallet_id:str}/transactions", opt={"permission": "wallet:read"})

@@ -32,8 +32,10 @@ from tron_payment.wallets.domain import (
     WalletStatus,
     check_text,
 )
+from tron_payment.wallets.issued import Issued
 from tron_payment.wallets.making import Maker, Who, clean_category, facts
 from tron_payment.wallets.passwords import Passwords
+from tron_payment.wallets.scan import Scan
 from tron_payment.wallets.signer import KeySigner
 
 CHANGE_ATTEMPTS_MAX: Final = 5
@@ -58,6 +60,7 @@ class Wallets(Maker):
         audit: Audit,
         balances: Balances,
         addresses: HdAddresses,
+        scan: Scan,
         passwords: Passwords,
         default_address: Address | None,
     ) -> None:
@@ -68,10 +71,12 @@ class Wallets(Maker):
             inserts=inserts,
             audit=audit,
             addresses=addresses,
+            scan=scan,
             passwords=passwords,
         )
         self._ledger = ledger
         self._balances = balances
+        self.issued = Issued(balances)
         self.default_address = default_address
 
     # ---- looking -----------------------------------------------------------------------------
@@ -135,7 +140,7 @@ class Wallets(Maker):
         """A new address of an HD wallet, its books open; the same again for the same subject.
 
         Raises:
-            WalletNotFound, WalletFrozen, WalletArchived, NotDerived
+            WalletNotFound, WalletFrozen, WalletArchived, WalletScanning, NotDerived
         """
         return await self.addresses.issue(wallet_id, subject)
 
@@ -262,7 +267,7 @@ class Wallets(Maker):
         holdings = await self._ledger.holdings(Address(wallet.address))
         if any(units for pockets in holdings.values() for units in pockets.values()):
             raise WalletHoldsMoney
-        if wallet.xpub is not None and await self._balances.of_derived(wallet.id):
+        if wallet.xpub is not None and await self.issued.holds_anything(wallet):
             raise WalletHoldsMoney("one of its addresses still holds money; move it first")
 
     def forget_key(self, wallet_id: str) -> None:
