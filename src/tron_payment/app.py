@@ -31,6 +31,7 @@ from tron_payment.chain import Cursors, Follower, Nodes
 from tron_payment.core.clock import Clock
 from tron_payment.db import ledger
 from tron_payment.db.audit import Act, Audit, AuditEntry
+from tron_payment.db.audit_heads import HeadSigner
 from tron_payment.db.connect import Store
 from tron_payment.db.events import Event, Events
 from tron_payment.db.group import GroupInsert
@@ -40,14 +41,18 @@ from tron_payment.db.ledger import Ledger
 from tron_payment.deployments import Deployments
 from tron_payment.engine import Engine, Openings
 from tron_payment.gateway import checkout
-from tron_payment.http.api_keys import ApiKey, ApiKeys, api_keys_router
+from tron_payment.http.api_key_routes import api_keys_router
+from tron_payment.http.api_keys import ApiKey, ApiKeys
 from tron_payment.http.app import HttpApp, Lifespan, create_http
+from tron_payment.http.audit_routes import audit_router
 from tron_payment.http.health import Check
 from tron_payment.http.idempotency import Idempotency, StoredRequest
 from tron_payment.http.one_time import UsedToken
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import RateLimiter
 from tron_payment.http.shared_rates import RateBucket
+from tron_payment.http.step_up import SecondFactor, StepUp
+from tron_payment.http.step_up_routes import step_up_router
 from tron_payment.loops import Loop, Loops
 from tron_payment.module import Deployment, House
 from tron_payment.reload import Reloader
@@ -94,6 +99,7 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
     StoredRequest,
     UsedToken,
     RateBucket,
+    SecondFactor,
     ApiKey,
     *(document for package in MODULES.values() for document in package.DOCUMENTS),
 )
@@ -183,6 +189,7 @@ def create_app(
     reloader: Reloader | None = None,
 ) -> HttpApp:
     """Mount every module and the service's own routes."""
+    house = assembly.house
     routers = [
         Router(
             path=prefix,
@@ -193,7 +200,7 @@ def create_app(
         for prefix in MOUNTS[module.name]
     ]
     objects = {
-        "house": assembly.house,
+        "house": house,
         **{name: o for module in assembly.modules for name, o in module.dependencies.items()},
     }
 
@@ -208,10 +215,21 @@ def create_app(
         finally:
             await assembly.loops.stop()
 
+    step_up = StepUp(
+        house.clock,
+        wallets.build_sealing(house.settings),
+        house.audit,
+        required=house.settings.step_up_required,
+    )
+    signing_key = house.settings.audit_signing_key.get_secret_value()
+    audit_routes = audit_router(house.audit, house.clock, HeadSigner.of(signing_key))
     return create_http(
         [
             *routers,
-            Router(CANONICAL, route_handlers=[api_keys_router(keys)]),
+            Router(
+                CANONICAL,
+                route_handlers=[api_keys_router(keys), audit_routes, step_up_router(step_up)],
+            ),
             *service_routes(assembly, checks, registry, reloader),
         ],
         authenticator=authenticator,
@@ -219,9 +237,10 @@ def create_app(
             name: Provide(_always(each), sync_to_thread=False) for name, each in objects.items()
         },
         limiter=limiter,
+        step_up=step_up,
         registry=registry,
         lifespan=[lifespan, *lifespans],
-        open_schema=assembly.house.settings.is_development,
+        open_schema=house.settings.is_development,
     )
 
 

@@ -23,6 +23,7 @@ from tron_payment.core.address import parse_address
 from tron_payment.core.clock import Clock, SystemClock
 from tron_payment.core.errors import Unavailable
 from tron_payment.db import installation
+from tron_payment.db.audit_heads import EXPORT_EVERY_S, HeadExport, HeadSigner
 from tron_payment.db.connect import Store, connect
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.health import Check
@@ -30,6 +31,7 @@ from tron_payment.http.one_time import UsedTokens
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.shared_rates import MongoBuckets
 from tron_payment.http.tokens import TrustAnchor, pinned_keys
+from tron_payment.loops import Loop
 from tron_payment.measuring import Measuring
 from tron_payment.metrics import Figures, MongoWatch, make_registry, watch_mongo
 from tron_payment.module import Deployment
@@ -133,6 +135,9 @@ def _application(
     house, settings = assembly.house, assembly.house.settings
     figures = Figures()
     assembly.loops.add(*Measuring(assembly, figures, VERSION).loops)
+    if signer := HeadSigner.of(settings.audit_signing_key.get_secret_value()):
+        export = HeadExport(house.audit, house.clock, signer)
+        assembly.loops.add(Loop("audit.export", export.step, EXPORT_EVERY_S, "payment-gateway"))
     checks: dict[str, Check] = {
         "store": lambda: _writable(assembly.store),
         "follower": lambda: _following(assembly),
@@ -142,7 +147,7 @@ def _application(
         preparation = development.Preparation(assembly, children)
         checks["development"] = preparation.check
         lifespans.append(preparation.lifespan)
-    keys = ApiKeys(house.clock)
+    keys = ApiKeys(house.clock, house.audit)
     buckets = MongoBuckets() if settings.shares_rates else None
     limiter = ChangingLimiter(rates(settings), buckets)
     return create_app(

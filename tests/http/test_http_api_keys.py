@@ -8,7 +8,9 @@ import pytest
 from http_world import NOW, NOW_S, anchor, bearer, claims, serve, show_config, show_order, token
 
 from tron_payment.core.clock import ManualClock
-from tron_payment.http.api_keys import LAST_USE_EVERY, ApiKey, ApiKeys, api_keys_router
+from tron_payment.db.audit import AuditEntry
+from tron_payment.http.api_key_routes import api_keys_router
+from tron_payment.http.api_keys import LAST_USE_EVERY, ApiKey, ApiKeys
 from tron_payment.http.one_time import UsedToken, UsedTokens
 from tron_payment.http.principals import Authenticator
 
@@ -24,7 +26,7 @@ WISH: dict[str, Any] = {
 
 @pytest.fixture
 async def clock(mongo) -> ManualClock:
-    await mongo.connect([ApiKey, UsedToken])
+    await mongo.connect([ApiKey, UsedToken, AuditEntry])
     return ManualClock(NOW)
 
 

@@ -3,7 +3,8 @@
     hash(n) = sha256(hash(n-1) || canonical JSON of entry n without seq, prev_hash and hash)
 
 The chain alone cannot show that its newest entries were cut off or that all of it was computed
-anew; for that, keep a `Head` outside this database and give it to `verify`.
+anew; for that, keep heads outside this database (audit_heads.py signs and exports them) and give
+them to `verify`.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
 
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.ids import new_id
@@ -24,6 +25,7 @@ from tron_payment.db.numbered import Appender, NumberedDocument
 FIRST_HASH: Final = "0" * 64
 """What stands before the first entry."""
 
+PAGE_MS: Final = 5_000
 _READ_BATCH: Final = 1_000
 _INT64_MAX: Final = 2**63 - 1
 
@@ -49,6 +51,8 @@ class AuditEntry(NumberedDocument):
             IndexModel([("seq", ASCENDING)], name="seq", unique=True),
             IndexModel([("object_id", ASCENDING), ("seq", ASCENDING)], name="object"),
             IndexModel([("actor", ASCENDING), ("seq", ASCENDING)], name="actor"),
+            IndexModel([("action", ASCENDING), ("seq", ASCENDING)], name="action"),
+            IndexModel([("at", ASCENDING), ("seq", ASCENDING)], name="at"),
         ]
 
 
@@ -118,13 +122,33 @@ class Audit:
         entry = await self._appender.head()
         return Head(entry.seq, entry.hash) if entry else None
 
-    async def verify(self, from_seq: int = 1, known: Head | None = None) -> BadEntry | None:
+    async def page(
+        self, where: Mapping[str, Any], before: int | None, limit: int
+    ) -> list[AuditEntry]:
+        """Entries, newest first.
+
+        Args:
+            where: On actor, action, object_id or at, each of which has its index.
+            before: Only entries with a lower number.
+            limit: How many at most.
+        """
+        condition = dict(where) | ({} if before is None else {"seq": {"$lt": before}})
+        entries = AuditEntry.get_pymongo_collection().find(condition)
+        with store_errors():
+            found = entries.sort("seq", DESCENDING).limit(limit).max_time_ms(PAGE_MS)
+            return [AuditEntry.model_validate(raw) async for raw in found]
+
+    async def verify(
+        self, from_seq: int = 1, known: Head | Sequence[Head] | None = None
+    ) -> BadEntry | None:
         """Read the log and compute its hashes anew; the first bad entry, or None.
 
         Args:
             from_seq: Entries before it are trusted.
-            known: A head kept elsewhere; shows a cut-off or rewritten log.
+            known: Heads kept elsewhere; they show a cut-off or rewritten log.
         """
+        heads = [known] if isinstance(known, Head) else known or ()
+        kept = {head.seq: head.hash for head in heads}
         expected, seq = FIRST_HASH, max(from_seq, 1)
         with store_errors():
             if seq > 1:
@@ -135,12 +159,12 @@ class Audit:
             cursor = AuditEntry.get_pymongo_collection().find({"seq": {"$gte": seq}})
             async for raw in cursor.sort("seq", ASCENDING).batch_size(_READ_BATCH):
                 fault = _fault(raw, seq, expected)
-                if fault is None and known is not None and known.seq == seq:
-                    fault = None if known.hash == raw["hash"] else Fault.REWRITTEN
+                if fault is None and kept.get(seq, raw["hash"]) != raw["hash"]:
+                    fault = Fault.REWRITTEN
                 if fault is not None:
                     return BadEntry(seq, fault)
                 expected, seq = raw["hash"], seq + 1
-        if known is not None and seq <= known.seq:
+        if seq <= max(kept, default=0):
             return BadEntry(seq, Fault.CUT_OFF)
         return None
 

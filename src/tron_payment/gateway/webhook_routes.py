@@ -32,6 +32,7 @@ from tron_payment.http.principals import Principal
 
 READ: dict[str, Any] = {"permission": "webhook:read"}
 WRITE: dict[str, Any] = {"permission": "webhook:write"}
+NOTICE: dict[str, Any] = {"open": True, "rate": "write", "problems": ("401",)}
 TYPES_MAX = 50
 SEQ_DIGITS_MAX = 18
 EventType = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+\.([a-z_]+|\*)$", max_length=64)]
@@ -319,7 +320,7 @@ class EventController(Controller):
             next_cursor=str(shown[-1].seq) if shown else cursor,
         )
 
-    @post("/webhook", status_code=HTTP_200_OK, opt={"open": True, "rate": "write"})
+    @post("/webhook", status_code=HTTP_200_OK, opt=NOTICE)
     async def notice(
         self, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
     ) -> NoticeTaken:

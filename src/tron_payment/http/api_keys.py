@@ -13,23 +13,21 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
+import structlog
 from beanie import Document
-from litestar import Router, delete, get, post
-from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Forbidden, NotFound, Refused
 from tron_payment.core.ids import new_id
+from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, compare_and_set, insert_once
 from tron_payment.db.faults import store_errors
-from tron_payment.http.paging import Page, PageRequest, fetch_page, provide_page
+from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import (
     BEYOND_ADMIN,
     MOVES_MONEY,
@@ -42,8 +40,6 @@ from tron_payment.http.principals import Principal
 
 SECRET_BYTES: Final = 32
 LIFETIME_DAYS_MAX: Final = 366
-OVERLAP_S_MAX: Final = 7 * 24 * 3600
-OVERLAP_S_DEFAULT: Final = 24 * 3600
 LAST_USE_EVERY: Final = timedelta(minutes=1)
 """Last use is kept this coarsely, so that reading does not become writing."""
 
@@ -121,12 +117,6 @@ class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     expires_in_days: Annotated[int, msgspec.Meta(ge=1, le=LIFETIME_DAYS_MAX)] = 90
 
 
-class RotateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """For how long the old key still works beside the new one."""
-
-    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=OVERLAP_S_MAX)] = OVERLAP_S_DEFAULT
-
-
 class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     """A key without its secret."""
 
@@ -147,18 +137,16 @@ class KeyView(msgspec.Struct, frozen=True, kw_only=True):
     last_used_at: datetime | None
 
 
-class NewKeyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key; `secret` is shown this once."""
-
-    secret: str
-    key: KeyView
-
-
 class ApiKeys:
-    """Makes, finds, rotates and revokes keys."""
+    """Makes, finds, rotates and revokes keys.
 
-    def __init__(self, clock: Clock) -> None:
+    Each act is in the audit log before it is done: power that nobody wrote down would be worse
+    than an entry about a key that a crash prevented.
+    """
+
+    def __init__(self, clock: Clock, audit: Audit | None = None) -> None:
         self._clock = clock
+        self._audit = audit or Audit(clock)
 
     async def create(self, wish: KeyRequest, creator: Principal) -> tuple[ApiKey, str]:
         """A new key and the text that its holder sends.
@@ -173,11 +161,12 @@ class ApiKeys:
         if wish.principal == creator.id and MOVES_MONEY & set(scopes):
             raise OwnKey(param="principal")
         return await self._store(
+            creator,
+            "apikey.create",
             label=wish.label,
             principal=wish.principal,
             role=wish.role,
             scopes=scopes,
-            created_by=creator.id,
             expires_at=self._clock.now() + timedelta(days=wish.expires_in_days),
         )
 
@@ -196,6 +185,7 @@ class ApiKeys:
             raise OwnApproval()
         if not key.waits_for_approval:
             return key
+        await self._note(by, "apikey.approve", key)
         return await compare_and_set(
             ApiKey,
             key.id,
@@ -243,11 +233,12 @@ class ApiKeys:
             raise KeyGone()
         lifetime = old.expires_at - old.created_at
         new, secret = await self._store(
+            by,
+            "apikey.rotate",
             label=old.label,
             principal=old.principal,
             role=old.role,
             scopes=old.scopes,
-            created_by=by.id,
             expires_at=now + lifetime,
             rotated_from=old.id,
         )
@@ -274,6 +265,7 @@ class ApiKeys:
         key = await self.find(key_id, by)
         if key.revoked_at is not None:
             return key
+        await self._note(by, "apikey.revoke", key)
         return await compare_and_set(
             ApiKey, key.id, version=key.version, set={"revoked_at": self._clock.now()}
         )
@@ -298,11 +290,40 @@ class ApiKeys:
         shown = {name: getattr(key, name) for name in _SHOWN}
         return KeyView(key_id=key.id, active=key.is_active(self._clock.now()), **shown)
 
-    async def _store(self, **fields: Any) -> tuple[ApiKey, str]:
+    async def _store(self, by: Principal, action: str, **fields: Any) -> tuple[ApiKey, str]:
         text = base64.urlsafe_b64encode(secrets.token_bytes(SECRET_BYTES)).rstrip(b"=").decode()
-        key = ApiKey(id=new_id("key"), digest=_digest(text), created_at=self._clock.now(), **fields)
+        key = ApiKey(
+            id=new_id("key"),
+            digest=_digest(text),
+            created_at=self._clock.now(),
+            created_by=by.id,
+            **fields,
+        )
+        await self._note(by, action, key)
         assert await insert_once(key), "a random id exists already"
         return key, f"{key.id}.{text}"
+
+    async def _note(self, by: Principal, action: str, key: ApiKey) -> None:
+        """Write down who does what to which key; never its secret or digest."""
+        facts = {
+            "label": key.label,
+            "principal": key.principal,
+            "role": key.role.value,
+            "scopes": key.scopes,
+            "expires_at": key.expires_at,
+            "rotated_from": key.rotated_from,
+            "waits_for_approval": key.waits_for_approval,
+        }
+        request = structlog.contextvars.get_contextvars().get("request_id", "")
+        act = Act(
+            actor=by.id,
+            role=by.role.value,
+            action=action,
+            object_id=key.id,
+            after=facts,
+            request_id=request,
+        )
+        await self._audit.append(act)
 
 
 _SHOWN: Final = frozenset(KeyView.__struct_fields__) - {"key_id", "active"}
@@ -310,89 +331,3 @@ _SHOWN: Final = frozenset(KeyView.__struct_fields__) - {"key_id", "active"}
 
 def _digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode()).digest()
-
-
-@post("/", status_code=201, opt={"permission": "apikey:create"})
-async def create_key(
-    data: JSONBody[KeyRequest],
-    principal: NamedDependency[Principal],
-    api_keys: NamedDependency[ApiKeys],
-) -> NewKeyView:
-    """Make a key for a machine; its secret is in this answer and never again."""
-    key, secret = await api_keys.create(data, principal)
-    return NewKeyView(secret=secret, key=api_keys.view(key))
-
-
-@post("/{key_id:str}/approve", status_code=200, opt={"permission": "apikey:approve"})
-async def approve_key(
-    key_id: FromPath[str],
-    principal: NamedDependency[Principal],
-    api_keys: NamedDependency[ApiKeys],
-) -> KeyView:
-    """Approve a key that another admin made and that may do what no admin may."""
-    return api_keys.view(await api_keys.approve(key_id, principal))
-
-
-@get("/", opt={"permission": "apikey:read"})
-async def list_keys(
-    page: NamedDependency[PageRequest],
-    principal: NamedDependency[Principal],
-    api_keys: NamedDependency[ApiKeys],
-) -> Page[KeyView]:
-    """List keys, oldest first; without the right to see all, your own."""
-    return await api_keys.page(page, principal)
-
-
-@get("/{key_id:str}", opt={"permission": "apikey:read"})
-async def show_key(
-    key_id: FromPath[str],
-    principal: NamedDependency[Principal],
-    api_keys: NamedDependency[ApiKeys],
-) -> KeyView:
-    """Show a key without its secret."""
-    return api_keys.view(await api_keys.find(key_id, principal))
-
-
-@delete("/{key_id:str}", status_code=200, opt={"permission": "apikey:revoke"})
-async def revoke_key(
-    key_id: FromPath[str],
-    principal: NamedDependency[Principal],
-    api_keys: NamedDependency[ApiKeys],
-) -> KeyView:
-    """End a key at once; doing it again is harmless."""
-    return api_keys.view(await api_keys.revoke(key_id, principal))
-
-
-@post("/{key_id:str}/rotate", status_code=201, opt={"permission": "apikey:rotate"})
-async def rotate_key(
-    key_id: FromPath[str],
-    data: JSONBody[RotateRequest],
-    principal: NamedDependency[Principal],
-    api_keys: NamedDependency[ApiKeys],
-) -> NewKeyView:
-    """Replace a key; the old one works on for the overlap."""
-    key, secret = await api_keys.rotate(key_id, data.overlap_s, principal)
-    return NewKeyView(secret=secret, key=api_keys.view(key))
-
-
-HANDLERS: Final[Sequence[Any]] = (
-    create_key,
-    approve_key,
-    list_keys,
-    show_key,
-    revoke_key,
-    rotate_key,
-)
-
-
-def api_keys_router(api_keys: ApiKeys) -> Router:
-    """The routes under ``/api-keys``; mount it below the canonical prefix."""
-    return Router(
-        "/api-keys",
-        route_handlers=list(HANDLERS),
-        dependencies={
-            "api_keys": Provide(lambda: api_keys, sync_to_thread=False),
-            "page": Provide(provide_page, sync_to_thread=False),
-        },
-        tags=["api keys"],
-    )

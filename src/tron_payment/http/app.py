@@ -21,6 +21,7 @@ from tron_payment.http.openapi import openapi_config
 from tron_payment.http.principals import Authenticator, Principal
 from tron_payment.http.problems import respond_with_problem
 from tron_payment.http.rate_limits import RateLimiter
+from tron_payment.http.step_up import StepUp
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
@@ -43,6 +44,7 @@ def create_http(
     authenticator: Authenticator,
     dependencies: Mapping[str, Provide] | None = None,
     limiter: RateLimiter | None = None,
+    step_up: StepUp | None = None,
     registry: CollectorRegistry | None = None,
     lifespan: Sequence[Lifespan] = (),
     title: str = "tron-payment",
@@ -57,6 +59,7 @@ def create_http(
         authenticator: Says who calls; it cannot exist without a trust anchor.
         dependencies: Added to `principal` and `request_id`, which every handler may ask for.
         limiter: The default rates when not given.
+        step_up: Asks for a second factor's code where approvals need one.
         registry: Where request counts and times go; one of our own when not given.
         lifespan: Entered at start, left at stop, in this order.
         open_schema: Let everybody read ``/schema``.
@@ -65,7 +68,7 @@ def create_http(
     Raises:
         UnguardedRoute: A handler names neither a permission nor that it is open.
     """
-    gate = Gate(authenticator, limiter or RateLimiter())
+    gate = Gate(authenticator, limiter or RateLimiter(), step_up)
     app = HttpApp(
         route_handlers=list(routers),
         dependencies={

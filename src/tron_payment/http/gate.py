@@ -1,5 +1,5 @@
-"""The gate behind the front door: who are you (401), how often (429), may you (403), and is the
-outside of the request as it must be (413, 415, 400, 422).
+"""The gate behind the front door: who are you (401), how often (429), may you (403), is the
+outside of the request as it must be (413, 415, 400, 422), and is it really you who approves (403).
 
 It is middleware and not Litestar guards, which cost a copy of the handler each.
 
@@ -19,10 +19,12 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from tron_payment.http.exchange import exchange_of
+from tron_payment.http.headers import header
 from tron_payment.http.limits import check_surface
-from tron_payment.http.permissions import PERMISSIONS, MissingPermission, require
+from tron_payment.http.permissions import PERMISSIONS, STEP_UP, MissingPermission, require
 from tron_payment.http.principals import Authenticator, Principal
 from tron_payment.http.rate_limits import RateClass, RateLimiter
+from tron_payment.http.step_up import CODE_HEADER, CodeMissing, StepUp
 
 NOBODY: Final = "-"
 """Whose bucket an open handler with a rate uses when the server does not know who connected."""
@@ -42,16 +44,26 @@ class Gate(ASGIMiddleware):
 
     scopes = (ScopeType.HTTP,)
 
-    def __init__(self, authenticator: Authenticator, limiter: RateLimiter) -> None:
+    def __init__(
+        self, authenticator: Authenticator, limiter: RateLimiter, step_up: StepUp | None = None
+    ) -> None:
         self._authenticator = authenticator
         self._limiter = limiter
+        self._step_up = step_up if step_up is not None and step_up.required else None
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Admit a request that has a handler; nothing of its body is read before."""
         handler = scope["route_handler"]
         await self.admit(scope, handler.opt)
-        check_permission(exchange_of(scope).principal, handler)
+        principal = exchange_of(scope).principal
+        check_permission(principal, handler)
+        asks = self._step_up if handler.opt.get("permission") in STEP_UP else None
+        code = header(scope["headers"], CODE_HEADER.lower().encode())
+        if asks is not None and code is None:
+            raise CodeMissing(param=CODE_HEADER)
         check_surface(scope, handler)
+        if asks is not None and principal is not None:
+            await asks.check(principal, code)  # last, so that a malformed request uses up no code
         await next_app(scope, receive, send)
 
     async def admit(self, scope: Any, opt: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ SINGLE: Final = frozenset(
         b"x-user-role",
         b"x-request-id",
         b"idempotency-key",
+        b"x-totp-code",
         b"content-length",
         b"content-type",
         b"transfer-encoding",

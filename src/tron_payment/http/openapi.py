@@ -13,8 +13,10 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 
 from tron_payment.core.errors import NotFound
-from tron_payment.http.permissions import PERMISSIONS
+from tron_payment.http.permissions import PERMISSIONS, STEP_UP
 from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, RESERVED
+from tron_payment.http.step_up import CODE_HEADER
+from tron_payment.http.step_up_routes import CODE_PATTERN
 
 SCHEMA_PATH: Final = "/schema"
 
@@ -35,6 +37,16 @@ _WRITING: Final = {
 }
 _RETRY_AFTER: Final = frozenset({"409", "429", "503"})
 
+_TEXTS: Final = {**_EVERY, **_KNOWN_CALLER, **_WRITING}
+"""What an operation answers besides, its handler names in ``opt["problems"]``, as ``("401",)``."""
+
+_CODE: Final[dict[str, Any]] = {
+    "name": CODE_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "A code of your second factor, where the installation asks for one.",
+    "schema": {"type": "string", "pattern": CODE_PATTERN},
+}
 _PROBLEM: Final[dict[str, Any]] = {
     "type": "object",
     "description": "RFC 9457 problem details; some codes add members of their own.",
@@ -101,9 +113,8 @@ def complete(app: Litestar, document: dict[str, Any]) -> None:
     components = document.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = _PROBLEM
     components["securitySchemes"] = _SIGN_IN
-    texts = {**_EVERY, **_KNOWN_CALLER, **_WRITING}
     components["responses"] = {
-        f"Problem{status}": _problem_response(status, text) for status, text in texts.items()
+        f"Problem{status}": _problem_response(status, text) for status, text in _TEXTS.items()
     }
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
@@ -122,10 +133,14 @@ def _complete_operation(operation: dict[str, Any], method: str, opt: dict[str, A
         operation["security"] = [{"token": []}, {"apiKey": []}]
         operation["x-permission"] = opt["permission"]
         operation["x-roles"] = sorted(PERMISSIONS[opt["permission"]])
+        if opt["permission"] in STEP_UP:
+            operation["x-step-up"] = True
+            operation.setdefault("parameters", []).append(_CODE)
     else:
         operation["security"] = []
     if method != "GET":
         statuses |= _WRITING
+    statuses |= {status: _TEXTS[status] for status in opt.get("problems", ())}
     responses = operation.setdefault("responses", {})
     responses.pop("400", None)
     for status in sorted(statuses):

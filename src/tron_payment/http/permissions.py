@@ -106,7 +106,9 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "apikey:approve": _only(A),  # another admin's, when it may do what no admin may
         "apikey:rotate": _only(A),
         "apikey:revoke": _only(A),
-        "audit:read": _only(C, U),
+        "audit:read": _only(C, A, U),
+        "totp:enrol": _only(P, T, C, A),  # one's own second factor
+        "totp:reset": _only(A),  # somebody else's, who lost their device
     }
 )
 
@@ -143,6 +145,20 @@ MOVES_MONEY: Final = frozenset(
         "signing:sign",
     }
 )
+STEP_UP: Final = frozenset(
+    {
+        "payout:approve",
+        "staking:approve",
+        "refund:approve",
+        "policy:approve",
+        "quarantine:resolve",
+        "wallet:override",
+        "apikey:approve",
+        "totp:reset",
+    }
+)
+"""What asks for a code of the second factor besides the token, where STEP_UP_REQUIRED is set."""
+
 BEYOND_ADMIN: Final = frozenset(
     name
     for name, roles in PERMISSIONS.items()
@@ -150,6 +166,7 @@ BEYOND_ADMIN: Final = frozenset(
 )
 """What an admin may not do, and so may not hand out alone either."""
 
+assert all(PERMISSIONS[name] <= PERMISSIONS["totp:enrol"] for name in STEP_UP)
 assert not any(Role.ADMIN in PERMISSIONS[name] for name in MOVES_MONEY), "an admin moves no money"
 
 

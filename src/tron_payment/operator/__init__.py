@@ -36,6 +36,8 @@ def _audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("verify", "head"))
     parser.add_argument("--from", dest="from_seq", type=int, default=1, metavar="SEQ")
     parser.add_argument("--known", metavar="SEQ:HASH", help="a head that was kept elsewhere")
+    parser.add_argument("--heads", metavar="FILE", help="signed heads, one JSON object a line")
+    parser.add_argument("--public-key", metavar="HEX", help="who signed them; else our own key")
 
 
 def _keys(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +75,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
         without_configuration=True,
     ),
     "deploy-contracts": Command("put the payout routers on the chain", "deploy:run", _deploy),
-    "audit": Command("verify the audit log, or show its head", "books:audit", _audit),
+    "audit": Command("verify the audit log, or show its head", "audit:run", _audit),
     "reconcile": Command("compare ledger and chain now", "books:reconcile", _timeout),
     "keys": Command("rotate: wrap all keys under the newest key", "custody:keys", _keys),
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),

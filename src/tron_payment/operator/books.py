@@ -1,10 +1,9 @@
-"""`audit verify|head` and `reconcile`."""
+"""`reconcile`: compare ledger and chain now."""
 
 import argparse
 import asyncio
 from typing import Final
 
-from tron_payment.db.audit import Head
 from tron_payment.gateway import Reconciliations
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
@@ -12,33 +11,6 @@ from tron_payment.settings import Settings
 
 POLL_S: Final = 0.2
 WHO: Final = "operator"
-
-
-async def audit(arguments: argparse.Namespace, settings: Settings) -> Report:
-    """Compute the hashes of the log anew, or show the head that is worth keeping elsewhere."""
-    known = None
-    if arguments.known:
-        seq, _, digest = arguments.known.partition(":")
-        if not seq.isdigit() or len(digest) != 64:
-            return failure("usage", "--known SEQ:HASH with 64 hex digits", Exit.USAGE)
-        known = Head(int(seq), digest)
-    async with assembled(settings) as assembly:
-        log = assembly.house.audit
-        head = await log.head()
-        shown = {"seq": head.seq, "hash": head.hash} if head else None
-        if arguments.action == "head":
-            text = f"{head.seq}:{head.hash}" if head else "the log is empty"
-            return Report({"head": shown}, (text,))
-        bad = await log.verify(arguments.from_seq, known)
-    if bad is not None:
-        found = {"seq": bad.seq, "fault": bad.fault.value}
-        line = f"entry {bad.seq} is {bad.fault.value}: see docs/runbooks/money.md, AuditChainBroken"
-        return Report({"head": shown, "bad": found}, (line,), Exit.FAILED)
-    count = head.seq if head else 0
-    return Report(
-        {"head": shown, "bad": None},
-        (f"{count} entries, each follows from the one before; head {shown and shown['hash']}",),
-    )
 
 
 async def reconcile(arguments: argparse.Namespace, settings: Settings) -> Report:

@@ -5,10 +5,11 @@ import os
 from pathlib import Path
 from typing import Final
 
+from tron_payment.http.step_up import StepUp
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
 from tron_payment.settings import Settings
-from tron_payment.wallets import Custody, Who
+from tron_payment.wallets import Custody, Who, build_sealing
 
 OPERATOR: Final = Who("command-line", "operator")
 BACKUP_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -17,10 +18,14 @@ BACKUP_BYTES_MAX: Final = 64 * 1024 * 1024
 async def keys(arguments: argparse.Namespace, settings: Settings) -> Report:
     """Wrap every data key under the first key of WALLET_ENCRYPTION_KEY."""
     async with assembled(settings) as assembly:
-        done = await assembly.house.use(Custody).rotate()
+        house = assembly.house
+        done = await house.use(Custody).rotate()
+        factors = StepUp(house.clock, build_sealing(settings), house.audit, required=False)
+        resealed = await factors.reseal()
     data = {
         "rewrapped": done.rewrapped,
         "current": done.current,
+        "second_factors": resealed,
         "unreadable": list(done.unreadable),
     }
     lines = [f"{done.rewrapped} keys wrapped anew, {done.current} were already"]
