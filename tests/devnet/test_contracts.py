@@ -138,23 +138,6 @@ async def test_the_dynamic_model_raises_the_price_of_a_busy_contract(
         await client.post("/devnet/time", advance_ms=6 * 3_600_000)
 
 
-async def test_the_owner_of_the_test_usdt_can_do_as_on_the_main_net(
-    client: Client, devnet: Devnet
-) -> None:
-    await client.fund(ALICE)
-    await client.fund(ALICE, "100", "USDT")
-    contract = from_base58check(devnet.info()["usdt_contract"])
-    assert contract is not None
-    answer = await client.post("/devnet/usdt", function="addBlackList", arguments=[ALICE.text])
-    await devnet.mine()
-    assert (await client.wallet("gettransactioninfobyid", value=answer["txid"]))["receipt"][
-        "result"
-    ] == "SUCCESS"
-    data = "a9059cbb" + BOB.hex[2:].rjust(64, "0") + f"{1:064x}"
-    info = await call(client, ALICE, contract.hex(), data)
-    assert info["receipt"]["result"] == "REVERT"
-
-
 async def test_a_contract_shows_what_was_deployed(client: Client, devnet: Devnet) -> None:
     contract = from_base58check(devnet.info()["usdt_contract"])
     assert contract is not None

@@ -35,6 +35,9 @@ OWNER_CALLS: Final[dict[str, tuple[bytes, tuple[str, ...]]]] = {
     "pause": (bytes.fromhex("8456cb59"), ()),
     "unpause": (bytes.fromhex("3f4ba83a"), ()),
     "setParams": (bytes.fromhex("c0324c77"), ("uint256", "uint256")),
+    "issue": (bytes.fromhex("cc872b66"), ("uint256",)),
+    "redeem": (bytes.fromhex("db006a75"), ("uint256",)),
+    "deprecate": (bytes.fromhex("0753c30c"), ("address",)),
 }
 """What the owner of the token may do: selector and argument types."""
 
