@@ -19,13 +19,17 @@ from tron_payment.core.failpoints import LABELS
 UNITS: Final = 12_500_000
 PAYOUTS_PER_KILL: Final = 2
 DIES_WITHIN_S: Final = 60.0
+LIFETIME_S: Final = 60
+"""Of a transaction. Whoever dies between signing and storing leaves a line in the signer's journal;
+the order is signed again when the solidified chain is past what that line had signed."""
+
 QUICK: Final = ("sign:stored", "broadcast:sent", "settle:booked")
 """In the normal run; ``SOAK=1`` dies at all of them."""
 
 
 @pytest.fixture
 def service() -> Any:
-    own = Service()
+    own = Service(PAYOUT_TIMEOUT=str(LIFETIME_S))
     try:
         yield own
     finally:

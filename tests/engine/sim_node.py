@@ -80,7 +80,7 @@ class SimNode:
 
     async def block(self, number: int, solid: bool = True) -> Block:
         await self._enter("block")
-        self._require(number)
+        self._require(number, solid)
         found = self.network.blocks[number].block()
         await self.after(self.alias, "block")
         return found
@@ -132,6 +132,7 @@ class SimNode:
         number = self.network.solid_number if solid else self.network.tip.number
         return self.network.blocks[max(0, number - self.lag())].after
 
-    def _require(self, number: int) -> None:
-        if number > self.network.solid_number - self.lag():
-            raise NodeHasNot(self.alias, f"no solid block {number}")
+    def _require(self, number: int, solid: bool = True) -> None:
+        newest = self.network.solid_number if solid else self.network.tip.number
+        if number > newest - self.lag():
+            raise NodeHasNot(self.alias, f"no {'solid ' if solid else ''}block {number}")

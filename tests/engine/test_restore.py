@@ -1,9 +1,10 @@
-"""The store is restored from an hour-old backup: nothing is paid again.
+"""The store is restored from a backup, an hour or a few seconds old: nothing is paid again.
 
 Some of its orders were paid since, some failed, some are still to be paid; others were asked for
 after the backup and are unknown to it.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.conftest import Mongo
 from tests.engine.network import ROUTER
 from tests.engine.world import ALICE, ALL_DOCUMENTS, BOB, FINAL, World, assert_nothing_reserved
+from tron_payment.chain import NodesUnavailable
 from tron_payment.engine import OrderStatus, SafeMode
 
 HOUR_BLOCKS = 1_200
@@ -179,3 +181,146 @@ async def test_a_human_may_end_it_early(world: World) -> None:
     assert await world.engine.safe_mode.end("tom")
     assert not await world.engine.safe_mode.end("tom")
     await world.run_until_final("a", blocks=12)
+
+
+# ---- a backup that is too young to be seen by its age -----------------------------------------
+
+
+async def held_until_backed_up(world: World, *names: str) -> tuple[Backup, list[bool]]:
+    """Orders that a backup has unsigned; and the switch that lets them go afterwards."""
+    held = [True]
+
+    async def gate(orders: Any) -> dict[str, str]:
+        return {o.id: "held" for o in orders} if held[0] else {}
+
+    world.engine.gate(gate)
+    await world.engine.place_many([world.wish(name, UNITS) for name in names])
+    await world.tick(2)
+    return await back_up(), held
+
+
+async def it_ends_by_itself(world: World) -> None:
+    """The next order is paid, a lifetime later."""
+    await world.engine.place(world.wish("next", UNITS))
+    await world.run_until_final("next", blocks=60)
+    assert await SafeMode.count() == 0
+
+
+async def begun_why() -> list[str]:
+    return [mode.why for mode in await SafeMode.find_all().to_list()]
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 5, 30])
+async def test_a_backup_of_any_age_is_noticed(world: World, blocks: int) -> None:
+    """Three seconds to a minute and a half old; the last of its payments is not solidified."""
+    names = ["a", "b", "c"]
+    backup, held = await held_until_backed_up(world, *names)
+    held[0] = False
+    world.clock.advance(timedelta(seconds=6))
+    await world.process.run_dry()
+    world.pass_time(blocks)
+    if blocks > world.network.solid_lag:
+        await world.process.run_dry()
+    assert world.network.token[ALICE] == 3 * UNITS
+    signed_before = len(world.key.signed)
+    await restore(backup)
+    world.start()
+    while await world.process.engine.dispatcher.step():
+        pass
+    assert await begun_why() == ["forgotten"]
+    for _ in range(60):
+        await world.tick()
+        if await world.engine.stats() == {"settled": 3}:
+            break
+    assert await world.engine.stats() == {"settled": 3}
+    assert len(world.key.signed) == signed_before
+    assert world.network.token[ALICE] == 3 * UNITS
+    await it_ends_by_itself(world)
+    assert world.network.token[ALICE] == 4 * UNITS
+    await world.assert_books_equal_chain()
+    await assert_nothing_reserved(world.ledger, [world.key.address, ROUTER])
+
+
+async def test_what_a_young_backup_never_knew_waits_for_a_human(world: World) -> None:
+    await world.tick(2)
+    backup = await back_up()
+    await world.engine.place(world.wish("late", UNITS, to=BOB))
+    await world.process.run_dry()
+    world.pass_time()
+    assert world.network.token[BOB] == UNITS
+    await restore(backup)
+    world.start()
+    await world.engine.place(world.wish("late", UNITS, to=BOB))
+    await world.tick(60)
+    assert world.network.token[BOB] == UNITS
+    assert (await world.order("late")).status is OrderStatus.SETTLED, "the repeat came in time"
+    await world.assert_books_equal_chain()
+
+
+async def test_a_store_that_goes_back_under_a_running_process_is_noticed(world: World) -> None:
+    backup, held = await held_until_backed_up(world, "a", "b")
+    held[0] = False
+    world.clock.advance(timedelta(seconds=6))
+    await world.tick(12)
+    assert await world.engine.stats() == {"settled": 2}
+    await restore(backup)
+    await world.process.run_dry()
+    assert await begun_why() == ["rewound"]
+    for _ in range(60):
+        await world.tick()
+    assert await world.engine.stats() == {"settled": 2}
+    assert world.network.token[ALICE] == 2 * UNITS
+    await it_ends_by_itself(world)
+    await world.assert_books_equal_chain()
+
+
+async def test_a_backup_that_was_itself_in_safe_mode_is_given_the_whole_time(world: World) -> None:
+    """Its document's time was over long ago; the restore begins a new one."""
+    await world.engine.place(world.wish("a", UNITS))
+    world.pass_time(FEW_BLOCKS)
+    world.start()
+    await world.process.run_dry()
+    (old,) = await SafeMode.find_all().to_list()
+    backup = await back_up()
+    await time_passes(world, 300)
+    await world.tick(40)
+    assert world.network.token[ALICE] == UNITS
+    await restore(backup)
+    world.start()
+    await world.process.run_dry()
+    (new,) = await SafeMode.find_all().to_list()
+    assert new.until_ms >= world.network.tip.timestamp_ms + 60_000 > old.until_ms
+    await world.tick(60)
+    assert await world.engine.stats() == {"settled": 1}
+    assert world.network.token[ALICE] == UNITS
+    await world.assert_books_equal_chain()
+
+
+async def test_a_service_that_was_killed_and_started_again_knows_its_own(world: World) -> None:
+    """Its payments in blocks that are not solidified are no reason to stop."""
+    await world.engine.place_many([world.wish(name, UNITS) for name in ("a", "b", "c")])
+    for _ in range(4):
+        await world.tick()
+        world.start()
+    await world.engine.place(world.wish("d", UNITS))
+    await world.run_until_final("a", "b", "c", "d", blocks=12)
+    assert world.alarms == []
+    await world.assert_books_equal_chain()
+
+
+async def test_a_node_that_keeps_a_block_back_delays_the_first_signature(world: World) -> None:
+    """Nothing is signed before every block up to the head has been looked at."""
+    await world.engine.place(world.wish("a", UNITS))
+    world.pass_time(3)
+    node = world.nodes[0]
+    world.start()
+    node.lag = lambda: 2 if world.network.tip.number % 2 else 0  # the head, and then not the block
+    node.away = True
+    with pytest.raises(NodesUnavailable):
+        await world.process.engine.dispatcher.step()
+        await world.process.engine.dispatcher.step()
+    assert world.key.signed == []
+    node.away, node.lag = False, lambda: 0
+    world.clock.advance(timedelta(minutes=1))  # the node has rested
+    await world.run_until_final("a", blocks=20)
+    assert world.network.token[ALICE] == UNITS

@@ -20,7 +20,9 @@ from tron_payment.db.ledger import Ledger, LedgerEntry, View
 from tron_payment.engine import Order, OrderStatus, domain, settle
 from tron_payment.engine import documents as store
 from tron_payment.engine.dispatch import Dispatcher
+from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
+from tron_payment.wallets import journal
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], Awaitable[None]]
@@ -170,7 +172,7 @@ async def success_is_proof_of_payment(patch: Patch) -> None:
 
 async def settle_on_the_head(patch: Patch) -> None:
     patch.setattr(Nodes, "solid_head", Nodes.head)
-    patch.setattr(SimNode, "_require", lambda self, number: None)
+    patch.setattr(SimNode, "_require", lambda self, number, solid=True: None)
 
 
 async def no_compare_and_set(patch: Patch) -> None:
@@ -333,11 +335,49 @@ async def balances_without_their_number(patch: Patch) -> None:
     patch.setattr(ledger, "UpdateOne", update)
 
 
+async def trust_a_young_store(patch: Patch) -> None:
+    """Only a store that is far behind the head may be a restored one."""
+
+    async def nothing(self: SafeModes, number: int, transactions: Any) -> list[str]:
+        return []
+
+    patch.setattr(SafeModes, "_unknown", nothing)
+
+
+async def trust_any_store(patch: Patch) -> None:
+    async def never(self: SafeModes, at: Any, head: Any) -> str:
+        return ""
+
+    patch.setattr(SafeModes, "_suspicion", never)
+    patch.setattr(settle, "has_forgotten", _never_forgotten)
+
+
+async def book_what_was_forgotten(patch: Patch) -> None:
+    """A payment that nothing explains is written down, and its order is signed again later."""
+    patch.setattr(settle, "has_forgotten", _never_forgotten)
+
+
+async def _never_forgotten(transactions: Any, taken: Any) -> bool:
+    return False
+
+
+async def sign_what_the_chain_has(patch: Patch) -> None:
+    """The signer's journal is believed to be closed once its line has expired."""
+    real = journal._why_closed
+
+    async def why(row: Any, run: str, solid_ms: int) -> str:
+        return "expired" if row.expiration_ms <= solid_ms else await real(row, run, solid_ms)
+
+    patch.setattr(journal, "_why_closed", why)
+
+
 CRASH = "tests.engine.test_crash_points::test_a_crash_at_any_point_changes_nothing"
 STALE = "tests.engine.test_replicas::test_a_stale_writer_changes_nothing"
 RULES = "tests.engine.test_chain_rules::"
 HOSTILE = "tests.engine.test_hostile::"
 ENGINE = "tests.engine.test_engine::"
+RESTORE = "tests.engine.test_restore::"
+YOUNG = "tests.engine.test_young_restore::"
 
 DEFECTS: Final = (
     Defect("broadcast_before_storing", "bytes leave before they are stored",
@@ -391,4 +431,14 @@ DEFECTS: Final = (
            (f"{CRASH}[transfer]",)),
     Defect("balances_without_their_number", "the balance cache is rolled forward blindly",
            balances_without_their_number, (f"{CRASH}[transfer]",)),
+    Defect("trust_any_store", "a restored store is believed", trust_any_store,
+           (f"{RESTORE}test_what_was_asked_for_after_the_backup_waits_for_a_human",)),
+    Defect("trust_a_young_store", "a store that is not far behind is believed",
+           trust_a_young_store, (f"{RESTORE}test_a_backup_of_any_age_is_noticed",)),
+    Defect("book_what_was_forgotten", "a payment of an unsigned order is only written down",
+           book_what_was_forgotten,
+           (f"{YOUNG}test_what_was_in_no_block_at_the_start_is_paid_once",)),
+    Defect("sign_what_the_chain_has", "the signer forgets what it signed before the restore",
+           sign_what_the_chain_has,
+           (f"{YOUNG}test_a_repeat_of_what_was_in_no_block_is_never_signed_again",)),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from tests.engine.world import ALL_DOCUMENTS, World
 from tests.simulation.defects import DEFECTS, Defect
 from tron_payment.chain import ChainContradiction
 from tron_payment.db.faults import DuplicateValue
+from tron_payment.wallets import JOURNAL_DOCUMENTS
 
 WITHIN_S = 60
 CHOICES: dict[str, dict[str, Any]] = {
@@ -31,8 +32,9 @@ async def test_a_planted_defect_is_caught(
 ) -> None:
     module_name, _, name = defect.caught_by[0].partition("::")
     name, _, choice = name.partition("[")
-    test = getattr(importlib.import_module(module_name), name)
-    await mongo.connect(ALL_DOCUMENTS)
+    module = importlib.import_module(module_name)
+    test = getattr(module, name)
+    await mongo.connect([*ALL_DOCUMENTS, *JOURNAL_DOCUMENTS])
     points = Points()
     wanted = inspect.signature(test).parameters
     offered: dict[str, Any] = {
@@ -40,9 +42,12 @@ async def test_a_planted_defect_is_caught(
         "monkeypatch": monkeypatch,
         "points": points,
         "comes_back": False,
+        "blocks": 2,
         **CHOICES.get(choice.rstrip("]"), {}),
     }
-    if "world" in wanted:
+    if "world" in wanted and hasattr(module, "make_world"):
+        offered["world"] = await module.make_world()
+    elif "world" in wanted:
         points.watch(monkeypatch)
         offered["world"] = await World.create(points, lifetime_s=30)
     elif "points" in wanted:

@@ -1,7 +1,14 @@
 """After a restore from a backup the store knows less than the chain: sign nothing until it knows.
 
-A store that is far behind the head when a process starts may be a restored one. Then safe mode
-begins, durably and for all replicas. While it lasts
+Safe mode begins, durably and for all replicas, when a store may be a restored one:
+
+- it is far behind the head when a process starts (`LAG_MAX_MS`);
+- a block between it and the head, solidified or not, holds a transaction of a holder's that no
+  attempt explains, when a process starts: this notices a backup of any age;
+- it goes back under a running process;
+- a solidified block does what an unsigned order wants, by a transaction that nothing explains.
+
+While it lasts
 
 - nothing is signed;
 - a transaction of a signer of ours that no attempt explains, but that says exactly what an
@@ -15,8 +22,10 @@ head's time. A service that was merely down for a while goes through the
 same, and loses a minute.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import ClassVar, Final
 
@@ -24,15 +33,37 @@ import structlog
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
-from tron_payment.chain import Cursors, Nodes, Position, SolidTransaction
+from tron_payment import chain
+from tron_payment.chain import (
+    BlockHeader,
+    BlockTransaction,
+    Cursors,
+    MalformedRawData,
+    Nodes,
+    Position,
+    SolidTransaction,
+)
+from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.db.cas import insert_once
+from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
+
+SCAN_BLOCKS_MAX: Final = 2_000
+"""Between the store and the head at a start; more of them count as far behind. Five minutes of the
+main net are 100."""
+
+SCAN_AT_ONCE: Final = 8
+"""Blocks read together."""
+
+REWIND_BLOCKS_MAX: Final = 5
+"""A new primary may show the cursor as it was a moment ago; further back is another store."""
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""
@@ -48,6 +79,9 @@ class SafeMode(Document):
     id: str = _ID  # type: ignore[assignment]
     since: datetime
     lag_ms: int
+    why: str = ""
+    """``behind``, ``forgotten``, ``rewound`` or ``adopted``: see the top of this file."""
+
     until_ms: int
     """Chain time after which no transaction from before the restore can come."""
 
@@ -76,37 +110,110 @@ class SafeModes:
     """Begins, keeps and ends safe mode."""
 
     def __init__(
-        self, *, clock: Clock, nodes: Nodes, cursors: Cursors, alarm: Alarm, lifetime_s: int
+        self,
+        *,
+        clock: Clock,
+        ledger: Ledger,
+        nodes: Nodes,
+        cursors: Cursors,
+        alarm: Alarm,
+        lifetime_s: int,
     ) -> None:
         self._clock = clock
+        self._ledger = ledger
         self._nodes = nodes
         self._cursors = cursors
         self._alarm = alarm
         self._lifetime_ms = lifetime_s * 1000
+        self._looking = asyncio.Lock()
         self._looked = False
+        self._scanned = 0
+        self._seen = 0
 
     async def look(self, at: Position) -> None:
-        """Once per process, before it applies a block or signs: is the store far behind?
+        """Before a process applies a block or signs: may the store be a restored one?
+
+        At the first call the blocks up to the head are read; later ones cost nothing.
 
         Raises:
-            Unavailable: No node tells the head; nothing may be done yet.
+            Unavailable: No node tells the head or a block; nothing may be done yet.
         """
-        if self._looked:
+        async with self._looking:
+            if not self._looked:
+                head = await self._nodes.head()
+                why = await self._suspicion(at, head)
+                if why:
+                    await self._begin(why, head, at)
+                self._looked = True
+        if at.number < self._seen - REWIND_BLOCKS_MAX:
+            await self._look_back(self._seen)
+        self._seen = max(self._seen, at.number)
+
+    async def _suspicion(self, at: Position, head: BlockHeader) -> str:
+        """Why a store that stands there may be a restored one; empty when it is not."""
+        ahead = head.number - at.number
+        if head.timestamp_ms - at.timestamp_ms > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
+            return "behind"
+        for first in range(max(at.number, self._scanned) + 1, head.number + 1, SCAN_AT_ONCE):
+            numbers = range(first, min(first + SCAN_AT_ONCE, head.number + 1))
+            blocks = await asyncio.gather(*(self._block(number) for number in numbers))
+            for block in blocks:
+                if unknown := await self._unknown(block.number, block.transactions):
+                    log.warning("safe_mode.forgotten", txids=unknown, block=block.number)
+                    return "forgotten"
+            self._scanned = numbers[-1]
+        return ""
+
+    async def _block(self, number: int) -> chain.Block:
+        return await self._nodes.read(lambda node: node.block(number, False))
+
+    async def _unknown(self, number: int, transactions: Sequence[BlockTransaction]) -> list[str]:
+        """The holders' transactions among these that no attempt explains.
+
+        What does not decode was never signed here.
+        """
+        owners: dict[str, Address] = {}
+        for transaction in transactions:
+            with suppress(MalformedRawData):
+                owners[transaction.txid] = chain.decode(transaction.raw).contract.owner
+        if not owners:
+            return []
+        view = await self._ledger.view()
+        holders = await view.holders(set(owners.values()))
+        ours = {txid for txid, owner in owners.items() if holders.get(owner, number) < number}
+        known = {each["txid"] for order in await store.owning(ours) for each in order.attempts}
+        return sorted(ours - known)
+
+    async def _look_back(self, seen: int) -> None:
+        """The caller's position is older than one that we have seen: is the store's, too?"""
+        at = await self._cursors.load()
+        if at is None or at.number >= seen - REWIND_BLOCKS_MAX:
             return
-        head = await self._nodes.head()
-        lag_ms = head.timestamp_ms - at.timestamp_ms
-        if lag_ms > LAG_MAX_MS:
-            begun = await insert_once(
-                SafeMode(
-                    since=self._clock.now(),
-                    lag_ms=lag_ms,
-                    until_ms=head.timestamp_ms + self._lifetime_ms,
-                )
+        await self._begin("rewound", await self._nodes.head(), at)
+        self._seen = at.number
+
+    async def begin(self, at: Position) -> None:
+        """A block did what an unsigned order wants, by a transaction that nothing explains.
+
+        Raises:
+            Unavailable: No node tells the head.
+        """
+        await self._begin("adopted", await self._nodes.head(), at)
+
+    async def _begin(self, why: str, head: BlockHeader, at: Position) -> None:
+        """Begin it, or let it last longer: a restored store may hold one that had begun before."""
+        lag_ms = max(0, head.timestamp_ms - at.timestamp_ms)
+        until_ms = max(head.timestamp_ms, at.timestamp_ms) + self._lifetime_ms
+        begun = await insert_once(
+            SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
+        )
+        if not begun:
+            await SafeMode.get_pymongo_collection().update_one(
+                {"_id": _ID}, {"$max": {"until_ms": until_ms}}
             )
-            if begun:
-                log.warning("safe_mode.begun", lag_ms=lag_ms)
-                await self._alarm("safe_mode.begun", {"lag_ms": lag_ms})
-        self._looked = True
+            return
+        log.warning("safe_mode.begun", lag_ms=lag_ms, why=why)
+        await self._alarm("safe_mode.begun", {"lag_ms": lag_ms, "why": why})
 
     async def is_on(self) -> bool:
         return await SafeMode.find_one({"_id": _ID}) is not None
@@ -170,3 +277,12 @@ async def candidates(
         orders = await store.unsigned_with(same[0].owner, contract, limit=len(same))
         found += list(zip(orders, same, strict=False))
     return found
+
+
+async def has_forgotten(
+    transactions: Collection[SolidTransaction], taken: Mapping[str, Order]
+) -> bool:
+    """Whether one of these transactions, which no attempt explains, is an unsigned order's to the
+    letter, so that the store must have forgotten that it was signed."""
+    found = await candidates(transactions, taken)
+    return any(order.status is not OrderStatus.AWAITING_SIGNATURE for order, _ in found)

@@ -25,6 +25,7 @@ from tron_payment.engine.dispatch import Dispatcher
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import LIFECYCLE, Expect, OrderStatus, Spend, rank_of
 from tron_payment.engine.fees import Fees
+from tron_payment.engine.idle import any_news
 from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
@@ -92,7 +93,12 @@ class Engine:
         self._inserts = inserts
         self.fees = Fees(nodes, clock)
         self.safe_mode = SafeModes(
-            clock=clock, nodes=nodes, cursors=cursors, alarm=alarm, lifetime_s=lifetime_s
+            clock=clock,
+            ledger=ledger,
+            nodes=nodes,
+            cursors=cursors,
+            alarm=alarm,
+            lifetime_s=lifetime_s,
         )
         self.dispatcher = Dispatcher(
             clock=clock,
@@ -229,6 +235,8 @@ class Engine:
     async def tell(self) -> bool:
         """Tell each module what became of its orders; True when there was news."""
         told = False
+        if not await any_news(self._handlers):
+            return False
         for module, handler in self._handlers.items():
             if orders := await store.with_news(module):
                 await handler(orders)

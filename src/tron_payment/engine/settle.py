@@ -35,10 +35,11 @@ from tron_payment.engine.domain import (
 )
 from tron_payment.engine.movements import Movement, movements
 from tron_payment.engine.ports import Alarm, Tokens
-from tron_payment.engine.safe_mode import SafeModes, candidates
+from tron_payment.engine.safe_mode import SafeModes, candidates, has_forgotten
 
 DEATHS_AT_ONCE: Final = 500
 CONCLUDE_ATTEMPTS_MAX: Final = 10
+ADOPT_ATTEMPTS_MAX: Final = 5
 ADOPTED_REST: Final = timedelta(days=1)
 """An adopted attempt stands in a block already; there is nothing to send."""
 
@@ -82,9 +83,15 @@ class Settler:
         await self._safe_mode.look(cursor)
         if block.transactions and await self._safe_mode.is_on():
             await self._adopt(block)
-        orders = await self._orders_in(block)
         moves = list(movements(block, self._tokens.by_contract))
-        await self._book(block, moves, orders)
+        for _ in range(ADOPT_ATTEMPTS_MAX):
+            orders = await self._orders_in(block)
+            if await self._book(block, moves, orders):
+                break
+            await self._safe_mode.begin(cursor)
+            await self._adopt(block)
+        else:
+            raise LostRace(f"orders that block {block.number} pays keep moving")
         _die_at("settle:booked", orders)
         await self._conclude(block, orders)
         _die_at("settle:concluded", orders)
@@ -137,16 +144,26 @@ class Settler:
 
     async def _book(
         self, block: SolidBlock, moves: Sequence[Movement], orders: Mapping[str, Order]
-    ) -> None:
+    ) -> bool:
+        """Write the block's entry; False, and nothing is written, when a transaction that no
+        attempt explains does what an unsigned order wants: adopt it first."""
         touched = {a for m in moves for a in (m.sender, m.recipient) if a is not None}
         unmatched: list[Movement] = []
+        forgotten: list[str] = []
 
         async def build(view: View) -> Draft | None:
+            forgotten.clear()
             if await self._is_behind_us(block):
                 unmatched.clear()
                 return None
             booking = await self._booking(view, block, moves, orders, touched)
             unmatched[:] = booking.unmatched
+            strange = {move.txid for move in unmatched}
+            if strange and await has_forgotten(
+                [each for each in block.transactions if each.txid in strange], orders
+            ):
+                forgotten[:] = sorted(strange)
+                return None
             if not booking.postings and not booking.finals:
                 return None
             return Draft(
@@ -159,6 +176,9 @@ class Settler:
 
         if touched or orders:
             await self._ledger.append(build)
+        if forgotten:
+            log.warning("block.forgotten", txids=forgotten, block=block.number)
+            return False
         for move in unmatched:
             await self._safe_mode.note(move.txid, move.sender or "", block.number)
             await self._alarm(
@@ -171,6 +191,7 @@ class Settler:
                     "units": move.units,
                 },
             )
+        return True
 
     async def _is_behind_us(self, block: SolidBlock) -> bool:
         """True when the cursor is past the block: somebody has applied it whole while we slept.

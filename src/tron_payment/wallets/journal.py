@@ -10,7 +10,9 @@ written only when the one before is closed:
     it does not, another process       open until solidified blocks are past its expiration: the
     wrote it                           orders may come from a backup and have forgotten it
 
-By then the follower has read every block that could hold it, and safe mode has told the order.
+By then the follower has read every block that could hold it, and the engine has made it the order's
+attempt. An order that came back only after that block was read has none: its line stays open for
+ever when the chain has the transaction (`engine.Unexplained`), and a human cancels the order.
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,7 @@ from pymongo import ASCENDING, IndexModel
 
 from tron_payment.db.cas import insert_each
 from tron_payment.db.faults import store_errors
-from tron_payment.engine import Order
+from tron_payment.engine import Order, Unexplained
 
 
 class SigningJournal(Document):
@@ -112,7 +114,11 @@ async def _why_closed(row: SigningJournal, run: str, solid_ms: int) -> str:
             return "" if attempt.death is None else "dead"
     if row.run == run:
         return "not taken"
-    return "expired" if row.expiration_ms <= solid_ms else ""
+    if row.expiration_ms > solid_ms:
+        return ""
+    with store_errors():
+        paid = await Unexplained.find_one({"_id": row.txid})
+    return "expired" if paid is None else ""
 
 
 def _row(line: Line, number: int, at: datetime, run: str) -> SigningJournal:
