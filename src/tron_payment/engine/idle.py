@@ -1,0 +1,26 @@
+"""One cheap look at whether there is anything to do, where an idle loop would ask for each kind.
+
+An idle service is woken by every block; what it asks the store then is most of what it costs.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import OrderStatus
+
+
+async def any_due(statuses: Iterable[OrderStatus], now: datetime) -> bool:
+    """Whether an order of one of these statuses is worth a look now."""
+    wanted = [status.value for status in statuses]
+    return await _any({"status": {"$in": wanted}, "due_at": {"$lte": now}})
+
+
+async def any_news(modules: Iterable[str]) -> bool:
+    """Whether one of these modules has to be told of an order."""
+    return await _any({"module": {"$in": list(modules)}, "news": True})
+
+
+async def _any(condition: dict[str, Any]) -> bool:
+    return await Order.get_pymongo_collection().find_one(condition, {"_id": 1}) is not None
