@@ -18,6 +18,7 @@ from tron_payment import (
     chain,
     console,
     deployments,
+    devices,
     engine,
     gateway,
     network,
@@ -165,6 +166,7 @@ async def assemble(
         Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
         *machine.loops,
         *(loop for module in modules for loop in module.loops),
+        *devices.direct_loops(settings, house.use(wallets.SigningRequests)),
     )
     return Assembly(
         house=house,

@@ -49,6 +49,7 @@ class Network(StrEnum):
     DEVNET = "devnet"
 
 
+EMULATOR: Final = re.compile(r"127\.0\.0\.1:[0-9]{1,5}")
 DEFAULT_TOR_PROXY: Final = "socks5://tor-proxy:9050"
 """The Tor container of docker-compose.yml."""
 
@@ -159,6 +160,11 @@ class Settings(BaseSettings):
     hardware_wallet_enabled: bool = False
     ledger_enabled: bool = False
     trezor_enabled: bool = False
+    ledger_emulator: str = ""
+    """host:port of an emulated Ledger on this computer, by TCP; in development only."""
+
+    trezor_emulator: str = ""
+    """The same of a Trezor, by UDP."""
 
     # The store and the way out
     mongodb_uri: SecretStr = SecretStr("")
@@ -375,6 +381,10 @@ class Settings(BaseSettings):
                 problems.append("WALLET_ENCRYPTION_KEY: put 32 random bytes, in hex, in its file")
             if not self.mongo_uri.get_secret_value():
                 problems.append("MONGODB_URI: the embedded MongoDB is for development only")
+        for name in ("ledger_emulator", "trezor_emulator"):
+            text = getattr(self, name)
+            if text and not (self.is_development and EMULATOR.fullmatch(text)):
+                problems.append(f"{name.upper()}: 127.0.0.1:PORT, in development only")
         if not re.fullmatch(r"|[0-9a-fA-F]{64}", self.audit_signing_key.get_secret_value()):
             problems.append("AUDIT_SIGNING_KEY: 64 hex digits")
         if not all(_is_network(part) for part in self.trusted_proxies.split(",") if part.strip()):

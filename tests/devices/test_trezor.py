@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from emulated_trezor import EmulatedTrezor
 from keys_of_words import Words
 

@@ -31,8 +31,8 @@ OTHER_SYSTEMS: Final = re.compile(
 
 
 OTHER_PROGRAMS: Final = frozenset({"devices", "healthcheck.py"})
-"""Not in the service's process: the agent beside a person's device, and the container's probe of
-the loopback address."""
+"""The agent beside a person's device (in the service's own process it talks to USB, never to the
+network), and the container's probe of the loopback address."""
 
 
 def sources() -> Iterator[tuple[Path, str]]:

@@ -4,10 +4,12 @@ device = LedgerWallet(HidTransport)
 plan = device.check(raw)                     # what its screen will show; no device is asked
 signature = await device.sign("m/44'/195'/0'/0/0", raw, expect=address)
 
-Nothing here is part of the server; ledgerblue and trezorlib are imported when they are used.
+The agent beside the device is the main way; a server with USB may use one directly (direct.py).
+ledgerblue and trezorlib are imported when they are used.
 """
 
 from tron_payment.devices.agent import Agent, Outcome, Tokens
+from tron_payment.devices.direct import DirectSigner, direct_loops
 from tron_payment.devices.errors import DeviceError
 from tron_payment.devices.ledger import LedgerWallet
 from tron_payment.devices.ledger_transport import HidTransport, TcpTransport
@@ -21,6 +23,7 @@ __all__ = [
     "Clarity",
     "DeviceError",
     "DeviceInfo",
+    "DirectSigner",
     "HardwareWallet",
     "HidTransport",
     "LedgerWallet",
@@ -30,4 +33,5 @@ __all__ = [
     "TcpTransport",
     "Tokens",
     "TrezorWallet",
+    "direct_loops",
 ]

@@ -18,6 +18,7 @@ from tron_payment.wallets.keystore import Bond, Envelope, stored_envelope
 DEFAULT_CANDIDATES_MAX: Final = 100
 """Hot wallets looked at when no wallet is named."""
 
+OF_KIND_MAX: Final = 1_000
 SCANNED_AT_ONCE: Final = 20
 
 ISSUING_MAX: Final = 1_000
@@ -142,6 +143,14 @@ async def active_hd() -> list[Wallet]:
     }
     with store_errors():
         return await Wallet.find(query).limit(ISSUING_MAX).to_list()
+
+
+async def ids_of(kind: WalletKind) -> list[str]:
+    """Ids of the active wallets of a kind, at most `OF_KIND_MAX`."""
+    query = {"kind": kind.value, "status": WalletStatus.ACTIVE.value}
+    with store_errors():
+        found = Wallet.get_pymongo_collection().find(query, {"_id": 1}).limit(OF_KIND_MAX)
+        return [row["_id"] async for row in found]
 
 
 async def scanning() -> list[Wallet]:

@@ -25,11 +25,13 @@ from tron_payment.http.principals import Principal
 from tron_payment.wallets import documents as wallets
 from tron_payment.wallets import signing_documents as store
 from tron_payment.wallets.currencies import Currencies
+from tron_payment.wallets.domain import WalletKind
 from tron_payment.wallets.manifest import Manifest, manifest_of
 from tron_payment.wallets.signer import SIGNATURE_BYTES, check_bytes, recovered_address
 from tron_payment.wallets.signing_documents import AllowedKey, Given, RequestStatus, SigningRequest
 
 CHANGE_ATTEMPTS_MAX: Final = 5
+WAITING_MAX: Final = 100
 ETHEREUM_V: Final = 27
 BY_ITS_KEY: Final = "signing key"
 """Who gave a signature that came without a credential; the act names the key."""
@@ -182,6 +184,10 @@ class SigningRequests:
         if found is None:
             raise RequestNotFound
         return found
+
+    async def waiting(self, kind: WalletKind) -> list[SigningRequest]:
+        """Open requests of wallets of this kind, the oldest first, at most `WAITING_MAX`."""
+        return await store.open_of_wallets(await wallets.ids_of(kind), limit=WAITING_MAX)
 
     async def page(self, page: PageRequest) -> Page[SigningRequest]:
         """Requests, oldest first."""

@@ -139,6 +139,15 @@ async def open_of(order_id: str) -> list[SigningRequest]:
         return await SigningRequest.find(query).to_list()
 
 
+async def open_of_wallets(wallet_ids: list[str], *, limit: int) -> list[SigningRequest]:
+    """Oldest first."""
+    if not wallet_ids:
+        return []
+    query = {"status": RequestStatus.OPEN.value, "wallet_id": {"$in": wallet_ids}}
+    with store_errors():
+        return await SigningRequest.find(query).sort("+created_at").limit(limit).to_list()
+
+
 async def undelivered() -> list[SigningRequest]:
     query = {"status": RequestStatus.COMPLETE.value, "delivered": False}
     with store_errors():
