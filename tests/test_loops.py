@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tron_payment.loops import BACKOFF_FIRST_S, Loop, Loops
+from tron_payment.loops import BACKOFF_FIRST_S, QUIET_AFTER_S, QUIET_FACTOR, Loop, Loops
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 LONG_S = 3_600.0
@@ -200,3 +200,85 @@ async def test_a_stop_cancels_what_does_not_end(monkeypatch: pytest.MonkeyPatch)
     async with asyncio.timeout(5):
         await loops.stop()
     assert canceled == [True]
+
+
+async def test_shared_work_is_done_by_whose_turn_it_is(
+    loops: Loops, eventually: Eventually
+) -> None:
+    shared, own, looks, mine = Step(), Step(), Step(), False
+    work = loop_of(shared, "shared")
+    work.standby = looks
+    loops.add(work, loop_of(own, "own"))
+    loops.share(["shared"], lambda: mine)
+    loops.start()
+
+    async def others_work() -> bool:
+        return (shared.calls, own.calls, looks.calls) == (0, 1, 1)
+
+    await eventually(others_work)
+    mine = True
+    loops.wake_all()
+
+    async def ours() -> bool:
+        return (shared.calls, own.calls, looks.calls) == (1, 2, 1)
+
+    await eventually(ours)
+    assert work.steps == 1, "a look is no step"
+
+
+async def test_failures_in_a_row_are_counted(loops: Loops, eventually: Eventually) -> None:
+    step = Step()
+    step.failure = OSError("away")
+    loop = loop_of(step, idle_s=0.0)
+    loops.add(loop)
+    loops.start()
+
+    async def twice() -> bool:
+        return loop.failures_in_a_row >= 2
+
+    await eventually(twice)
+    step.failure = None
+
+    async def over() -> bool:
+        return loop.failures_in_a_row == 0
+
+    await eventually(over)
+    assert loop.failures >= 2
+
+
+async def test_loops_look_less_often_when_nobody_has_work(
+    monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    pauses: dict[asyncio.Event, list[float]] = {}
+
+    async def wait(event: asyncio.Event, seconds: float) -> None:
+        pauses.setdefault(event, []).append(seconds)
+        await event.wait()
+
+    monkeypatch.setattr("tron_payment.loops._wait", wait)
+    now_s = 0.0
+    loops = Loops(lambda: now_s)
+    plain, beat, slow = Step(), Step(), Step()
+    one, two = loop_of(plain, "plain", idle_s=1.0), loop_of(slow, "slow", idle_s=10.0)
+    pulse = loop_of(beat, "pulse", idle_s=1.0)
+    pulse.pulse = True
+    every = (one, two, pulse)
+    loops.add(*every)
+    loops.start()
+
+    async def rested() -> bool:
+        return [len(pauses.get(loop.wake, [])) for loop in every] == wanted
+
+    wanted = [1, 1, 1]
+    await eventually(rested)
+    now_s, beat.busy = QUIET_AFTER_S + 1, 1
+    loops.wake_all()
+    wanted = [2, 2, 2]
+    await eventually(rested)
+    assert [pauses[loop.wake][-1] for loop in every] == [QUIET_FACTOR, 10.0, 1.0]
+    plain.busy = 1
+    one.wake.set()
+    wanted = [3, 3, 3]
+    await eventually(rested)
+    assert [pauses[loop.wake][-1] for loop in every] == [1.0, 10.0, 1.0], "all are awake again"
+    await loops.stop()

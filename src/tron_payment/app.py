@@ -58,11 +58,13 @@ from tron_payment.loops import Loop, Loops
 from tron_payment.module import Deployment, House
 from tron_payment.reload import Reloader
 from tron_payment.service import service_routes
-from tron_payment.settings import Settings
+from tron_payment.settings import Network, Settings
+from tron_payment.wallets import browser as signing_page
 
 MODULES: Final[Mapping[str, ModuleType]] = {
     "network": network,
     "wallets": wallets,
+    "sign": signing_page,
     "usdt": usdt,
     "staking": staking,
     "payouts": payouts,
@@ -77,6 +79,7 @@ CANONICAL: Final = "/api/v1"
 MOUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "network": (CANONICAL, "/"),
     "wallets": (CANONICAL, "/tron"),
+    "sign": ("/", CANONICAL),
     "usdt": (CANONICAL, "/tron"),
     "staking": (CANONICAL, "/tron"),
     "payouts": (CANONICAL, "/tron", "/"),
@@ -87,6 +90,8 @@ MOUNTS: Final[Mapping[str, tuple[str, ...]]] = {
 """Canonical prefix first; the others are the gateway's older paths to the same handlers."""
 
 FOLLOW_IDLE_S: Final = 0.5
+FOLLOW_PUBLIC_IDLE_S: Final = 1.5
+"""Public networks: a block comes every 3 s, and a node's plan counts each call."""
 
 DOCUMENTS: Final[tuple[type[Document], ...]] = (
     Installation,
@@ -162,7 +167,7 @@ async def assemble(
     follower = Follower(nodes, cursors, handlers)
     loops = Loops()
     loops.add(
-        Loop("chain.follow", follower.step, FOLLOW_IDLE_S, "tron-client"),
+        Loop("chain.follow", follower.step, _follow_idle_s(settings), "tron-client"),
         Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
         *machine.loops,
         *(loop for module in modules for loop in module.loops),
@@ -244,6 +249,11 @@ def create_app(
         lifespan=[lifespan, *lifespans],
         open_schema=house.settings.is_development,
     )
+
+
+def _follow_idle_s(settings: Settings) -> float:
+    own = settings.tron_network in (Network.DEVNET, Network.PRIVATE)
+    return FOLLOW_IDLE_S if own else FOLLOW_PUBLIC_IDLE_S
 
 
 def _always(value: Any) -> Any:

@@ -1,13 +1,39 @@
-"""The service, built but not yet running: what `app.assemble` answers and others are given."""
+"""The service, built but not yet running: what `app.assemble` answers and others are given.
 
-from collections.abc import Awaitable, Callable
+Of several processes one does the background work, by a lease; the others answer requests.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
+
+from litestar import Litestar
 
 from tron_payment.chain import Follower
+from tron_payment.core.errors import Unavailable
 from tron_payment.db.connect import Store
+from tron_payment.db.leases import BEAT_S, Leases, Turn
 from tron_payment.deployments import Deployments
-from tron_payment.loops import Loops
+from tron_payment.loops import Loop, Loops
 from tron_payment.module import House, Module
+
+WORK: Final = "background"
+"""One lease for all of it: a block wakes what waits for it inside one process."""
+
+VITAL: Final = ("chain.follow", "engine.dispatch")
+SHARED: Final = frozenset(
+    {
+        *VITAL,
+        *("engine.openings", "engine.tell", "engine.close_books"),
+        *("gateway.outbox", "gateway.track", "gateway.refunds", "gateway.fan_out"),
+        *("gateway.deliver", "gateway.sweep", "gateway.reconcile"),
+        *("network.drift", "network.certify", "payouts.sweep", "payouts.batches"),
+        *("payouts.schedules", "staking.sweep", "usdt.token_openings", "wallets.signatures"),
+    }
+)
+"""Loops that work on the store and the chain alone. The others keep something in the memory of
+their process (`gateway.hints`, `payouts.screen`, `usdt.sweep`, figures) and run in every one."""
 
 
 @dataclass(slots=True)
@@ -22,3 +48,28 @@ class Assembly:
     deployments: Deployments
     preparations: tuple[Callable[[], Awaitable[None]], ...]
     """What modules do once in development before the service is called ready."""
+
+
+def take_turns(
+    assembly: Assembly, owner: str
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    """Let one process after the other do the shared work; a lifespan that gives it back.
+
+    Args:
+        owner: This process's name; the same after a restart, so that it goes on at once.
+    """
+    loops = assembly.loops
+    by_name = {loop.name: loop for loop in loops.all}
+    turn = Turn(Leases(owner), WORK, [by_name[name] for name in VITAL], loops.wake_all)
+    follow = by_name["chain.follow"]
+    follow.standby, follow.pulse = assembly.follower.watch, True
+    loops.share(SHARED, lambda: turn.mine)
+    loops.add(Loop("leases.turn", turn.step, BEAT_S, "tron-client", pulse=True))
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        yield
+        with suppress(Unavailable):
+            await turn.close()
+
+    return lifespan

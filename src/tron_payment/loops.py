@@ -1,11 +1,13 @@
 """Background loops: a step that does one thing, called again at once while there is work.
 
 The one place where `except Exception` stands: a step that fails is logged, counted and tried
-again after a pause that grows; every step is safe to repeat after any crash.
+again after a pause that grows; every step is safe to repeat after any crash. Of replicas one may
+do the shared work while the others stand by (db/leases.py); that all do it is safe, too.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +16,15 @@ import structlog
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 30.0
 STOP_DEADLINE_S: Final = 15.0
+STANDBY_S: Final = 1.0
+"""Between two looks of a loop whose work another process does."""
+
+QUIET_AFTER_S: Final = 30.0
+"""When nobody has had work for so long, loops look less often; the first work wakes them all."""
+
+QUIET_FACTOR: Final = 4
+QUIET_IDLE_MAX_S: Final = 2.0
+"""Pauses above this are long enough already."""
 
 log = structlog.get_logger()
 
@@ -30,19 +41,43 @@ class Loop:
     service: str = ""
     """The part of the service it belongs to, for `POST /restart/{service_name}`."""
 
+    pulse: bool = False
+    """Beats whether there is work or not (a block, a lease): never slower, and no sign of work."""
+
     steps: int = 0
     failures: int = 0
     last_error: str = ""
+    failures_in_a_row: int = 0
+    began_at: float | None = None
+    """By the monotonic clock, while a step is under way."""
+
+    standby: Callable[[], Awaitable[object]] | None = None
+    """Done instead of `step` while another process has the work: looks, changes nothing."""
+
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Loops:
     """Runs loops until told to stop; knows how each one fares."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.all: list[Loop] = []
+        self._monotonic = monotonic
+        self._worked_at = monotonic()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
+        self._shared: frozenset[str] = frozenset()
+        self._mine: Callable[[], bool] = lambda: True
+
+    def share(self, names: Collection[str], mine: Callable[[], bool]) -> None:
+        """Run these loops only while `mine` says that the work is this process's."""
+        assert set(names) <= {loop.name for loop in self.all}, names
+        self._shared, self._mine = frozenset(names), mine
+
+    def wake_all(self) -> None:
+        """End every pause."""
+        for loop in self.all:
+            loop.wake.set()
 
     def add(self, *loops: Loop) -> None:
         for loop in loops:
@@ -65,8 +100,7 @@ class Loops:
     async def stop(self) -> None:
         """Let current steps finish within the deadline, then cancel (a kill is safe anyway)."""
         self._stopping.set()
-        for loop in self.all:
-            loop.wake.set()
+        self.wake_all()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=STOP_DEADLINE_S)
         for name in list(self._tasks):
@@ -84,13 +118,13 @@ class Loops:
         while not self._stopping.is_set():
             loop.wake.clear()
             try:
-                busy = await loop.step()
-                loop.steps += 1
+                pause_s = await self._once(loop)
                 loop.last_error = ""
+                loop.failures_in_a_row = 0
                 backoff_s = BACKOFF_FIRST_S
-                pause_s = 0.0 if busy else loop.idle_s
             except Exception as error:
                 loop.failures += 1
+                loop.failures_in_a_row += 1
                 loop.last_error = type(error).__name__
                 log.warning(
                     "loop.failed", loop=loop.name, error=type(error).__name__, detail=str(error)
@@ -100,6 +134,35 @@ class Loops:
                 await _wait(loop.wake, pause_s)
             else:
                 await asyncio.sleep(0)
+
+    async def _once(self, loop: Loop) -> float:
+        """One step, or a look when the work is another's; the pause until the next."""
+        if loop.name in self._shared and not self._mine():
+            if loop.standby is not None:
+                await loop.standby()
+            return max(STANDBY_S, loop.idle_s)
+        loop.began_at = self._monotonic()
+        try:
+            busy = await loop.step()
+        finally:
+            loop.began_at = None
+        loop.steps += 1
+        if busy:
+            self._worked(loop)
+            return 0.0
+        slow = self._quiet and not loop.pulse and loop.idle_s <= QUIET_IDLE_MAX_S
+        return loop.idle_s * QUIET_FACTOR if slow else loop.idle_s
+
+    @property
+    def _quiet(self) -> bool:
+        return self._monotonic() - self._worked_at > QUIET_AFTER_S
+
+    def _worked(self, loop: Loop) -> None:
+        if loop.pulse:
+            return
+        was_quiet, self._worked_at = self._quiet, self._monotonic()
+        if was_quiet:
+            self.wake_all()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -136,12 +136,15 @@ class MongoWatch(monitoring.CommandListener):
         self._failures = Counter(
             PREFIX + "mongo_failures_total", spec.help, spec.labels, registry=None
         )
+        self._by_operation = {
+            name: self._seconds.labels(name) for name in (*MONGO_OPERATIONS, OTHER)
+        }
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """Nothing to note yet."""
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        self._seconds.labels(_operation(event.command_name)).observe(event.duration_micros / 1e6)
+        self._by_operation[_operation(event.command_name)].observe(event.duration_micros / 1e6)
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         self._failures.labels(_operation(event.command_name)).inc()

@@ -5,6 +5,7 @@ Everything that is started here is stopped here, in reverse order; any kill in b
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from litestar import Litestar
 from tron_payment import development, logs, wallets
 from tron_payment import settings as settings_module
 from tron_payment.app import DOCUMENTS, assemble, create_app
-from tron_payment.assembly import Assembly
+from tron_payment.assembly import Assembly, take_turns
 from tron_payment.chain import MongoCursors, NodeClient, Nodes, http_client
 from tron_payment.core.address import parse_address
 from tron_payment.core.clock import Clock, SystemClock
@@ -142,7 +143,7 @@ def _application(
         "store": lambda: _writable(assembly.store),
         "follower": lambda: _following(assembly),
     }
-    lifespans = []
+    lifespans = [take_turns(assembly, f"{socket.gethostname()}:{settings.port}")]
     if children is not None:
         preparation = development.Preparation(assembly, children)
         checks["development"] = preparation.check

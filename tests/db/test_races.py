@@ -1,23 +1,21 @@
 """Several processes at once: each change happens once, each number is given once."""
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tron_payment.core.clock import ManualClock, SystemClock
+from tron_payment.core.clock import SystemClock
 from tron_payment.db import installation
 from tron_payment.db.audit import Audit, AuditEntry
 from tron_payment.db.events import Event, Events
 from tron_payment.db.installation import Installation, InstallationMismatch
-from tron_payment.db.leases import Lease, Leases
 
 from .race import race
 
 
 async def test_processes_that_count_together_lose_no_count(mongo: Any) -> None:
-    store = await mongo.connect([Lease])
+    store = await mongo.connect([Event])
     said = await race(mongo, ("count", "150"), ("count", "150"))
     counter = await store.database["counters"].find_one({"_id": "c"})
     assert (counter["total"], counter["version"]) == (300, 300)
@@ -108,25 +106,3 @@ async def test_an_event_that_cannot_be_stored_hurts_nobody_else(mongo: Any) -> N
     )
     assert [isinstance(each, OverflowError) for each in answers] == [0, 0, 1, 0, 0]
     assert [each.seq for each in await outbox.after(0, limit=10)] == [1, 2, 3, 4]
-
-
-async def test_a_lease_has_one_holder_and_passes_on_when_over(mongo: Any) -> None:
-    await mongo.connect([Lease])
-    clock = ManualClock(SystemClock().now())
-    ttl = timedelta(seconds=5)
-    one, two = Leases("one", clock), Leases("two", clock)
-    taken = await asyncio.gather(one.acquire("job", ttl), two.acquire("job", ttl))
-    (held,) = [each for each in taken if each]
-    holder, other = (one, two) if held.owner == "one" else (two, one)
-    assert await other.acquire("job", ttl) is None
-    again = await holder.renew(held, ttl)
-    assert again is not None and again.epoch == 1
-    clock.advance(ttl)
-    passed = await other.acquire("job", ttl)
-    assert passed is not None and passed.epoch == 2
-    assert await holder.renew(held, ttl) is None
-    await holder.release(held)
-    assert await holder.acquire("job", ttl) is None
-    await other.release(passed)
-    back = await holder.acquire("job", ttl)
-    assert back is not None and back.epoch == 3

@@ -143,6 +143,11 @@ class Follower:
         await self._advance(position, block)
         return True
 
+    async def watch(self) -> None:
+        """Know where another process is that does the following; asks no node."""
+        self.close()
+        self._position = await self._cursor.load()
+
     def status(self) -> FollowerStatus:
         """As last seen; asks nobody."""
         at = self._position

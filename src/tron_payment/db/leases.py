@@ -1,75 +1,168 @@
 """Leases: who does a job for now, so that replicas do not all do it. Efficiency only.
 
 A paused holder may wake after its lease is gone and still act. Nothing about money may rely on
-a lease; compare-and-set and the chain's expiration decide there.
+a lease; compare-and-set and the chain's expiration decide there. No wall clock takes part: a
+holder counts a number up, and whoever has not seen it move for long enough takes the job.
 """
 
-from datetime import datetime, timedelta
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
+import structlog
 from beanie import Document
 from pymongo import ReturnDocument
 
-from tron_payment.core.clock import Clock
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import store_errors
+from tron_payment.loops import Loop
+
+TTL_S: Final = 5.0
+"""A job is free when its holder has not been heard of for so long."""
+
+BEAT_S: Final = 1.5
+"""Between two renewals, and between two looks of those who wait."""
+
+VITAL_FAILURES_MAX: Final = 5
+"""Failures in a row after which another process may try: its way to the nodes may be better."""
+
+VITAL_STEP_MAX_S: Final = 120.0
+"""A step that takes longer hangs, as far as the others are concerned."""
+
+STAND_BACK_S: Final = 2 * BEAT_S
+"""Long enough for another process to notice; short, because we may be alone."""
+
+NOBODY: Final = ""
+
+log = structlog.get_logger()
 
 
 class Lease(Document):
     """A job's name and who has it."""
 
     id: str  # type: ignore[assignment]  # the job
-    owner: str
-    until: datetime  # by the holders' clocks
+    owner: str  # empty: given back
     epoch: int  # grows by one with every new holder
+    beat: int  # grows by one with every change
 
     class Settings:
         name = "leases"
 
 
 class Leases:
-    """One process's view: it acts as `owner`."""
+    """One process's view: it acts as `owner`, a name that it has again after a restart."""
 
-    def __init__(self, owner: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        owner: str,
+        ttl_s: float = TTL_S,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert owner != NOBODY
         self.owner = owner
-        self._clock = clock
+        self._ttl_s = ttl_s
+        self._monotonic = monotonic
+        self._noted: dict[str, tuple[int, float]] = {}
+        """The beat last seen of somebody else's lease, and when it was first seen."""
 
-    async def acquire(self, name: str, ttl: timedelta) -> Lease | None:
-        """Take a lease that is free or over, or prolong our own; None when another has it."""
-        now = self._clock.now()
-        until = now + ttl
+    async def acquire(self, name: str) -> Lease | None:
+        """Take a lease that is free or silent, or renew our own; None when another has it."""
         with store_errors():
-            held = await self._change({"_id": name, "owner": self.owner}, {"until": until})
-            if held is not None:
-                return held
             seen = await Lease.get(name)
             if seen is None:
-                fresh = Lease(id=name, owner=self.owner, until=until, epoch=1)
+                fresh = Lease(id=name, owner=self.owner, epoch=1, beat=1)
                 return fresh if await insert_once(fresh) else None
-            if seen.until > now:
+            if seen.owner == self.owner:
+                return await self._change(seen, self.owner, seen.epoch)
+            if seen.owner != NOBODY and not self._silent(seen):
                 return None
-            return await self._change(
-                {"_id": name, "epoch": seen.epoch, "until": {"$lte": now}},
-                {"owner": self.owner, "until": until, "epoch": seen.epoch + 1},
-            )
-
-    async def renew(self, lease: Lease, ttl: timedelta) -> Lease | None:
-        """Prolong a lease that is still ours; None when another took it since."""
-        with store_errors():
-            return await self._change(
-                {"_id": lease.id, "owner": self.owner, "epoch": lease.epoch},
-                {"until": self._clock.now() + ttl},
-            )
+            return await self._change(seen, self.owner, seen.epoch + 1)
 
     async def release(self, lease: Lease) -> None:
-        """Give it back early; nothing happens when it is not ours any more."""
+        """Give it back; nothing happens when it is not ours any more."""
         with store_errors():
-            await self._change(
-                {"_id": lease.id, "owner": self.owner, "epoch": lease.epoch},
-                {"until": self._clock.now()},
-            )
+            seen = await Lease.get(lease.id)
+            if seen is not None and (seen.owner, seen.epoch) == (self.owner, lease.epoch):
+                await self._change(seen, NOBODY, seen.epoch)
 
-    async def _change(self, condition: dict[str, object], to: dict[str, object]) -> Lease | None:
+    def _silent(self, seen: Lease) -> bool:
+        now = self._monotonic()
+        beat, since = self._noted.get(seen.id, (0, now))
+        if beat != seen.beat:
+            beat, since = seen.beat, now
+        self._noted[seen.id] = beat, since
+        return now - since >= self._ttl_s
+
+    async def _change(self, seen: Lease, owner: str, epoch: int) -> Lease | None:
         raw = await Lease.get_pymongo_collection().find_one_and_update(
-            condition, {"$set": to}, return_document=ReturnDocument.AFTER
+            {"_id": seen.id, "beat": seen.beat},
+            {"$set": {"owner": owner, "epoch": epoch}, "$inc": {"beat": 1}},
+            return_document=ReturnDocument.AFTER,
         )
         return None if raw is None else Lease.model_validate(raw)
+
+
+class Turn:
+    """Holds one lease while this process does the work well; gives it up when it cannot.
+
+    Args:
+        vital: Loops without which holding the lease is no use.
+        changed: Called after the lease was won, so that waiting loops begin at once.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        name: str,
+        vital: Sequence[Loop],
+        changed: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._leases = leases
+        self._name = name
+        self._vital = tuple(vital)
+        self._changed = changed
+        self._monotonic = monotonic
+        self._lease: Lease | None = None
+        self._back_until = 0.0
+        self._closed = False
+
+    @property
+    def mine(self) -> bool:
+        """Whether this process does the work, as far as it knows."""
+        return self._lease is not None
+
+    async def step(self) -> bool:
+        """For a loop: renew, take or give up the lease."""
+        if self._lease is not None and self._poorly():
+            log.warning("lease.given_up", lease=self._name, owner=self._leases.owner)
+            await self._give_up()
+            self._back_until = self._monotonic() + STAND_BACK_S
+        if self._closed or self._monotonic() < self._back_until:
+            return False
+        had = self._lease
+        self._lease = await self._leases.acquire(self._name)
+        if self._lease is not None and (had is None or had.epoch != self._lease.epoch):
+            log.info("lease.taken", lease=self._name, epoch=self._lease.epoch)
+            for loop in self._vital:
+                loop.failures_in_a_row = 0
+            self._changed()
+        return False
+
+    async def close(self) -> None:
+        """Let another process begin at once; we end."""
+        self._closed = True
+        await self._give_up()
+
+    async def _give_up(self) -> None:
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await self._leases.release(lease)
+
+    def _poorly(self) -> bool:
+        now = self._monotonic()
+        return any(
+            loop.failures_in_a_row >= VITAL_FAILURES_MAX
+            or (loop.began_at is not None and now - loop.began_at > VITAL_STEP_MAX_S)
+            for loop in self._vital
+        )

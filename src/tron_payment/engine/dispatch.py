@@ -36,11 +36,20 @@ from tron_payment.engine.booking import merge, release, reserve
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import Attempt, OrderStatus, Spend
 from tron_payment.engine.fees import FeeBound, Fees, MustWait
+from tron_payment.engine.idle import any_due
 from tron_payment.engine.ports import CannotSign, Gate, Signer, SigningDesk
 from tron_payment.engine.safe_mode import SafeModes
 
 BATCH_MAX: Final = 200
 """Orders reserved, signed or sent together by one step."""
+
+DUE: Final = (
+    OrderStatus.SIGNED,
+    OrderStatus.AWAITING_SIGNATURE,
+    OrderStatus.RESERVED,
+    OrderStatus.QUEUED,
+)
+"""What a step looks at, in this order."""
 
 BROADCASTS_AT_ONCE: Final = 32
 REBROADCAST_S: Final = 30
@@ -93,6 +102,8 @@ class Dispatcher:
     async def step(self) -> bool:
         """Do the next single thing for one batch; False when nothing is due."""
         now = self._clock.now()
+        if not await any_due(DUE, now):
+            return False
         if orders := await store.due(OrderStatus.SIGNED, now, limit=BATCH_MAX):
             await self.broadcast(orders)
             return True
