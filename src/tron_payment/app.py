@@ -59,12 +59,10 @@ from tron_payment.module import Deployment, House
 from tron_payment.reload import Reloader
 from tron_payment.service import service_routes
 from tron_payment.settings import Network, Settings
-from tron_payment.wallets import browser as signing_page
 
 MODULES: Final[Mapping[str, ModuleType]] = {
     "network": network,
     "wallets": wallets,
-    "sign": signing_page,
     "usdt": usdt,
     "staking": staking,
     "payouts": payouts,
@@ -79,7 +77,6 @@ CANONICAL: Final = "/api/v1"
 MOUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "network": (CANONICAL, "/"),
     "wallets": (CANONICAL, "/tron"),
-    "sign": ("/", CANONICAL),
     "usdt": (CANONICAL, "/tron"),
     "staking": (CANONICAL, "/tron"),
     "payouts": (CANONICAL, "/tron", "/"),
