@@ -165,3 +165,17 @@ async def test_lists_of_what_is_not_here_are_empty(client: Client, path: str) ->
 async def test_the_old_index_of_delegations_names_the_account(client: Client) -> None:
     path = "getdelegatedresourceaccountindex"
     assert await client.solid(path, value=ALICE.hex) == {"account": ALICE.hex}
+
+
+async def test_the_pace_goes_on_after_blocks_made_at_once() -> None:
+    devnet = Devnet(DevnetConfig(block_ms=50, usdt=False))
+    await devnet.start()
+    try:
+        await devnet.mine(2_000)  # a hundred seconds of chain time
+        made = devnet.chain.head.number
+        async with asyncio.timeout(30):
+            while devnet.chain.head.number < made + 3:
+                await asyncio.sleep(0.02)
+        assert devnet.now_ms() - devnet.chain.head.timestamp_ms < 100_000
+    finally:
+        await devnet.stop()

@@ -10,6 +10,7 @@ import sys
 
 import uvloop
 
+from tron_payment.devnet import command
 from tron_payment.devnet.config import DevnetConfig, parse_args
 from tron_payment.devnet.node import Devnet
 from tron_payment.devnet.server import serve, serving
@@ -19,8 +20,10 @@ __all__ = ["Devnet", "DevnetConfig", "main", "parse_args", "serve", "serving"]
 
 
 def main(argv: list[str]) -> int:
-    """Run a devnet in the foreground until SIGINT or SIGTERM; returns the exit status."""
-    config = parse_args(argv)
+    """Run a devnet until SIGINT or SIGTERM, or steer a running one; returns the exit status."""
+    if argv and argv[0] in command.CONTROLS:
+        return command.run(argv)
+    config = parse_args(argv, command.listing())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_until_signal(config))

@@ -8,6 +8,8 @@ from typing import Final
 DEFAULT_PORT: Final = 9090
 SLOT_MS: Final = 3_000
 """A slot of the main net: blocks, and the unit in which bandwidth and energy recover."""
+MAX_BLOCK_MS: Final = 600_000
+"""The longest time between two blocks."""
 WITNESSES: Final = 27
 FIRST_VOTES: Final = 1_500_000_000
 HISTORY_PACE_MS: Final = 50
@@ -59,25 +61,40 @@ class DevnetConfig:
         return self.block_ms or SLOT_MS
 
 
-def parse_args(argv: list[str]) -> DevnetConfig:
-    """Read the command line of ``tron-payment devnet``."""
+def parse_args(argv: list[str], controls: str = "") -> DevnetConfig:
+    """Read the command line of ``tron-payment devnet``.
+
+    Args:
+        controls: The commands that steer a running devnet, for ``--help``.
+    """
     parser = argparse.ArgumentParser(
-        prog="tron-payment devnet", description="A TRON node for one machine."
+        prog="tron-payment devnet",
+        usage="%(prog)s [options]\n       %(prog)s CONTROL [arguments] [--url URL]",
+        description="A TRON node for one machine, until it is interrupted; or, with the name of "
+        "a control, a request to one that runs.",
+        epilog=f"controls (each has --help):\n{controls}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="solidity is at port + 1")
-    parser.add_argument("--block-ms", type=int, default=SLOT_MS, help="0: blocks by hand only")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 127.0.0.1")
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="9090; the solidity node is at port + 1"
+    )
+    parser.add_argument(
+        "--block-ms", type=int, default=SLOT_MS, help="between blocks, 3000; 0: by hand only"
+    )
     parser.add_argument("--data", type=Path, default=None, help="folder that keeps the chain")
     parser.add_argument("--seed", default=None, help="decides the genesis block and chain id")
     parser.add_argument(
         "--history-ms", type=int, default=0, help="a new chain begins so long ago and catches up"
     )
-    parser.add_argument("--max-pending", type=int, default=MAX_PENDING)
+    parser.add_argument(
+        "--max-pending", type=int, default=MAX_PENDING, help="with more, SERVER_BUSY; 2000"
+    )
     parser.add_argument("--trx-cache", action="store_true", help="java-tron's trxCacheEnable")
     parser.add_argument("--no-usdt", action="store_true", help="do not deploy the test USDT")
     args = parser.parse_args(argv)
-    if args.block_ms < 0 or args.max_pending < 1:
-        parser.error("--block-ms is 0 or more, --max-pending 1 or more")
+    if not 0 <= args.block_ms <= MAX_BLOCK_MS or args.max_pending < 1:
+        parser.error(f"--block-ms is 0 to {MAX_BLOCK_MS}, --max-pending 1 or more")
     return DevnetConfig(
         host=args.host,
         port=args.port,

@@ -161,7 +161,7 @@ class Faucet:
             message,
             ref_block_bytes=solid.id[6:8],
             ref_block_hash=solid.id[8:16],
-            expiration=self._chain.head.timestamp_ms + EXPIRATION_MS,
+            expiration=self._chain.next_slot_ms() + EXPIRATION_MS,
             timestamp=self._last_ms,
             fee_limit=fee_limit,
         )

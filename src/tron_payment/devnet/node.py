@@ -140,7 +140,10 @@ class Devnet:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
     async def mine(self, blocks: int = 1, *, skip_ms: int = 0) -> None:
-        """Make blocks now, in the next slots; `skip_ms` of chain time pass before the first."""
+        """Make blocks now, in the next slots; `skip_ms` of chain time pass before the first.
+
+        The clock goes with them, so that the pace goes on from there.
+        """
         async with self.lock:
             for index in range(blocks):
                 next_ms = self.chain.next_slot_ms()
@@ -148,6 +151,9 @@ class Devnet:
                     slot = self.chain.slot_ms
                     next_ms = max(next_ms, (self.chain.head.timestamp_ms + skip_ms) // slot * slot)
                 await self._produce(next_ms)
+            if self.config.block_ms:
+                self._catch_up()
+                self.wake.set()
 
     async def _produce(self, timestamp_ms: int) -> None:
         for _ in self.chain.producing(timestamp_ms):

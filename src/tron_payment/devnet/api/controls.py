@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tron_payment.devnet import ledger, params
 from tron_payment.devnet.archive import TooDeep
+from tron_payment.devnet.config import MAX_BLOCK_MS
 from tron_payment.devnet.errors import Refusal
 from tron_payment.devnet.faucet import OWNER_CALLS, BadAmount, NoToken, parse_amount
 from tron_payment.devnet.faults import BadRule
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 MAX_MINE: Final = 100_000
 MAX_TRAVEL_MS: Final = 10 * 365 * 86_400_000
-MAX_PACE_MS: Final = 600_000
 MAX_FORK: Final = 100
 MAX_PARAMETER: Final = (1 << 63) - 1
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
@@ -91,7 +91,7 @@ async def mine(node: "Devnet", body: dict[str, Any]) -> Answer:
 async def pace(node: "Devnet", body: dict[str, Any]) -> Answer:
     if node.config.block_ms == 0:
         return 409, {"error": "this devnet makes its blocks by hand"}
-    node.set_pace(_int(body, "block_ms", 0, 0, MAX_PACE_MS))
+    node.set_pace(_int(body, "block_ms", 0, 0, MAX_BLOCK_MS))
     return 200, node.info()
 
 
