@@ -1,5 +1,6 @@
 """The crash points that the sweep has met, as the table in `docs/exactly-once.md`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -61,6 +62,47 @@ def rendered() -> str:
 
 def in_docs() -> str:
     return PAGE.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the page's table."""
+
+    label: str
+    meaning: str
+    died: frozenset[str]
+    scenarios: frozenset[str]
+
+
+def rows() -> list[Row]:
+    """The table as the page has it."""
+    found = []
+    for line in in_docs().splitlines()[2:]:
+        label, meaning, died, where = (cell.strip() for cell in line.strip("|").split("|"))
+        found.append(
+            Row(
+                label.strip("`"), meaning, frozenset(died.split(", ")), frozenset(where.split(", "))
+            )
+        )
+    return found
+
+
+def forget(scenario: str) -> None:
+    """A sweep begins; another one, perhaps of code with a planted defect, has met other points."""
+    SEEN.difference_update([each for each in SEEN if each[0] == scenario])
+
+
+def assert_on_page(scenario: str) -> None:
+    """What this scenario has met is what the page says of it: each test checks its own part, so
+    that it does not matter which process runs which."""
+    documented = {row.label: row.died for row in rows() if scenario in row.scenarios}
+    met: dict[str, set[str]] = {}
+    for _, point in (each for each in SEEN if each[0] == scenario):
+        phase, _, label = point.partition(" ")
+        met.setdefault(label, set()).add(phase)
+    assert met.keys() == documented.keys(), f"CRASH_TABLE=write: {met.keys() ^ documented.keys()}"
+    for label, phases in met.items():
+        assert phases <= documented[label], f"CRASH_TABLE=write: {label} died {phases}"
 
 
 def write() -> None:
