@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-import httpcore
 import httpx
 import pytest
 
 from tron_payment import chain
+from tron_payment.chain.pool import StackPool
 from tron_payment.chain.socks import _Pool
 from tron_payment.chain.transport import CONNECTIONS_MAX, http_client
 
@@ -124,7 +124,7 @@ def _pools(client: httpx.AsyncClient) -> list[object]:
 async def test_there_is_no_second_pool() -> None:
     through, direct = http_client("socks5h://127.0.0.1:9050", "node-a"), http_client(None, "node-a")
     assert [type(each) for each in _pools(through)] == [_Pool]
-    assert [type(each) for each in _pools(direct)] == [httpcore.AsyncConnectionPool]
+    assert [type(each) for each in _pools(direct)] == [StackPool]
     for client in (through, direct):
         assert not client.trust_env
         assert not client.follow_redirects

@@ -7,6 +7,8 @@ import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.chain.contracts import NOBODY
+from tron_payment.core.money import parse_units
+from tron_payment.payouts.domain import fee_source
 
 
 @pytest.mark.parametrize(
@@ -166,3 +168,43 @@ async def test_a_dry_run_says_what_would_be_and_stores_nothing(pay: Pay) -> None
     dry = answer.json()
     assert (dry["route"], dry["would_be_status"], dry["dry_run"]) == ("v0", "queued", True)
     assert dry["fee"]["source"] == "burn" and dry["recipient"] == "unactivated"
+
+
+@pytest.mark.parametrize(
+    ("fee_sun", "energy", "burned_sun", "source"),
+    [
+        (1_100_000, 0, 0, "burn"),  # an activation
+        (0, 0, 0, "bandwidth"),
+        (0, 30_000, 0, "own_energy"),
+        (345_000, 30_000, 0, "mixed"),
+        (13_000_000, 130_000, 13_000_000, "burn"),
+        (6_000_000, 130_000, 6_000_000, "burn"),
+    ],
+)
+def test_the_source_of_a_fee(fee_sun: int, energy: int, burned_sun: int, source: str) -> None:
+    assert fee_source(fee_sun, energy, burned_sun) == source
+
+
+async def test_the_activation_of_a_recipient_is_burned(pay: Pay) -> None:
+    made = await pay.pay("direct", recipient_address=person(), currency="TRX", amount="12")
+    await pay.settle()
+    fee = (await pay.payout(made["payout_id"]))["fee"]
+    assert parse_units(6, fee["paid_trx"]) >= 1_100_000 and fee["source"] == "burn"
+
+
+async def test_bodies_that_handlers_read_themselves_are_documented(pay: Pay) -> None:
+    document = (await pay.world.http.get("/schema")).json()
+    paths = {path.removesuffix("/"): item for path, item in document["paths"].items()}
+    batch = paths["/api/v1/payouts/batch"]["post"]["requestBody"]
+    assert set(batch["content"]) == {"application/json", "text/csv", "application/x-ndjson"}
+    rows = batch["content"]["application/json"]["schema"]["properties"]["payouts"]
+    assert rows["maxItems"] == 10_000 and "user_id" in rows["items"]["properties"]
+    quote = paths["/api/v1/payouts/quote"]["post"]["requestBody"]["content"]["application/json"]
+    one, many = quote["schema"]["anyOf"]
+    assert "recipient_address" in one["required"] and "payouts" in many["required"]
+    for name, field in (("approve", "order_hash"), ("reject", "reason")):
+        for prefix in ("/api/v1/payouts/{payout_id}", "/api/v1/payouts/batch/{batch_id}"):
+            body = paths[f"{prefix}/{name}"]["post"]["requestBody"]
+            schema = body["content"]["application/json"]["schema"]
+            assert field in schema["properties"] and body["required"] is False
+    assert "$defs" not in str(document["paths"])

@@ -13,6 +13,8 @@ import httpx
 from httpcore._async.socks_proxy import AsyncSocks5Connection
 from httpcore._backends.auto import AutoBackend
 
+from tron_payment.chain.pool import StackPool
+
 
 class SocksTransport(httpx.AsyncHTTPTransport):
     """httpx's own, with connections that give their place back when they are canceled."""
@@ -31,7 +33,7 @@ class SocksTransport(httpx.AsyncHTTPTransport):
         )
 
 
-class _Pool(httpcore.AsyncSOCKSProxy):
+class _Pool(StackPool, httpcore.AsyncSOCKSProxy):
     def create_connection(self, origin: httpcore.Origin) -> httpcore.AsyncConnectionInterface:
         return _Connection(
             _Backend(),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tron_payment.chain.pool import DirectTransport
 from tron_payment.chain.socks import SocksTransport
 
 CONNECT_S: Final = 20.0
@@ -38,7 +39,7 @@ def http_client(socks_proxy: str | None, isolation: str) -> httpx.AsyncClient:
     """
     transport: httpx.AsyncBaseTransport
     if socks_proxy is None:
-        transport = httpx.AsyncHTTPTransport(limits=_LIMITS, trust_env=False)
+        transport = DirectTransport(_LIMITS)
     else:
         transport = SocksTransport(_proxy(socks_proxy, isolation), _LIMITS)
     return httpx.AsyncClient(

@@ -12,7 +12,7 @@ from tron_payment.http.paging import QUERY_MS, InvalidFilter
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.domain import CURRENCIES, PayoutStatus
+from tron_payment.payouts.domain import CURRENCIES, PayoutStatus, fee_source
 
 PERIOD: Final = timedelta(days=30)
 PERIOD_MAX: Final = timedelta(days=400)
@@ -135,5 +135,5 @@ def _row(raw: dict[str, Any]) -> AnalyticsRow:
         fee_per_payout_trx=trx_text(int(raw["fee_sun"]) // decided) if decided else None,
         energy_used=energy,
         burned_trx=trx_text(burned),
-        energy_source="none" if not energy else "burn" if burned else "own_energy",
+        energy_source=fee_source(int(raw["fee_sun"]), energy, burned),
     )

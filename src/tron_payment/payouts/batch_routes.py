@@ -31,6 +31,7 @@ from tron_payment.payouts.batch_views import (
     export_csv,
 )
 from tron_payment.payouts.batches import Batches
+from tron_payment.payouts.bodies import ApproveBody, BatchBody, QuoteBody, RejectBody
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.judge import Judged
 from tron_payment.payouts.quotes import Quotes
@@ -64,6 +65,7 @@ class BatchController(Controller):
             "body": "batch",
             "consumes": MEDIA_TYPES,
         },
+        operation_class=BatchBody,
     )
     async def create(
         self,
@@ -160,6 +162,7 @@ class BatchController(Controller):
         "/{batch_id:str}/approve",
         status_code=HTTP_200_OK,
         opt={"permission": "payout:approve", "rate": "approve"},
+        operation_class=ApproveBody,
     )
     async def approve(
         self,
@@ -176,6 +179,7 @@ class BatchController(Controller):
         "/{batch_id:str}/reject",
         status_code=HTTP_200_OK,
         opt={"permission": "payout:reject", "rate": "approve"},
+        operation_class=RejectBody,
     )
     async def reject(
         self,
@@ -199,6 +203,7 @@ class QuoteController(Controller):
         "/",
         status_code=HTTP_200_OK,
         opt={"permission": "payout:quote", "body": "batch", "consumes": (JSON,)},
+        operation_class=QuoteBody,
     )
     async def quote(
         self,

@@ -213,3 +213,20 @@ def fee_cap(asked_sun: int | None, default_sun: int) -> int:
     if asked_sun > MAX_FEE_SUN_MAX:
         raise FeeCapTooHigh(f"at most {trx_text(MAX_FEE_SUN_MAX)} TRX", param="max_fee_trx")
     return asked_sun
+
+
+def fee_source(fee_sun: int, energy_used: int, energy_burned_sun: int) -> str:
+    """Where a payout's cost came from, by its receipt.
+
+    TRX burned for   energy of the wallet   source
+    energy           any                    burn
+    anything else    yes                    mixed       energy was there, bandwidth was not
+    nothing          yes                    own_energy  staked, or delegated to the wallet
+    anything else    no                     burn        a TRX transfer, an activation
+    nothing          no                     bandwidth   free or staked
+    """
+    if energy_burned_sun:
+        return "burn"
+    if energy_used:
+        return "mixed" if fee_sun else "own_energy"
+    return "burn" if fee_sun else "bandwidth"

@@ -19,6 +19,7 @@ from tron_payment.http.idempotency import (
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.analytics import Analytics, AnalyticsView
+from tron_payment.payouts.bodies import ApproveBody, RejectBody
 from tron_payment.payouts.decisions import Decisions
 from tron_payment.payouts.domain import Route
 from tron_payment.payouts.explain import Explanation, explain
@@ -150,6 +151,7 @@ class PayoutController(Controller):
         "/{payout_id:str}/approve",
         status_code=HTTP_200_OK,
         opt={"permission": "payout:approve", "rate": "approve"},
+        operation_class=ApproveBody,
     )
     async def approve(
         self,
@@ -166,6 +168,7 @@ class PayoutController(Controller):
         "/{payout_id:str}/reject",
         status_code=HTTP_200_OK,
         opt={"permission": "payout:reject", "rate": "approve"},
+        operation_class=RejectBody,
     )
     async def reject(
         self,

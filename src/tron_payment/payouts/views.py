@@ -19,6 +19,7 @@ from tron_payment.payouts.domain import (
     USER_ID_PATTERN,
     PayoutStatus,
     Route,
+    fee_source,
 )
 from tron_payment.payouts.judge import Judged
 from tron_payment.payouts.known import PayoutWish
@@ -114,6 +115,8 @@ class FeeView(msgspec.Struct, frozen=True, kw_only=True):
     max_fee_trx: str
     paid_trx: str | None
     source: str | None
+    """`own_energy`, `burn`, `mixed` or `bandwidth`; null like `paid_trx`."""
+
     quoted_trx: str | None = None
     """What the quote expected, when the payout named one."""
 
@@ -324,4 +327,5 @@ def _approval(payout: Payout) -> ApprovalView | None:
 def _fee_source(payout: Payout) -> str | None:
     if payout.fee_paid_sun is None:
         return None
-    return "burn" if payout.energy_burned_sun else "own_energy" if payout.energy_used else "none"
+    energy, burned = payout.energy_used or 0, payout.energy_burned_sun or 0
+    return fee_source(payout.fee_paid_sun, energy, burned)

@@ -89,11 +89,12 @@ class Watch:
             if state.paused or state.basis_points:
                 reason = PAUSED if state.paused else FEE_ACTIVE
                 return {order.id: reason for order in calls if self._moves_usdt(order)}
+            recipients = {o.id: r for o in calls if (r := self._recipient(o)) is not None}
+            await self._screening.look(list(recipients.values()))
             waiting = {}
-            for order in calls:
-                recipient = self._recipient(order)
-                if recipient is not None and await self._screening.blacklisted(recipient):
-                    waiting[order.id] = BLACKLISTED
+            for order_id, recipient in recipients.items():
+                if await self._screening.blacklisted(recipient):
+                    waiting[order_id] = BLACKLISTED
             return waiting
         except Unavailable:
             return {order.id: "node" for order in calls}
