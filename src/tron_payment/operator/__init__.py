@@ -60,6 +60,23 @@ def _payouts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("payout_id")
 
 
+def _energy(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("plan",))
+    whose = parser.add_mutually_exclusive_group()
+    whose.add_argument("--wallet", help="whose payouts; HOT_WALLET_ADDRESS by default")
+    whose.add_argument("--address", help="the same of any address")
+    parser.add_argument("--days", type=int, help="how long a time; 30 by default")
+    parser.add_argument("--payouts-per-day", type=int, help="planned; else as lately")
+    parser.add_argument(
+        "--cold-percent", type=int, help="of recipients without USDT; 50 by default"
+    )
+    parser.add_argument("--keep-trx", default="0", help="that must not be staked")
+    parser.add_argument("--rent-sun-per-energy", type=int, help="what a lender asks for a day")
+    parser.add_argument(
+        "--capital-cost-bps", type=int, help="what TRX earns elsewhere in a year, in 1/100 percent"
+    )
+
+
 def _password(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--password-file", required=True, help="its first line; not an argument")
 
@@ -80,5 +97,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "keys": Command("rotate: wrap all keys under the newest key", "custody:keys", _keys),
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
+    "energy": Command("plan: what payouts cost and what to stake", "energy:energy", _energy),
     "payouts": Command("explain: why is a payout where it is", "explain:payouts", _payouts),
 }

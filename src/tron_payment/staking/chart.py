@@ -1,4 +1,4 @@
-"""The energy plan as a picture: one bar for each way, drawn here as SVG. Pure."""
+"""The energy plan as a picture, as SVG or as text: one bar for each way. Pure."""
 
 from typing import Final
 
@@ -19,6 +19,12 @@ LABELS: Final = {
 COLORS: Final = ("#c0504d", "#e0a458", "#7a8fb8", "#9a9a9a")
 """Energy burned, bandwidth burned, rent, capital."""
 
+MARKS: Final = "█▓▒░"
+"""The same parts in text."""
+
+LEGEND: Final = "█ energy burned  ▓ bandwidth burned  ▒ rent  ░ capital"
+BAR_CHARACTERS: Final = 40
+
 
 def chart(plan: Plan) -> str:
     """An SVG picture of the costs, the cheapest first; readable without its colours."""
@@ -34,11 +40,31 @@ def chart(plan: Plan) -> str:
     )
 
 
+def bars(plan: Plan) -> list[str]:
+    """The same in lines of text, the cheapest first; each under 100 characters of normal sums."""
+    most = max(1, *(each.total_sun for each in plan.costs))
+    lines = []
+    for cost in plan.costs:
+        bar = "".join(
+            mark * (amount * BAR_CHARACTERS // most)
+            for amount, mark in zip(_parts(cost), MARKS, strict=True)
+        )
+        stake = f", stake {trx_text(cost.stake_sun)} TRX" if cost.stake_sun else ""
+        lines.append(
+            f"{LABELS[cost.way]:<16}{bar:<{BAR_CHARACTERS}} {trx_text(cost.total_sun)} TRX{stake}"
+        )
+    return [*lines, LEGEND]
+
+
+def _parts(cost: Cost) -> tuple[int, int, int, int]:
+    """In sun, in the order of `COLORS`."""
+    return cost.energy_burned_sun, cost.bandwidth_burned_sun, cost.rent_sun, cost.capital_sun
+
+
 def _row(cost: Cost, most: int, y: int) -> str:
     room = WIDTH - LEFT - 130
     x, parts = LEFT, []
-    amounts = (cost.energy_burned_sun, cost.bandwidth_burned_sun, cost.rent_sun, cost.capital_sun)
-    for amount, color in zip(amounts, COLORS, strict=True):
+    for amount, color in zip(_parts(cost), COLORS, strict=True):
         width = amount * room // most
         if width:
             parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{BAR}" fill="{color}"/>')

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tron_payment.core.address import Address
-from tron_payment.http.principals import Principal
 from tron_payment.staking import documents as store
 from tron_payment.staking.accounts import StakedAccounts
 from tron_payment.staking.expiries import Expiries
-from tron_payment.staking.forecast import Forecasts
+from tron_payment.staking.plan_query import Plans
 from tron_payment.staking.service import Staking
-from tron_payment.wallets import Wallets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +17,7 @@ class StakingDesk:
     operations: Staking
     accounts: StakedAccounts
     expiries: Expiries
-    forecasts: Forecasts
-    wallets: Wallets
-
-    async def address_of(self, wallet_id: str | None, principal: Principal) -> Address:
-        """The address of a wallet, the default one when none is named."""
-        return (await self.wallets.signing_wallet(wallet_id, principal)).address
+    plans: Plans
 
     async def totals(self) -> list[dict[str, Any]]:
         """Number, sun and fees of all operations, by operation and status."""

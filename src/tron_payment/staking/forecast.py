@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tron_payment.chain import Account, AccountResources, Nodes, Resource
 from tron_payment.core.address import Address
-from tron_payment.core.clock import Clock
+from tron_payment.core.clock import Clock, to_ms
 from tron_payment.engine import Engine, Order, OrderStatus
 from tron_payment.module import Deployment
 from tron_payment.network import transfer_bandwidth, usdt_cost
@@ -17,6 +17,12 @@ from tron_payment.staking.plan import Market, Means, Need, Plan, make_plan
 LOOK_BACK: Final = timedelta(days=30)
 ORDERS_MAX: Final = 50_000
 """Settled orders that a forecast looks at, newest first."""
+
+RANK_SLACK_MS: Final = 600_000
+"""An order's rank is its time of creation in ms, at most this much to and fro (its priority)."""
+
+ONCE: Final = ("deployments", "staking", "wallets")
+"""Modules whose orders are not sent every day: contracts, stakes, permissions."""
 
 WAITING: Final = (OrderStatus.QUEUED, OrderStatus.RESERVED, OrderStatus.AWAITING_SIGNATURE)
 
@@ -112,13 +118,17 @@ class Forecasts:
 
     async def _typical(self, address: Address, bandwidth_price_sun: int) -> Typical:
         now = self._clock.now()
+        since = now - LOOK_BACK
         settled = {
-            "signer": address,
             "status": OrderStatus.SETTLED.value,
-            "updated_at": {"$gte": now - LOOK_BACK},
+            "rank": {"$gte": to_ms(since) - RANK_SLACK_MS},
+            "signer": address,
+            "module": {"$nin": ONCE},
+            "created_at": {"$gte": since},
         }
         pipeline: list[dict[str, Any]] = [
             {"$match": settled},
+            {"$sort": {"rank": -1}},  # the index `work` gives them in this order
             {"$limit": ORDERS_MAX},
             {
                 "$group": {
@@ -134,7 +144,11 @@ class Forecasts:
         orders = Order.get_pymongo_collection()
         rows = [row async for row in await orders.aggregate(pipeline)]
         waiting = await orders.count_documents(
-            {"signer": address, "status": {"$in": [each.value for each in WAITING]}}
+            {
+                "signer": address,
+                "status": {"$in": [each.value for each in WAITING]},
+                "module": {"$nin": ONCE},
+            }
         )
         if not rows:
             return Typical(0, 1, 0, 0, waiting)
