@@ -63,6 +63,7 @@ from tron_payment.settings import Network, Settings
 MODULES: Final[Mapping[str, ModuleType]] = {
     "network": network,
     "wallets": wallets,
+    "sign": wallets.browser,
     "usdt": usdt,
     "staking": staking,
     "payouts": payouts,
@@ -77,6 +78,7 @@ CANONICAL: Final = "/api/v1"
 MOUNTS: Final[Mapping[str, tuple[str, ...]]] = {
     "network": (CANONICAL, "/"),
     "wallets": (CANONICAL, "/tron"),
+    "sign": ("/", CANONICAL),
     "usdt": (CANONICAL, "/tron"),
     "staking": (CANONICAL, "/tron"),
     "payouts": (CANONICAL, "/tron", "/"),

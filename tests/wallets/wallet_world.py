@@ -38,7 +38,7 @@ from tron_payment.http.principals import Authenticator, Principal
 from tron_payment.http.tokens import TrustAnchor
 from tron_payment.module import Deployment, House, Module
 from tron_payment.settings import Settings
-from tron_payment.wallets import Cost, KeySigner, Wallets
+from tron_payment.wallets import Cost, KeySigner, Wallets, browser
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 KEK = "11" * 32
@@ -257,12 +257,13 @@ async def served(world: World, modules: Sequence[Module] = ()) -> AsyncIterator[
         issuer="api-gateway", audience="tron-payment", clock=world.clock, secret=JWT_SECRET
     )
     objects = {"house": world.house, **world.module.dependencies}
+    page = await browser.build(world.house)
 
     def always(value: Any) -> Any:
         return lambda: value
 
     app = create_http(
-        list(world.module.routers),
+        [*world.module.routers, *page.routers],
         authenticator=Authenticator(anchor),
         dependencies={
             name: Provide(always(each), sync_to_thread=False) for name, each in objects.items()

@@ -132,6 +132,7 @@ __all__ = [
     "WalletStatus",
     "Wallets",
     "Who",
+    "browser",
     "build",
     "build_sealing",
     "build_signer",
@@ -247,7 +248,6 @@ async def build(
                 dependencies={"page": Provide(provide_page, sync_to_thread=False)},
                 tags=["signing"],
             ),
-            Router("/sign", route_handlers=list(browser.HANDLERS), include_in_schema=False),
         ),
         dependencies={
             "wallets": wallets,
