@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import batches, devnet_blocks, following, payouts, reads, starts
+from benchmarks import batches, devnet_blocks, faults, following, payouts, reads, starts
 from benchmarks.report import Row, print_table
 
 WIDTH: Final = 150
@@ -17,6 +17,7 @@ WIDTH: Final = 150
 BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
     "payouts": payouts.run,
     "batches": batches.run,
+    "faults": faults.run,
     "reads": reads.run,
     "starts": starts.run,
     "devnet": devnet_blocks.run,
