@@ -43,7 +43,7 @@ TREASURY_TRX = "100000"
 TREASURY_USDT = "50000"
 STEPS_MAX = 500
 API = "/api/v1"
-SERVED = ("wallets", "usdt", "staking", "gateway", "checkout")
+SERVED = ("wallets", "usdt", "staking", "payouts", "gateway", "checkout")
 """Modules whose routes these tests call."""
 
 

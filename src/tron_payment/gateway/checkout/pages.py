@@ -16,13 +16,16 @@ import jinja2
 import segno
 from markupsafe import Markup
 
+from tron_payment.core.clock import rfc3339
 from tron_payment.core.money import TRX, decimal_text
 from tron_payment.gateway.domain import PaymentStatus
 from tron_payment.gateway.views import PaymentDetailView
 
 HERE: Final = Path(__file__).parent
 QR_SCALE: Final = 5
-QR_BORDER: Final = 3
+QR_BORDER: Final = 2
+"""The page's white margin adds the two modules that a reader wants besides."""
+
 QR_CACHE: Final = 1_000
 
 _STYLE: Final = (HERE / "static" / "checkout.css").read_text()
@@ -49,6 +52,28 @@ HEADLINES: Final = {
     PaymentStatus.PARTIALLY_REFUNDED: "Refunded in part",
     PaymentStatus.REFUNDED: "Refunded",
 }
+
+
+MARKS: Final = {
+    PaymentStatus.AWAITING_PAYMENT: "…",
+    PaymentStatus.PARTIALLY_PAID: "½",
+    PaymentStatus.PAID: "✓",
+    PaymentStatus.OVERPAID: "+",
+    PaymentStatus.PAID_LATE: "!",
+    PaymentStatus.EXPIRED: "×",
+    PaymentStatus.CANCELED: "×",
+    PaymentStatus.PARTIALLY_REFUNDED: "↩",
+    PaymentStatus.REFUNDED: "↩",
+}
+"""Drawn beside the headline, which says the same in words."""
+
+
+def _moment(text: str) -> str:
+    """``2026-11-20T18:30:05.000Z`` for people."""
+    return f"{text[:10]} {text[11:16]} UTC"
+
+
+_TEMPLATES.filters["moment"] = _moment
 
 
 def _source(text: str) -> str:
@@ -79,6 +104,7 @@ class Screen:
 
     decimals: int
     now: datetime
+    """By our clock: the countdown does not trust the browser's."""
 
     @property
     def status(self) -> PaymentStatus:
@@ -103,7 +129,9 @@ class Screen:
         return {
             "payment": payment,
             "status": status.value,
+            "now": rfc3339(self.now),
             "headline": HEADLINES[status],
+            "mark": MARKS[status],
             "waiting": waiting,
             "done": status in DONE,
             "seen": payment.seen if waiting else [],

@@ -7,13 +7,14 @@
   var FEE_LIMIT_SUN = 50000000;
   var POLL_MS = 3000;
   var stream = null;
+  var behind = Date.parse(page.dataset.now) - Date.now();  // this computer's clock may be wrong
   var shown = live.innerHTML;
 
   function each(selector, act) { live.querySelectorAll(selector).forEach(act); }
 
   function countdown() {
     each(".countdown", function (place) {
-      var left = Math.floor((Date.parse(place.dataset.expires) - Date.now()) / 1000);
+      var left = Math.floor((Date.parse(place.dataset.expires) - Date.now() - behind) / 1000);
       if (left <= 0) { place.textContent = "The time is over."; return; }
       var hours = Math.floor(left / 3600);
       var minutes = Math.floor(left / 60) % 60;
@@ -48,7 +49,8 @@
     button.disabled = true;
     note("Confirm the payment in TronLink.");
     try {
-      await window.tronLink.request({ method: "tron_requestAccounts" });
+      var granted = await window.tronLink.request({ method: "tron_requestAccounts" });
+      if (!granted || granted.code !== 200) { throw new Error("declined"); }
       var web = wallet().web;
       var from = web.defaultAddress.base58;
       var transaction;
