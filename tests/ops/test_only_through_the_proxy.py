@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,10 @@ class Installation:
 
     world: netns.World
     folder: Path
+    processes: Processes
     proxy: subprocess.Popen[str] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    service: subprocess.Popen[bytes] | None = None
 
     def start_proxy(self) -> None:
         self.proxy = self.world.outside.spawn(
@@ -135,7 +138,7 @@ def installation() -> Iterator[Installation]:
     processes = Processes(folder)
     try:
         with netns.world(folder, {NODE: "127.0.0.1"}) as world:
-            yield _start(Installation(world, folder), processes)
+            yield _start(Installation(world, folder, processes))
     except BaseException:
         print((folder / "service.log").read_text()[-3000:], file=sys.stderr)
         raise
@@ -144,7 +147,9 @@ def installation() -> Iterator[Installation]:
         shutil.rmtree(folder)
 
 
-def _start(here: Installation, processes: Processes) -> Installation:
+def furnished(here: Installation) -> Installation:
+    """Store, node, proxy and configuration; the service has not begun."""
+    processes = here.processes
     inside, outside = ("ip", "netns", "exec"), ("ip", "netns", "exec", here.world.outside.name)
     inside = (*inside, here.world.inside.name)
     argv, env = mongod_argv(here.folder / "mongo", MONGO_PORT)
@@ -157,7 +162,7 @@ def _start(here: Installation, processes: Processes) -> Installation:
     for currency in ("TRX", "USDT"):
         body = {"address": hot_address(), "amount": "100000", "currency": currency}
         here.outside("/devnet/faucet", **body)
-    environment = service_environment(
+    here.environment = service_environment(
         here.folder,
         uri,
         TRON_NODE_URL=f"http://{NODE}:{NODE_PORT}",
@@ -166,8 +171,13 @@ def _start(here: Installation, processes: Processes) -> Installation:
         NODE_DEADLINE_S=str(DEADLINE_S),
         PORT=str(SERVICE_PORT),
     )
-    argv = [*inside, sys.executable, "-m", "tron_payment"]
-    processes.spawn(argv, "service.log", environment)
+    return here
+
+
+def _start(here: Installation) -> Installation:
+    furnished(here)
+    argv = ["ip", "netns", "exec", here.world.inside.name, sys.executable, "-m", "tron_payment"]
+    here.service = here.processes.spawn(argv, "service.log", here.environment)
     until(lambda: here.call("GET", "/health").status_code == 200, "the service")
     return here
 
