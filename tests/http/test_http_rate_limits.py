@@ -97,7 +97,7 @@ async def test_over_http() -> None:
         assert (await get("/config", headers=bearer())).status_code == 403
 
 
-@post("/notices", status_code=200, opt={"open": True, "rate": "write"})
+@post("/notices", status_code=200, opt={"open": True})
 async def take_notice() -> dict[str, str]:
     """Take what anybody sends."""
     return {}

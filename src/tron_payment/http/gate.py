@@ -5,7 +5,7 @@ It is middleware and not Litestar guards, which cost a copy of the handler each.
 
 Every handler says in ``opt`` what it needs: ``{"permission": "payout:create"}`` or
 ``{"open": True}``; `check_routes` lets no app start with a handler that says neither. ``rate``
-names another class than the method's.
+names another class than the method's. What strangers write is counted for each source.
 """
 
 from collections.abc import Iterable
@@ -75,6 +75,8 @@ class Gate(ASGIMiddleware):
         exchange = exchange_of(scope)
         asked = opt.get("rate")
         if opt.get("open"):
+            if asked is None and scope["method"] not in _READING:
+                asked = RateClass.WRITE
             if asked is not None:
                 await self._limiter.admit(
                     source_of(scope.get("client")), RateClass(asked), exchange.answer_headers
