@@ -82,7 +82,8 @@ class SimNode:
         await self._enter("block")
         self._require(number, solid)
         found = self.network.blocks[number].block()
-        await self.after(self.alias, "block")
+        if solid:  # a look at what is not solidified has no effect to die after
+            await self.after(self.alias, "block")
         return found
 
     async def receipts(self, number: int, solid: bool = True) -> tuple[Receipt, ...]:

@@ -42,11 +42,13 @@ HEAL_STRIDE = 3
 CALM_STEPS = 100
 """In which those who slept may still write what they believed."""
 
-STEPS = 450
-DEEP_STEPS = 800
+STEPS = 500
+DEEP_STEPS = 900
 """When solidification takes as long as on the main net."""
 
 BOOKS_EVERY_STEPS = 40
+CANCEL_SHARE = 0.4
+"""Of the moments in which somebody could think of canceling an order."""
 
 LIFETIMES_S = (9, 24, 60)
 
@@ -349,7 +351,7 @@ class Simulation:
 
     async def _cancel(self) -> None:
         up = [replica for replica in self.replicas if replica.is_up]
-        if self.placed and up:
+        if self.placed and up and self.rng.random() < CANCEL_SHARE:
             order_id = self.rng.choice(sorted(self.placed))
             replica = self.rng.choice(up)
             await self._call(
