@@ -33,4 +33,5 @@ def involved(block: Block) -> Iterator[tuple[bytes, int, str]]:
                     yield PREFIX + topic[12:], position, TRC20
         for step in receipt.internal:
             yield step.caller, position, INTERNAL
-            yield step.to, position, INTERNAL
+            if step.to:
+                yield step.to, position, INTERNAL

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tron_payment.devnet import bill, ledger, params, tvm
+from tron_payment.devnet import bill, ledger, natives, params, tvm
 from tron_payment.devnet.errors import ContractInvalid
 from tron_payment.devnet.keys import PREFIX, base58check, keccak
 from tron_payment.devnet.proto import Message
@@ -102,6 +102,15 @@ class TvmState:
         key = DYNAMIC + PREFIX + address
         state = current_state(self.get, self.get(key))
         self.put(key, msgspec.structs.replace(state, usage=state.usage + energy))
+
+    def question(self, number: int, caller: bytes, data: bytes) -> bytes:
+        return natives.question(self.get, number, PREFIX + caller, data)
+
+    def stake(self, action: str, owner: bytes, *arguments: int | bytes) -> int | None:
+        return natives.stake(self._overlay, action, PREFIX + owner, arguments)
+
+    def may_end(self, address: bytes) -> bool:
+        return natives.may_end(self.get, PREFIX + address)
 
     def snapshot(self) -> int:
         return self._overlay.snapshot()
@@ -276,7 +285,14 @@ def _record(receipt: Receipt, outcome: tvm.Outcome) -> None:
     receipt.energy_penalty = outcome.energy_penalty
     receipt.logs = tuple(LogRecord(log.address, log.topics, log.data) for log in outcome.logs)
     receipt.internal = tuple(
-        InternalRecord(i.hash, PREFIX + i.caller, PREFIX + i.to, i.value, i.note, i.rejected)
+        InternalRecord(
+            i.hash,
+            PREFIX + i.caller,
+            PREFIX + i.to if i.to else b"",
+            i.value,
+            i.note,
+            i.rejected,
+        )
         for i in outcome.internal
     )
 

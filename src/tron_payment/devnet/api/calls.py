@@ -169,7 +169,14 @@ def triggerconstantcontract(view: View, query: Query, now_ms: int) -> Any:
 
 def _internal(outcome: Outcome, visible: bool) -> list[dict[str, Any]]:
     records = [
-        InternalRecord(i.hash, b"A" + i.caller, b"A" + i.to, i.value, i.note, i.rejected)
+        InternalRecord(
+            i.hash,
+            b"A" + i.caller,
+            b"A" + i.to if i.to else b"",
+            i.value,
+            i.note,
+            i.rejected,
+        )
         for i in outcome.internal
     ]
     return [

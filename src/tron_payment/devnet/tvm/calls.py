@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tron_payment.devnet.tvm import failures
+from tron_payment.devnet.tvm.chain_ops import question_at
 from tron_payment.devnet.tvm.context import TOKEN_ID_FLOOR
 from tron_payment.devnet.tvm.failures import NO_SUCH_TRC10, Halt, TransferFailed
 from tron_payment.devnet.tvm.frame import (
@@ -112,7 +113,8 @@ def _call(kind: _Kind) -> Callable[[Frame], None]:
         if frame.depth == DEPTH_LIMIT:
             _give_back(frame, message, 0)
             return
-        precompile = precompile_at(message.word)
+        asker = frame.caller if kind.delegates else frame.address
+        precompile = precompile_at(message.word) or question_at(frame, message.word, asker)
         if precompile is not None:
             _to_precompile(frame, message, precompile)
         else:

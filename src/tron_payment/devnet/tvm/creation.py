@@ -139,6 +139,9 @@ def _selfdestruct(frame: Frame) -> None:
     frame.charge(0 if state.exists(heir) else _NEW_ACCOUNT, "SUICIDE")
     frame.require_mutable()
     frame.stack.pop()
+    if not state.may_end(frame.address):
+        frame.reverted = True
+        return
     balance = state.balance(frame.address)
     frame.run.note(frame, heir, balance, b"", "suicide")
     state.create_account(heir)

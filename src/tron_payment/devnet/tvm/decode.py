@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from tron_payment.devnet.tvm import calls, context, creation, failures, memory_ops, opcodes, words
+from tron_payment.devnet.tvm import (
+    calls,
+    chain_ops,
+    context,
+    creation,
+    failures,
+    memory_ops,
+    opcodes,
+    words,
+)
 from tron_payment.devnet.tvm.failures import Halt
 from tron_payment.devnet.tvm.frame import FACTOR_UNIT, Frame
 from tron_payment.devnet.tvm.opcodes import OPERATIONS, STACK_LIMIT
@@ -41,9 +50,12 @@ _ACTIONS: Final[dict[int, Callable[[Frame], None]]] = {
     **memory_ops.ACTIONS,
     **calls.ACTIONS,
     **creation.ACTIONS,
+    **chain_ops.ACTIONS,
 }
 _ENDS: Final[dict[int, Callable[[Frame], None]]] = {**memory_ops.ENDS, **creation.ENDS}
-_CLOSING: Final = frozenset({opcodes.JUMP, opcodes.JUMPI, opcodes.GAS, 0x5D, 0xD1})
+_CLOSING: Final = frozenset(
+    {opcodes.JUMP, opcodes.JUMPI, opcodes.GAS, 0x5D, 0xD1, *range(0xD5, 0xE0)}
+)
 """Fixed prices, yet the last of their segment: they branch, read the energy or may fail."""
 
 Instruction = tuple[int, Any]

@@ -78,7 +78,7 @@ class Run:
     ) -> InternalTransaction:
         """Number and record one internal step (java-tron InternalTransaction.getHash)."""
         self.nonce += 1
-        receiver = b"" if note == "create" else b"\x41" + to
+        receiver = b"" if note == "create" or not to else b"\x41" + to
         step = InternalTransaction(
             caller=frame.address,
             to=to,

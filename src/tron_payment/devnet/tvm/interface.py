@@ -48,6 +48,22 @@ class State(Protocol):
     def contract_version(self, address: bytes) -> int:
         """1 for contracts that forward at most 63/64 of their energy, 0 for older ones."""
 
+    def question(self, number: int, caller: bytes, data: bytes) -> bytes:
+        """What the built-in contract with this number knows of the chain; 32 bytes or more."""
+
+    def stake(self, action: str, owner: bytes, *arguments: int | bytes) -> int | None:
+        """Carry out what a contract does with its stake.
+
+        Actions and arguments: freeze and unfreeze (sun, resource), cancel, withdraw, reward,
+        delegate and undelegate (sun, resource, receiver), vote (representative, count, ...).
+
+        Returns:
+            The sun that came back to the owner's balance; None when it is refused.
+        """
+
+    def may_end(self, address: bytes) -> bool:
+        """Whether a contract may destroy itself: none of its stake is lent or unfreezing."""
+
     def snapshot(self) -> int:
         """A mark to which `revert` can go back. Marks nest."""
 

@@ -77,6 +77,17 @@ class MemoryState(State):
     def contract_version(self, address: bytes) -> int:
         return self.versions.get(address, 1)
 
+    def question(self, number: int, caller: bytes, data: bytes) -> bytes:
+        """There is no chain around it: nobody has stake, votes or permissions."""
+        return bytes(32)
+
+    def stake(self, action: str, owner: bytes, *arguments: int | bytes) -> int | None:
+        """Refused: nobody can stake here."""
+        return None
+
+    def may_end(self, address: bytes) -> bool:
+        return True
+
     def snapshot(self) -> int:
         return len(self._journal)
 
