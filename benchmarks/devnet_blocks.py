@@ -1,9 +1,10 @@
-"""The devnet on one core: blocks of a thousand USDT transfers, two hundred reads a second, its start.
+"""The devnet on one core: blocks of a thousand USDT transfers, 200 reads a second, its start.
 
 The devnet is a process of its own, bound to one core; the load comes from others.
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from benchmarks.payouts import FEE_LIMIT_SUN, LIFETIME_MS, recipient, transfer_d
 from benchmarks.report import Row
 from tron_payment import chain
 from tron_payment.contracts import signer_address
-from tron_payment.core.address import Address
+from tron_payment.core.address import Address, address_bytes
 
 BLOCK_MS: Final = 3_000
 A_BLOCK: Final = 1_000
@@ -54,7 +55,7 @@ async def run(profile: object) -> list[Row]:
                 Ask("POST", "/wallet/broadcasthex", {}, f'{{"transaction":"{text}"}}')
                 for text in await _signed(http)
             ]
-            reads = [Ask("POST", "/wallet/getnowblock", {}, "{}")]
+            reads = await _reads(http)
             first, cpu_s, began = await _head(http), _cpu_s(pid), time.perf_counter()
             sent, read = await asyncio.gather(
                 elsewhere(Plan(port, READERS, asks, per_second=TRANSFERS_PER_S)),
@@ -144,6 +145,29 @@ async def _idle_share() -> float:
         return (_cpu_s(pid) - cpu_s) / (time.perf_counter() - began)
 
 
+async def _reads(http: httpx.AsyncClient) -> list[Ask]:
+    """What clients ask: heads, an account, a balance; one in twenty is a whole block."""
+    address = signer_address(PrivateKey((1_000).to_bytes(32, "big")))
+    token = (await http.get("/devnet/info")).json()["usdt_contract"]
+    parameter = address_bytes(address)[1:].hex().rjust(64, "0")
+    balance = {
+        "owner_address": address,
+        "contract_address": token,
+        "function_selector": "balanceOf(address)",
+        "parameter": parameter,
+        "visible": True,
+    }
+    account = json.dumps({"address": address, "visible": True})
+    small = [
+        Ask("POST", "/wallet/getblock", {}, "{}"),
+        Ask("POST", "/walletsolidity/getblock", {}, "{}"),
+        Ask("POST", "/wallet/getaccount", {}, account),
+        Ask("POST", "/wallet/triggerconstantcontract", {}, json.dumps(balance)),
+    ]
+    whole = Ask("POST", "/wallet/getnowblock", {}, "{}")
+    return [*(small * 5)[:19], whole]
+
+
 async def _head(http: httpx.AsyncClient) -> int:
     return int((await http.get("/devnet/info")).json()["head"])
 
@@ -168,7 +192,7 @@ async def _signed(http: httpx.AsyncClient) -> list[str]:
             (await http.post("/devnet/faucet", json=body)).raise_for_status()
     info = (await http.get("/devnet/info")).json()
     funded = info["head"] + 1
-    while (info := (await http.get("/devnet/info")).json())["head"] < funded:
+    while (info := (await http.get("/devnet/info")).json())["head"] < funded:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
     node = chain.NodeClient("node", str(http.base_url), str(http.base_url), http, None, 20.0)
     head = await node.head()
@@ -194,9 +218,11 @@ async def _signed(http: httpx.AsyncClient) -> list[str]:
 
 
 async def _drained(http: httpx.AsyncClient) -> None:
-    """Wait until nothing is pending."""
+    """Wait until nothing is pending; no event says so."""
     async with asyncio.timeout(60):
-        while (await http.post("/wallet/getpendingsize", json={})).json()["pendingSize"]:
+        while (  # noqa: ASYNC110
+            await http.post("/wallet/getpendingsize", json={})
+        ).json()["pendingSize"]:
             await asyncio.sleep(0.2)
 
 
