@@ -13,8 +13,8 @@ EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit with its status."""
+def build_parser() -> argparse.ArgumentParser:
+    """All commands with their arguments, but for those that read their own."""
     parser = argparse.ArgumentParser(prog="tron-payment", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (summary, _) in COMMANDS.items():
@@ -24,6 +24,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if command.arguments is not None:
             command.arguments(described)
         described.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its status."""
+    parser = build_parser()
     arguments = list(sys.argv[1:] if argv is None else argv)
     known, rest = parser.parse_known_args(arguments)
     if rest and known.command not in OWN_ARGUMENTS:

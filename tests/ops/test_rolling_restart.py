@@ -1,12 +1,13 @@
 """Three processes on one store and one chain, restarted one after the other under load."""
 
+import json
+import os
 import signal
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,13 @@ from tests.ops.live import RECIPIENT, Live, begin
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PROCESSES = 3
-PAYOUTS = 600
-CALLERS = 8
+PER_SECOND = 100.0
+PAYOUTS_MAX = 8_000
+AROUND_S = 3.0
+"""Load before the first restart and after the last."""
+
+ACCEPT_S = 120
+SETTLE_S = 480
 RETRIES_MAX = 60
 AMOUNT_UNITS = 10_500_000
 
@@ -128,36 +134,80 @@ def _hex(address: str) -> str:
     return address_bytes(parse_address(address))[-20:].hex()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
-def test_a_rolling_restart_under_load_loses_and_doubles_nothing(
-    here: Live, how: signal.Signals
-) -> None:
-    gateway = Gateway(list(here.services))
-    restarts: list[float] = []
-    started = time.monotonic()
-    worker = threading.Thread(target=lambda: restarts.extend(restart_all(here, how)))
-    with ThreadPoolExecutor(CALLERS) as pool:
-        futures = [pool.submit(gateway.pay, number) for number in range(PAYOUTS)]
-        worker.start()
-        ids = [future.result() for future in futures]
-    asked_s = time.monotonic() - started
-    worker.join()
-    assert len(restarts) == PROCESSES
-    assert len(set(ids)) == PAYOUTS
+@dataclass
+class Paced:
+    """`tests.ops.pace` as a process of its own."""
 
-    until(lambda: all(p["status"] == "settled" for p in all_of(here)), "all settled", 300)
-    settled_s = time.monotonic() - started
+    here: Live
+    per_second: float
+    count_max: int = PAYOUTS_MAX
+
+    def __enter__(self) -> "Paced":
+        self.out = self.here.folder / "pace.json"
+        ports = [str(port) for port in self.here.services]
+        argv = [sys.executable, "-m", "tests.ops.pace", str(self.out)]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.child = self.here.processes.spawn(
+            [*argv, str(self.per_second), str(self.count_max), *ports], "pace.log", environment
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.child.kill()
+        self.child.wait()
+
+    def said(self, stop: bool = True) -> dict[str, Any]:
+        """What became of everything that was asked for."""
+        if stop:
+            self.child.send_signal(signal.SIGTERM)
+        self.child.wait(timeout=ACCEPT_S)
+        log = (self.here.folder / "pace.log").read_text()
+        assert self.child.returncode == 0, log[-2000:]
+        found: dict[str, Any] = json.loads(self.out.read_text())
+        return found
+
+
+def checked(here: Live, ids: list[str]) -> None:
+    """Every promised payout is settled once, and nothing else; the books are the chain."""
     rows = all_of(here)
     assert {row["_id"] for row in rows} == set(ids), "none lost, none invented"
-    assert len({row["txid"] for row in rows}) == PAYOUTS
-    assert paid_on_chain(here) == PAYOUTS * AMOUNT_UNITS, "none doubled"
+    assert len({row["txid"] for row in rows}) == len(ids) == len(set(ids))
+    assert paid_on_chain(here) == len(ids) * AMOUNT_UNITS, "none doubled"
     code, report = here.command_json("reconcile")
     assert code == 0 and set(report["difference"].values()) <= {"0"}, report
     for port in here.services:
         assert "order.contradiction" not in here.log(port)
+
+
+def unsettled(here: Live) -> int:
+    uri = (Path(here.environment["SECRETS_DIR"]) / "mongodb_uri").read_text()
+    with MongoClient(uri) as client:
+        count: int = client["tron_payment"]["payouts"].count_documents(
+            {"status": {"$ne": "settled"}}
+        )
+        return count
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+def test_a_rolling_restart_under_load_loses_and_doubles_nothing(
+    here: Live, how: signal.Signals
+) -> None:
+    started = time.monotonic()
+    with Paced(here, PER_SECOND) as paced:
+        time.sleep(AROUND_S)
+        away = restart_all(here, how)
+        time.sleep(AROUND_S)
+        said = paced.said()
+    ids = said["ids"]
+    assert not said["never"] and len(away) == PROCESSES
+    until(lambda: unsettled(here) == 0, "all settled", SETTLE_S)
+    settled_s = time.monotonic() - started
+    checked(here, ids)
+    refused = {code: n for code, n in said["answers"].items() if code != "202"}
     print(
-        f"\n{how.name}: {PAYOUTS} payouts accepted in {asked_s:.1f} s ({PAYOUTS / asked_s:.0f}/s), "
-        f"settled after {settled_s:.1f} s; {gateway.repeats} repeats, slowest answer "
-        f"{gateway.slowest_s:.1f} s; answers {dict(gateway.answers)}; "
-        f"away {', '.join(f'{s:.1f}' for s in restarts)} s"
+        f"\n{how.name}: {len(ids)} payouts asked for in {said['asked_s']:.1f} s "
+        f"({len(ids) / said['asked_s']:.0f}/s of {PER_SECOND:.0f}/s), settled after "
+        f"{settled_s:.1f} s; {said['repeated']} repeats {refused}; p50 {said['p50_ms']:.0f} "
+        f"p99 {said['p99_ms']:.0f} max {said['max_ms']:.0f} ms; "
+        f"away {', '.join(f'{s:.1f}' for s in away)} s"
     )
