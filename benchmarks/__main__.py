@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import batches, devnet_blocks, faults, following, payouts, reads, starts
+from benchmarks import batches, devnet_blocks, faults, following, payouts, reads, starts, wallets
 from benchmarks.report import Row, print_table
 
 WIDTH: Final = 150
@@ -20,6 +20,7 @@ BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
     "faults": faults.run,
     "reads": reads.run,
     "starts": starts.run,
+    "wallets": wallets.run,
     "devnet": devnet_blocks.run,
     "following": following.run,
 }

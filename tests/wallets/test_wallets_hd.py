@@ -142,6 +142,15 @@ async def test_addresses_are_issued_once_in_order_with_open_books(world: World) 
     assert await OpeningRequest.count() == 0
 
 
+async def test_two_processes_that_issue_at_once_never_give_the_same_address(world: World) -> None:
+    wallet = await world.wallets.ensure_hd("deposits")
+    other = await rebuild()
+    both = [world.wallets.issue_address, other.wallets.issue_address]
+    issued = await asyncio.gather(*(both[n % 2](wallet.id, f"inv_{n}") for n in range(300)))
+    assert len({each.address for each in issued}) == 300
+    assert await HdAddress.find({"free": False}).count() == 300, "and none is lost on the way"
+
+
 async def test_the_same_subject_gets_the_same_address(world: World) -> None:
     wallet = await world.wallets.ensure_hd("deposits")
     many = await asyncio.gather(

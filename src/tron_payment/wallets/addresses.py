@@ -5,7 +5,8 @@ given out twice; one that was issued and not used is a gap, which costs nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
@@ -38,6 +39,7 @@ FREE_MIN: Final = 30
 """Fewer free ones, and the loop prepares the next batch."""
 
 FILL_ATTEMPTS_MAX: Final = 5
+TAKE_ATTEMPTS_MAX: Final = 200
 SCAN_RETRY_S: Final = 10
 RESTORE_GAP: Final = 1_000
 """After a restore this many indices are left out: they may have been issued since the backup."""
@@ -96,7 +98,13 @@ class HdAddresses:
         self._clock = clock
         self._openings = openings
         self._filling = asyncio.Lock()
-        self._taking = asyncio.Lock()  # two that take the same row would only try again
+        self._prepared: dict[str, deque[str]] = {}
+        """By wallet, addresses that were free a moment ago, by index: hints, so that callers at
+        once take different rows. Which row is whose, the store decides."""
+
+        self._taking: set[str] = set()
+        """Addresses that a caller is just taking; no hint for the others."""
+
         self.low = asyncio.Event()
         """Set when a wallet may need its next batch."""
 
@@ -112,14 +120,12 @@ class HdAddresses:
         if subject is not None and (row := await _of_subject(wallet_id, subject)) is not None:
             return _issued(row)
         for _ in range(FILL_ATTEMPTS_MAX):
-            async with self._taking:
-                row = await self._take(wallet_id, subject)
-            if row is not None:
+            if (row := await self._take(wallet_id, subject)) is not None:
                 if row.index % BATCH >= BATCH - FREE_MIN:
                     self.low.set()
                 return _issued(row)
             async with self._filling:
-                if await _count_free(wallet_id) == 0:
+                if await _count_free(wallet_id, without=self._taking) == 0:
                     await self.fill(await _issuing(wallet_id))
         raise AssertionError("freshly prepared addresses keep vanishing")
 
@@ -137,8 +143,7 @@ class HdAddresses:
         """Prepare the next addresses: first their books, then their rows. Safe to repeat."""
         assert wallet.xpub is not None, wallet.id
         top = max(await top_index(wallet.id), wallet.index_floor)
-        node = hd.parse_xpub(wallet.xpub).child(0)
-        fresh = [(node.child(index).address, index) for index in range(top + 1, top + 1 + count)]
+        fresh = await asyncio.to_thread(_derive, wallet.xpub, range(top + 1, top + 1 + count))
         if wallet.keys_made_here:
             await self._openings.open_fresh([address for address, _ in fresh])
         else:
@@ -161,7 +166,6 @@ class HdAddresses:
             top: The highest index that may have been issued.
         """
         assert wallet.xpub is not None, wallet.id
-        node = hd.parse_xpub(wallet.xpub).child(0)
         with store_errors():
             await HdAddress.get_pymongo_collection().update_many(
                 {"wallet_id": wallet.id, "free": True, "index": {"$lte": top}},
@@ -169,7 +173,7 @@ class HdAddresses:
             )
         for start in range(first, top + 1, READ_BATCH):
             stop = min(start + READ_BATCH, top + 1)
-            known = [(node.child(index).address, index) for index in range(start, stop)]
+            known = await asyncio.to_thread(_derive, wallet.xpub, range(start, stop))
             for address, _ in known:
                 await self._openings.request(address)
             await insert_many_once(
@@ -180,22 +184,51 @@ class HdAddresses:
             )
 
     async def _take(self, wallet_id: str, subject: str | None) -> HdAddress | None:
+        """A row that is now the caller's; None when no free one was found."""
         wallet = await _issuing(wallet_id)
         change = {"free": False, "issued_at": self._clock.now()}
         if subject is not None:
             change["subject"] = subject
-        try:
+        for _ in range(TAKE_ATTEMPTS_MAX):
+            if (address := await self._hint(wallet.id)) is None:
+                return None
+            self._taking.add(address)
+            try:
+                with store_errors():
+                    raw = await HdAddress.get_pymongo_collection().find_one_and_update(
+                        {"_id": address, "wallet_id": wallet.id, "free": True},
+                        {"$set": change},
+                        return_document=ReturnDocument.AFTER,
+                    )
+            except DuplicateKeyError:  # somebody else was faster with this very subject
+                assert subject is not None
+                return await _of_subject(wallet.id, subject)
+            finally:
+                self._taking.discard(address)
+            if raw is not None:
+                taken: HdAddress = HdAddress.model_validate(raw)
+                return taken
+        return None
+
+    async def _hint(self, wallet_id: str) -> str | None:
+        """A free address that nobody here is taking, the lowest index first."""
+        prepared = self._prepared.setdefault(wallet_id, deque())
+        if not prepared:
             with store_errors():
-                raw = await HdAddress.get_pymongo_collection().find_one_and_update(
-                    {"wallet_id": wallet.id, "free": True},
-                    {"$set": change},
-                    sort=[("index", ASCENDING)],
-                    return_document=ReturnDocument.AFTER,
+                rows = HdAddress.get_pymongo_collection().find(
+                    {"wallet_id": wallet_id, "free": True, "_id": {"$nin": sorted(self._taking)}},
+                    {"_id": 1},
                 )
-        except DuplicateKeyError:  # somebody else was faster with this very subject
-            assert subject is not None
-            return await _of_subject(wallet_id, subject)
-        return None if raw is None else HdAddress.model_validate(raw)
+                found = [row["_id"] async for row in rows.sort("index", ASCENDING).limit(BATCH)]
+            if not prepared:  # another caller may have looked, too
+                prepared.extend(each for each in found if each not in self._taking)
+        return prepared.popleft() if prepared else None
+
+
+def _derive(xpub: str, indices: range) -> list[tuple[Address, int]]:
+    """Addresses of an account, in a thread: libsecp256k1 lets the event loop go on meanwhile."""
+    node = hd.parse_xpub(xpub).child(0)
+    return [(node.child(index).address, index) for index in indices]
 
 
 async def row_of(address: str) -> HdAddress | None:
@@ -247,9 +280,10 @@ async def count_issued(wallet_id: str) -> int:
         return await HdAddress.find({"wallet_id": wallet_id, "free": False}).count()
 
 
-async def _count_free(wallet_id: str) -> int:
+async def _count_free(wallet_id: str, without: Iterable[str] = ()) -> int:
+    query = {"wallet_id": wallet_id, "free": True, "_id": {"$nin": sorted(without)}}
     with store_errors():
-        return await HdAddress.find({"wallet_id": wallet_id, "free": True}).limit(BATCH).count()
+        return await HdAddress.find(query).limit(BATCH).count()
 
 
 async def _of_subject(wallet_id: str, subject: str) -> HdAddress | None:
