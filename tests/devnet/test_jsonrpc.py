@@ -7,6 +7,7 @@ import pytest
 from tests.devnet.client import ALICE, BOB, CAROL, Client
 from tests.devnet.test_contracts import REVERT, deploy
 from tron_payment.devnet import Devnet
+from tron_payment.devnet.api import jsonlogs
 from tron_payment.devnet.keys import from_base58check, keccak
 
 TRANSFER = "0x" + keccak(b"Transfer(address,address,uint256)").hex()
@@ -166,10 +167,16 @@ async def test_a_filter_that_makes_no_sense(
     assert error == {"code": INVALID_PARAMS, "message": message, "data": "{}"}
 
 
-async def test_the_range_of_a_search_is_bounded(client: Client, devnet: Devnet) -> None:
-    await devnet.mine(5_002)
-    error = await ask(client, "eth_getLogs", {"fromBlock": "0x1", "toBlock": "latest"})
-    assert error["message"] == "exceed max block range: 5000"
+async def test_the_range_of_a_search_is_bounded(
+    client: Client, devnet: Devnet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert jsonlogs.MAX_BLOCK_RANGE == 5_000
+    monkeypatch.setattr(jsonlogs, "MAX_BLOCK_RANGE", 20)  # fewer blocks to make
+    await devnet.mine(25)
+    head = devnet.chain.head.number
+    error = await ask(client, "eth_getLogs", {"fromBlock": hex(head - 21), "toBlock": "latest"})
+    assert error["message"] == "exceed max block range: 20"
+    assert await ask(client, "eth_getLogs", {"fromBlock": hex(head - 20)}) == []
 
 
 async def test_requests_come_one_by_one_or_together(client: Client) -> None:

@@ -17,9 +17,12 @@ FIXED = {
     5: "MUL DIV SDIV MOD SMOD SIGNEXTEND SELFBALANCE",
     8: "ADDMOD MULMOD",
     20: "BALANCE EXTCODESIZE BLOCKHASH ISCONTRACT",
-    50: "SLOAD",
+    50: "SLOAD FREEZEEXPIRETIME",
     100: "TLOAD TSTORE",
     400: "EXTCODEHASH",
+    10_000: "FREEZEBALANCEV2 UNFREEZEBALANCEV2 CANCELALLUNFREEZEV2 WITHDRAWEXPIREUNFREEZE"
+    " DELEGATERESOURCE UNDELEGATERESOURCE",
+    20_000: "UNFREEZE WITHDRAWREWARD",
 }
 
 
@@ -38,55 +41,58 @@ def test_a_push_costs_3_whatever_its_size(size: int) -> None:
     assert World().run(f"PUSH{size} 01").energy_used == 3
 
 
-@pytest.mark.parametrize(
-    ("code", "price"),
-    [
-        ("PUSH1 03 JUMP JUMPDEST", 3 + 8 + 1),
-        ("PUSH0 PUSH0 JUMPI", 2 + 2 + 10),
-        ("PUSH1 01 PUSH1 06 JUMPI STOP JUMPDEST", 3 + 3 + 10 + 1),
-        # memory: 3 a word + words^2 / 512, and 1 for the operation itself
-        ("PUSH0 PUSH0 MSTORE", 2 + 2 + 1 + 3),
-        ("PUSH0 MLOAD", 2 + 1 + 3),
-        ("PUSH0 PUSH0 MSTORE8", 2 + 2 + 1 + 3),
-        ("PUSH1 01 MLOAD", 3 + 1 + 6),
-        ("PUSH2 4000 MLOAD", 3 + 1 + 3 * 513 + 513 * 513 // 512),
-        ("PUSH0 MLOAD MLOAD", 2 + 1 + 3 + 1),
-        # hashing and copying: by word
-        ("PUSH0 PUSH0 SHA3", 2 + 2 + 30),
-        ("PUSH1 21 PUSH0 SHA3", 3 + 2 + 30 + 6 + 2 * 6),
-        ("PUSH1 21 PUSH0 PUSH0 CALLDATACOPY", 3 + 2 + 2 + 6 + 2 * 3),
-        ("PUSH1 20 PUSH0 PUSH0 CODECOPY", 3 + 2 + 2 + 3 + 3),
-        ("PUSH0 PUSH0 PUSH0 RETURNDATACOPY", 6),
-        ("PUSH1 20 PUSH0 PUSH0 PUSH0 EXTCODECOPY", 3 + 2 + 2 + 2 + 20 + 3 + 3),
-        ("PUSH1 20 PUSH1 20 PUSH0 MCOPY", 3 + 3 + 2 + 3 + 6 + 3),
-        # arithmetic by the exponent's bytes
-        ("PUSH0 PUSH1 02 EXP", 2 + 3 + 10),
-        ("PUSH1 ff PUSH1 02 EXP", 3 + 3 + 20),
-        ("PUSH2 0100 PUSH1 02 EXP", 3 + 3 + 30),
-        # events
-        ("PUSH0 PUSH0 LOG0", 2 + 2 + 375),
-        ("PUSH0 PUSH0 PUSH1 20 PUSH0 LOG2", 2 * 3 + 3 + 3 * 375 + 8 * 32 + 3),
-        ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 LOG4", 6 * 2 + 5 * 375),
-        # ends
-        ("PUSH0 PUSH0 RETURN", 4),
-        ("PUSH1 20 PUSH0 RETURN", 3 + 2 + 3),
-        ("PUSH1 20 PUSH0 REVERT", 3 + 2 + 3),
-        # storage
-        ("PUSH1 01 PUSH0 SSTORE", 3 + 2 + 20_000),
-        ("PUSH0 PUSH0 SSTORE", 2 + 2 + 5_000),
-        # calls without value; a contract of version 1 gets back what it did not use
-        ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 CALL", 7 * 2 + 40),
-        ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 STATICCALL", 6 * 2 + 40),
-        ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 DELEGATECALL", 6 * 2 + 40),
-        ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 CALLCODE", 7 * 2 + 40),
-        ("PUSH3 0f4241 PUSH0 TOKENBALANCE POP", None),
-        ("PUSH0 PUSH3 0f4241 TOKENBALANCE POP", 2 + 3 + 20 + 2),
-        ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH3 0f4241 PUSH0 PUSH0 PUSH0 CALLTOKEN", 7 * 2 + 3 + 40),
-        # creations of nothing
-        ("PUSH0 PUSH0 PUSH0 CREATE", 6 + 32_000),
-        ("PUSH0 PUSH0 PUSH0 PUSH0 CREATE2", 8 + 32_000),
-    ],
+WORKED_OUT = (
+    ("PUSH1 03 JUMP JUMPDEST", 3 + 8 + 1),
+    ("PUSH0 PUSH0 JUMPI", 2 + 2 + 10),
+    ("PUSH1 01 PUSH1 06 JUMPI STOP JUMPDEST", 3 + 3 + 10 + 1),
+    # memory: 3 a word + words^2 / 512, and 1 for the operation itself
+    ("PUSH0 PUSH0 MSTORE", 2 + 2 + 1 + 3),
+    ("PUSH0 MLOAD", 2 + 1 + 3),
+    ("PUSH0 PUSH0 MSTORE8", 2 + 2 + 1 + 3),
+    ("PUSH1 01 MLOAD", 3 + 1 + 6),
+    ("PUSH2 4000 MLOAD", 3 + 1 + 3 * 513 + 513 * 513 // 512),
+    ("PUSH0 MLOAD MLOAD", 2 + 1 + 3 + 1),
+    # hashing and copying: by word
+    ("PUSH0 PUSH0 SHA3", 2 + 2 + 30),
+    ("PUSH1 21 PUSH0 SHA3", 3 + 2 + 30 + 6 + 2 * 6),
+    ("PUSH1 21 PUSH0 PUSH0 CALLDATACOPY", 3 + 2 + 2 + 6 + 2 * 3),
+    ("PUSH1 20 PUSH0 PUSH0 CODECOPY", 3 + 2 + 2 + 3 + 3),
+    ("PUSH0 PUSH0 PUSH0 RETURNDATACOPY", 6),
+    ("PUSH1 20 PUSH0 PUSH0 PUSH0 EXTCODECOPY", 3 + 2 + 2 + 2 + 20 + 3 + 3),
+    ("PUSH1 20 PUSH1 20 PUSH0 MCOPY", 3 + 3 + 2 + 3 + 6 + 3),
+    # arithmetic by the exponent's bytes
+    ("PUSH0 PUSH1 02 EXP", 2 + 3 + 10),
+    ("PUSH1 ff PUSH1 02 EXP", 3 + 3 + 20),
+    ("PUSH2 0100 PUSH1 02 EXP", 3 + 3 + 30),
+    # events
+    ("PUSH0 PUSH0 LOG0", 2 + 2 + 375),
+    ("PUSH0 PUSH0 PUSH1 20 PUSH0 LOG2", 2 * 3 + 3 + 3 * 375 + 8 * 32 + 3),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 LOG4", 6 * 2 + 5 * 375),
+    # ends
+    ("PUSH0 PUSH0 RETURN", 4),
+    ("PUSH1 20 PUSH0 RETURN", 3 + 2 + 3),
+    ("PUSH1 20 PUSH0 REVERT", 3 + 2 + 3),
+    # storage
+    ("PUSH1 01 PUSH0 SSTORE", 3 + 2 + 20_000),
+    ("PUSH0 PUSH0 SSTORE", 2 + 2 + 5_000),
+    # calls without value; a contract of version 1 gets back what it did not use
+    ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 CALL", 7 * 2 + 40),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 STATICCALL", 6 * 2 + 40),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 DELEGATECALL", 6 * 2 + 40),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 PUSH0 CALLCODE", 7 * 2 + 40),
+    ("PUSH3 0f4241 PUSH0 TOKENBALANCE POP", None),
+    ("PUSH0 PUSH3 0f4241 TOKENBALANCE POP", 2 + 3 + 20 + 2),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 PUSH3 0f4241 PUSH0 PUSH0 PUSH0 CALLTOKEN", 7 * 2 + 3 + 40),
+    # stake: the old kind pays for a new account, votes for the two arrays in memory
+    ("PUSH0 PUSH0 PUSH0 FREEZE", 6 + 20_000 + 25_000),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 VOTEWITNESS", 8 + 30_000 + 3),
+    # creations of nothing
+    ("PUSH0 PUSH0 PUSH0 CREATE", 6 + 32_000),
+    ("PUSH0 PUSH0 PUSH0 PUSH0 CREATE2", 8 + 32_000),
 )
+
+
+@pytest.mark.parametrize(("code", "price"), WORKED_OUT)
 def test_a_price_that_is_worked_out(code: str, price: int | None) -> None:
     outcome = World().run(code)
     if price is None:
@@ -94,6 +100,15 @@ def test_a_price_that_is_worked_out(code: str, price: int | None) -> None:
     else:
         assert outcome.result in ("SUCCESS", "REVERT"), outcome.error
         assert outcome.energy_used == price
+
+
+def test_every_operation_has_a_price_here() -> None:
+    priced = {name for names in FIXED.values() for name in names.split()}
+    priced |= {word for code, _ in WORKED_OUT for word in code.split()}
+    priced |= {"SUICIDE"}  # below
+    rows = {operation.name for operation in OPERATIONS.values()}
+    families = ("PUSH", "DUP", "SWAP", "LOG")
+    assert {name for name in rows - priced if not name.startswith(families)} == set()
 
 
 def test_every_opcode_outside_the_table_is_invalid() -> None:
