@@ -82,7 +82,7 @@ class House:
 
     settings: Settings
     clock: Clock
-    secret: bytes
+    secret: bytes = field(repr=False)
     """The installation's secret: derived ids are HMACs with it."""
 
     deployment: Deployment

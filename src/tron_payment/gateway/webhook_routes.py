@@ -14,6 +14,7 @@ from litestar.status_codes import (
 )
 
 from tron_payment.core.clock import rfc3339
+from tron_payment.core.redaction import Silent
 from tron_payment.db.events import Event
 from tron_payment.gateway.service import Gateway
 from tron_payment.gateway.webhook_documents import Delivery, WebhookEndpoint
@@ -55,7 +56,7 @@ class EndpointUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     enabled: bool | None = None
 
 
-class EndpointView(msgspec.Struct, frozen=True, kw_only=True):
+class EndpointView(Silent, msgspec.Struct, frozen=True, kw_only=True):
     """A webhook endpoint; `secret` is shown when it is new, and never again."""
 
     webhook_endpoint_id: str

@@ -8,6 +8,7 @@ from litestar import Router, delete, get, post
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 
+from tron_payment.core.redaction import Silent
 from tron_payment.http.api_keys import ApiKeys, KeyRequest, KeyView
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
@@ -22,7 +23,7 @@ class RotateRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     overlap_s: Annotated[int, msgspec.Meta(ge=0, le=OVERLAP_S_MAX)] = OVERLAP_S_DEFAULT
 
 
-class NewKeyView(msgspec.Struct, frozen=True, kw_only=True):
+class NewKeyView(Silent, msgspec.Struct, frozen=True, kw_only=True):
     """A new key; `secret` is shown this once."""
 
     secret: str

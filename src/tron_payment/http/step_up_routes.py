@@ -9,6 +9,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
+from tron_payment.core.redaction import Silent
 from tron_payment.http.principals import Principal
 from tron_payment.http.step_up import SecondFactor, StepUp
 from tron_payment.http.totp import DIGITS, PERIOD_S
@@ -18,7 +19,7 @@ CODE_PATTERN: Final = rf"^[0-9]{{{DIGITS}}}$"
 Code = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, description="What the device shows.")]
 
 
-class CodeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CodeRequest(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A code of one's second factor."""
 
     code: Code
@@ -30,7 +31,7 @@ class ResetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
 
 
-class EnrolmentView(msgspec.Struct, frozen=True, kw_only=True):
+class EnrolmentView(Silent, msgspec.Struct, frozen=True, kw_only=True):
     """A new second factor; the secret is shown this once, as text and as what a QR code holds."""
 
     secret: str

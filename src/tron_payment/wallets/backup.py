@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tron_payment.core.address import Address, parse_address
 from tron_payment.core.errors import AppError, Conflict, Refused
+from tron_payment.core.redaction import Silent
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.wallets import documents as store
@@ -76,7 +77,7 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     genesis_id: str
 
 
-class _Password(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Password(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     salt: bytes
     digest: bytes
     memory_kib: int
@@ -84,7 +85,7 @@ class _Password(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     lanes: int
 
 
-class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _Kept(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One wallet in a backup."""
 
     wallet_id: str
@@ -105,9 +106,6 @@ class _Kept(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def floor(self) -> int:
         """Up to this index addresses may have been issued, before the backup or after."""
         return self.top_issued + RESTORE_GAP
-
-    def __repr__(self) -> str:
-        return f"_Kept({self.wallet_id}, <redacted>)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
+from tron_payment.core.redaction import Silent
 from tron_payment.http.principals import Principal
 from tron_payment.wallets.custody import Custody
 from tron_payment.wallets.making import Who
@@ -12,18 +13,11 @@ from tron_payment.wallets.routes import WalletView
 from tron_payment.wallets.service import Wallets
 
 
-class _Silent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A body with a password in it."""
-
-    def __repr__(self) -> str:
-        return "<redacted>"
-
-
-class VerifyPassword(_Silent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class VerifyPassword(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: str
 
 
-class BackUp(_Silent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BackUp(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     password: str
     """Encrypts the backup."""
 
@@ -31,7 +25,7 @@ class BackUp(_Silent, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Needed when the wallet has one."""
 
 
-class Restore(_Silent, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Restore(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     backup: str
     password: str
 
@@ -40,7 +34,7 @@ class PasswordView(msgspec.Struct, frozen=True, kw_only=True):
     valid: bool
 
 
-class BackupView(msgspec.Struct, frozen=True, kw_only=True):
+class BackupView(Silent, msgspec.Struct, frozen=True, kw_only=True):
     backup: str
 
 

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.errors import Refused
+from tron_payment.core.redaction import Silent
 from tron_payment.http.paging import Page, PageRequest
 from tron_payment.http.principals import Principal
 from tron_payment.wallets.balances import WalletBalance
@@ -32,7 +33,7 @@ class ImportSource(Refused, code="import_source"):
     """An import takes just one of its sources."""
 
 
-class CreateWallet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CreateWallet(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     label: str
     kind: WalletKind = WalletKind.HOT
     address: str | None = None
@@ -49,7 +50,7 @@ class CreateWallet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Asked for before a backup is given out."""
 
 
-class ImportWallet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ImportWallet(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     label: str
     kind: WalletKind | None = None
     private_key: str | None = None
@@ -58,9 +59,6 @@ class ImportWallet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     address: str | None = None
     category: str = ""
     password: str | None = None
-
-    def __repr__(self) -> str:
-        return "<redacted>"
 
 
 class UpdateWallet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
