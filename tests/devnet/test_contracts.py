@@ -138,6 +138,21 @@ async def test_the_dynamic_model_raises_the_price_of_a_busy_contract(
         await client.post("/devnet/time", advance_ms=6 * 3_600_000)
 
 
+async def test_an_endless_loop_is_out_of_time_and_pays_all(client: Client, devnet: Devnet) -> None:
+    await client.fund(ALICE, "20000")
+    await client.post("/devnet/parameters", getMaxCpuTimeOfOneTx=5)
+    looping = (await deploy(client, ALICE, "5b5f56"))["contract_address"]
+    info = await call(client, ALICE, looping, fee_limit=10_000_000_000)
+    assert (info["result"], info["receipt"]["result"]) == ("FAILED", "OUT_OF_TIME")
+    assert info["receipt"]["energy_fee"] == 10_000_000_000
+    assert bytes.fromhex(info["resMessage"]) == b"CPU timeout for 'JUMP' operation executing"
+    tried = await client.wallet(
+        "triggerconstantcontract", owner_address=ALICE.hex, contract_address=looping, data="00"
+    )
+    assert tried["result"]["code"] == "OTHER_ERROR"
+    assert b"OutOfTimeException : CPU timeout" in bytes.fromhex(tried["result"]["message"])
+
+
 async def test_a_contract_shows_what_was_deployed(client: Client, devnet: Devnet) -> None:
     contract = from_base58check(devnet.info()["usdt_contract"])
     assert contract is not None

@@ -233,3 +233,21 @@ def test_the_value_arrives_and_comes_back_when_the_call_fails() -> None:
 def test_value_that_cannot_move_fails_for_free(origin: bytes, value: int) -> None:
     outcome = World().run("STOP", origin=origin, value=value)
     assert (outcome.result, outcome.energy_used) == ("TRANSFER_FAILED", 0)
+
+
+def test_calling_a_function_far_back_in_the_code_takes_no_longer() -> None:
+    """Ten thousand instructions lie between; only those that run take time."""
+    filler = "JUMPDEST " * 10_000
+    world = World()
+    # A function at 4 that jumps back to its caller, filler, then a loop that calls it 1,000 times.
+    head = "PUSH2 {main} JUMP JUMPDEST JUMP "
+    main = len(asm(head.format(main="0000") + filler))
+    loop = main + 1 + 3
+    body = f"JUMPDEST PUSH2 03e8 JUMPDEST PUSH2 {loop + 7:04x} PUSH1 04 JUMP JUMPDEST"
+    code = head.format(main=f"{main:04x}") + filler + body
+    code += f" PUSH1 01 SWAP1 SUB DUP1 PUSH2 {loop:04x} JUMPI STOP"
+    world.put(code)
+    env = dataclasses.replace(ENV, cpu_ms=1)  # 50,000 instructions; 14,000 run
+    settings: dict[str, Any] = {"origin": SENDER, "to": CONTRACT, "data": b"", "value": 0}
+    outcome = call(world.state, env, energy_limit=10_000_000, **settings)
+    assert outcome.result == "SUCCESS", outcome.error

@@ -224,7 +224,7 @@ def _to_precompile(frame: Frame, message: _Message, precompile: Precompile) -> N
         frame.run.undo(mark)
         frame.stack.append(0)
         return
-    frame.run.tick(price * TICKS_PER_ENERGY, kind.name)
+    frame.run.spend_ticks(price * TICKS_PER_ENERGY, kind.name)
     output = precompile.execute(data)
     if output is None:
         frame.run.undo(mark)

@@ -34,7 +34,7 @@ WORDS: Final = 0x103  # argument: a function of the stack
 ACTION: Final = 0x104  # argument: a function of the frame
 END: Final = 0x105  # argument: a function of the frame; the frame is over after it
 INVALID: Final = 0x106  # argument: the opcode
-JUMP_BACK: Final = 0x107  # argument: index of the target, instructions since then
+JUMP_BACK: Final = 0x107  # argument: index of the target, instructions in between
 JUMP_BACK_IF: Final = 0x108  # the same
 
 _PROGRAMS_CACHED: Final = 512

@@ -26,8 +26,10 @@ TICKS_PER_MS: Final = 50_000
 """Instructions in a millisecond of a representative's processor: an assumption. java-tron looks
 at the clock; counted instructions give the same end on every machine."""
 FRAME_TICKS: Final = 100
-JUMP_TICKS: Final = 20
-"""What a jump to a computed place stands for; a jump backwards counts what lies between."""
+JUMP_TICKS: Final = 1_000
+"""The most that can lie between two jumps to computed places."""
+ENERGY_PER_TICK: Final = 3
+"""What an ordinary instruction costs."""
 TICKS_PER_ENERGY: Final = 3
 """Built-in contracts, whose prices follow their time."""
 
@@ -104,7 +106,20 @@ class Run:
                 step.caller, step.to, step.value, step.note, True, step.hash
             )
 
-    def tick(self, ticks: int, name: str) -> None:
+    def tick(self, used: int, checked: int, most: int, name: str) -> int:
+        """Let the time of the instructions since the last jump pass; returns `used`.
+
+        Args:
+            used: Energy of the frame now; `checked` what it was at that jump.
+            most: How many instructions it can have been: expensive ones are not slow ones.
+
+        Raises:
+            OutOfTime: It was too much for one transaction.
+        """
+        self.spend_ticks(min((used - checked) // ENERGY_PER_TICK + 1, most), name)
+        return used
+
+    def spend_ticks(self, ticks: int, name: str) -> None:
         """Let time pass.
 
         Raises:

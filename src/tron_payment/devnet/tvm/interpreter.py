@@ -27,12 +27,12 @@ def play(frame: Frame) -> None:
         OutOfTime: The whole run took too long.
     """
     run = frame.run
-    run.tick(FRAME_TICKS, "CALL")
+    run.spend_ticks(FRAME_TICKS, "CALL")
     program, stack, memory = frame.program, frame.stack, frame.memory
     instructions, targets = program.instructions, program.targets
     push, pop, limit = stack.append, stack.pop, frame.limit
     load = frame.state.storage
-    i = 0
+    i = checked = 0
     while True:
         op, arg = instructions[i]
         i += 1
@@ -82,13 +82,13 @@ def play(frame: Frame) -> None:
             i = arg
         elif op == JUMP_BACK_IF:
             if pop():
-                i, ticks = arg
-                run.tick(ticks, "JUMPI")
+                i, most = arg
+                checked = run.tick(frame.used, checked, most, "JUMPI")
             else:
                 i += 1
         elif op == JUMP_BACK:
-            i, ticks = arg
-            run.tick(ticks, "JUMP")
+            i, most = arg
+            checked = run.tick(frame.used, checked, most, "JUMP")
         elif op == 0x15:  # ISZERO
             stack[-1] = 0 if stack[-1] else 1
         elif op == 0x56:  # JUMP
@@ -96,7 +96,7 @@ def play(frame: Frame) -> None:
             if target not in targets:
                 raise bad_jump(target)
             i = targets[target]
-            run.tick(JUMP_TICKS, "JUMP")
+            checked = run.tick(frame.used, checked, JUMP_TICKS, "JUMP")
         elif op == ACTION:
             arg(frame)
         elif op == 0x14:  # EQ
@@ -136,7 +136,7 @@ def play(frame: Frame) -> None:
                 if target not in targets:
                     raise bad_jump(target)
                 i = targets[target]
-                run.tick(JUMP_TICKS, "JUMPI")
+                checked = run.tick(frame.used, checked, JUMP_TICKS, "JUMPI")
         elif op == WORDS:
             arg(stack)
         elif op == END:
