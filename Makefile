@@ -8,7 +8,7 @@ DEVICES := .venv-devices
 DEVICES_READY := $(DEVICES)/.ready
 export LUCID_ENV ?= development
 
-.PHONY: run demo test check format bench soak contracts lock clean help
+.PHONY: run demo test check format bench soak fuzz contracts lock clean help
 
 help:
 	@echo "make run     the service on 127.0.0.1:8090, with its own MongoDB and TRON devnet"
@@ -17,6 +17,7 @@ help:
 	@echo "make check   format, lint, types, tests"
 	@echo "make bench   the benchmarks, as a table"
 	@echo "make soak    simulation and crash runs for as long as you like"
+	@echo "make fuzz    20,000 requests of every kind to a real service, none of them a surprise"
 
 $(READY): pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed (PYTHON=... names it)"; exit 1; }
@@ -60,7 +61,11 @@ bench: $(READY)
 soak: $(READY) $(DEVICES_READY)
 	$(BIN)/python -m tests.simulation $(ARGS)
 	SOAK=1 $(BIN)/python -m pytest tests/crash -p no:xdist
+	BATCH_RACE_SEEDS=40 $(BIN)/python -m pytest tests/simulation/test_batch_races.py -p no:xdist
 	$(BIN)/python -m pytest tests -m slow -p no:xdist
+
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 contracts: $(READY)
 	contracts/build.sh
