@@ -10,6 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import rfc3339
+from tron_payment.core.errors import Conflict
 from tron_payment.core.money import TRX, USDT, decimal_text
 from tron_payment.gateway.reconciliation_documents import (
     Dissent,
@@ -22,7 +23,13 @@ from tron_payment.http.principals import Principal
 from tron_payment.usdt import TokenRegistry
 
 READ: dict[str, Any] = {"permission": "reconciliation:read"}
+LAST: dict[str, Any] = {**READ, "answers_also": (202,)}
+FILE: dict[str, Any] = {**READ, "problems": ("409",)}
 ROWS_SHOWN_MAX = 1_000
+
+
+class NotFinished(Conflict, code="reconciliation_not_finished"):
+    """The reconciliation is still running; its file is written at its end."""
 
 
 class RowView(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,7 +186,7 @@ class ReconciliationController(Controller):
     path = "/payments/reconciliation"
     tags = ("payments",)
 
-    @get("/", opt=READ)
+    @get("/", opt=LAST)
     async def last(
         self,
         principal: NamedDependency[Principal],
@@ -206,7 +213,7 @@ class ReconciliationController(Controller):
             await gateway.reconciliations.get(reconciliation_id), gateway.tokens
         )
 
-    @get("/{reconciliation_id:str}/file", opt=READ, media_type="application/json")
+    @get("/{reconciliation_id:str}/file", opt=FILE, media_type="application/json")
     async def file(
         self,
         reconciliation_id: FromPath[str],
@@ -214,6 +221,8 @@ class ReconciliationController(Controller):
     ) -> Response[bytes]:
         """The report's bytes as they were signed (Ed25519; amounts in the smallest unit)."""
         report = await gateway.reconciliations.get(reconciliation_id)
+        if not report.content:
+            raise NotFinished()
         return Response(
             report.content,
             media_type="application/json",

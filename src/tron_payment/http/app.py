@@ -88,6 +88,7 @@ def create_http(
     app.front = FrontDoor(gate, registry or CollectorRegistry())
     check_routes(app.routes)
     learn_parameters(app.routes)
+    app.front.learn_methods(app.routes)
     return app
 
 

@@ -5,9 +5,11 @@ nobody unknown learn which paths exist, and writes one log line and one measurem
 """
 
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import structlog
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -39,6 +41,7 @@ class FrontDoor:
         self, gate: Gate, registry: CollectorRegistry, open_max: int = OPEN_REQUESTS_MAX
     ) -> None:
         self._gate = gate
+        self._allowed: dict[str, bytes] = {}
         self._open = 0
         self._open_max = open_max
         self._requests = Counter(
@@ -52,6 +55,13 @@ class FrontDoor:
             registry=registry,
         )
 
+    def learn_methods(self, routes: Iterable[BaseRoute]) -> None:
+        """Note which methods each path has; Litestar's own OPTIONS knows only some of them."""
+        for route in routes:
+            if isinstance(route, HTTPRoute):
+                allowed = ", ".join(sorted(route.methods))
+                self._allowed[route.path_format] = allowed.encode()
+
     async def handle(self, scope: Any, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Answer one request."""
         self._open += 1
@@ -63,7 +73,7 @@ class FrontDoor:
     async def _answer(self, scope: Any, receive: Receive, send: Send, app: ASGIApp) -> None:
         exchange = Exchange(request_id_of(scope["headers"]))
         scope[SCOPE_KEY] = exchange
-        visit = _Visit(scope, exchange, self._gate, send)
+        visit = _Visit(scope, exchange, self._gate, send, self._allowed)
         started = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
             try:
@@ -95,7 +105,10 @@ class FrontDoor:
 class _Visit:
     """The sending side of one exchange."""
 
-    def __init__(self, scope: Any, exchange: Exchange, gate: Gate, send: Send) -> None:
+    def __init__(
+        self, scope: Any, exchange: Exchange, gate: Gate, send: Send, allowed: Mapping[str, bytes]
+    ) -> None:
+        self._allowed = allowed
         self._scope = scope
         self._exchange = exchange
         self._gate = gate
@@ -116,7 +129,10 @@ class _Visit:
                     await self.answer(problem_of(exc))
                     return
             self.status = message["status"]
-            message["headers"] = self._complete(list(message["headers"]))
+            headers = list(message["headers"])
+            if self._scope["method"] == "OPTIONS":
+                headers = self._with_all_methods(headers)
+            message["headers"] = self._complete(headers)
         await self._send(message)
 
     async def answer(self, problem: Problem) -> None:
@@ -136,6 +152,12 @@ class _Visit:
             }
         )
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _with_all_methods(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        allowed = self._allowed.get(self._scope.get("path_template", ""))
+        if allowed is None:
+            return headers
+        return [*(pair for pair in headers if pair[0].lower() != b"allow"), (b"allow", allowed)]
 
     def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in headers}

@@ -4,15 +4,18 @@ Which problems an operation answers follows from its method and whether it is op
 sign in are the same for all. So they are added here, once, and not written at each handler.
 """
 
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Request, Response, Router
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.routes import HTTPRoute
 
 from tron_payment.core.errors import NotFound
+from tron_payment.http.limits import JSON
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP
 from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, RESERVED
 from tron_payment.http.step_up import CODE_HEADER
@@ -83,6 +86,11 @@ class Document(JsonRenderPlugin):
         return self._text
 
 
+def answer_spec(view: type[Any], description: str) -> ResponseSpec:
+    """Another good answer of a handler, for its ``responses``: a dry run's, say."""
+    return ResponseSpec(data_container=view, description=description, generate_examples=False)
+
+
 def openapi_config(*, title: str, version: str, open_schema: bool) -> OpenAPIConfig:
     """The configuration; `open_schema` lets everybody read it, as development does."""
     opt: dict[str, Any] = {"open": True} if open_schema else {"permission": "schema:read"}
@@ -142,9 +150,31 @@ def _complete_operation(operation: dict[str, Any], method: str, opt: dict[str, A
         statuses |= _WRITING
     statuses |= {status: _TEXTS[status] for status in opt.get("problems", ())}
     responses = operation.setdefault("responses", {})
+    _complete_answers(responses, opt)
     responses.pop("400", None)
     for status in sorted(statuses):
         responses.setdefault(status, {"$ref": f"#/components/responses/Problem{status}"})
+
+
+def _complete_answers(responses: dict[str, Any], opt: dict[str, Any]) -> None:
+    """Say in which media types good answers come, and with which other status.
+
+    ``opt["produces"]`` and ``opt["answers_also"]`` know; bytes that a handler returns as JSON are
+    an object, not the string that they are to Python.
+    """
+    for status, answer in [*responses.items()]:
+        if not status.startswith("2") or "content" not in answer:
+            continue
+        content = answer["content"]
+        for media_type in opt.get("produces", ()):
+            if "*" not in media_type and media_type != JSON:
+                content.setdefault(media_type, {"schema": {"type": "string"}})
+        if opt.get("produces") and JSON not in opt["produces"]:
+            content.pop(JSON, None)
+        elif content.get(JSON, {}).get("schema", {}).get("type") == "string":
+            content[JSON]["schema"] = {"type": "object"}
+        for other in opt.get("answers_also", ()):
+            responses[str(other)] = {"description": HTTPStatus(other).phrase, "content": content}
 
 
 def _problem_response(status: str, text: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from tron_payment.http.idempotency import MaybeIdempotencyKey, required_key, respond
 from tron_payment.http.limits import JSON
+from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.http.problems import BodyMissing
@@ -66,6 +67,7 @@ class BatchController(Controller):
             "consumes": MEDIA_TYPES,
         },
         operation_class=BatchBody,
+        responses={200: answer_spec(QuotedBatchView, "A dry run: nothing is stored.")},
     )
     async def create(
         self,

@@ -16,6 +16,7 @@ from tron_payment.http.idempotency import (
     required_key,
     respond,
 )
+from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.analytics import Analytics, AnalyticsView
@@ -34,6 +35,7 @@ from tron_payment.payouts.views import (
 )
 
 CREATE: dict[str, Any] = {"permission": "payout:create", "rate": "payout"}
+DRY_RUN = {200: answer_spec(QuoteView, "A dry run: what it would cost; nothing is stored.")}
 READ: dict[str, Any] = {"permission": "payout:read"}
 
 
@@ -50,7 +52,7 @@ class PayoutController(Controller):
     tags = ("payouts",)
     dependencies = {"page": Provide(provide_page, sync_to_thread=False)}
 
-    @post("/initiate", status_code=HTTP_202_ACCEPTED, opt=CREATE)
+    @post("/initiate", status_code=HTTP_202_ACCEPTED, opt=CREATE, responses=DRY_RUN)
     async def initiate(
         self,
         data: JSONBody[PayoutRequest],
@@ -67,7 +69,7 @@ class PayoutController(Controller):
             payouts, quotes, principal, data, idempotency_key, None, "payouts.initiate"
         )
 
-    @post("/v0", status_code=HTTP_202_ACCEPTED, opt=CREATE)
+    @post("/v0", status_code=HTTP_202_ACCEPTED, opt=CREATE, responses=DRY_RUN)
     async def pay_v0(
         self,
         data: JSONBody[PayoutRequest],
@@ -81,7 +83,7 @@ class PayoutController(Controller):
             payouts, quotes, principal, data, idempotency_key, Route.V0, "payouts.v0"
         )
 
-    @post("/kyc", status_code=HTTP_202_ACCEPTED, opt=CREATE)
+    @post("/kyc", status_code=HTTP_202_ACCEPTED, opt=CREATE, responses=DRY_RUN)
     async def pay_kyc(
         self,
         data: JSONBody[PayoutRequest],
@@ -99,6 +101,7 @@ class PayoutController(Controller):
         "/direct",
         status_code=HTTP_202_ACCEPTED,
         opt={"permission": "payout:direct", "rate": "payout"},
+        responses=DRY_RUN,
     )
     async def pay_direct(
         self,

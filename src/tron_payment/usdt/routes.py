@@ -14,6 +14,7 @@ from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.errors import Refused
 from tron_payment.core.money import USDT, Amount, decimal_text, trx_text
 from tron_payment.http.idempotency import canonical, required_key, respond
+from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.ordered import Caller, provide_caller
@@ -24,6 +25,7 @@ from tron_payment.usdt.service import Usdt
 from tron_payment.usdt.transfers import TransferWish, wish_of
 
 READ: dict[str, Any] = {"permission": "usdt:read"}
+DRY_RUN = {200: answer_spec(v.DryRunView, "A dry run: what it would cost; nothing is stored.")}
 Currency = Annotated[str, QueryParameter(max_length=16)]
 AddressText = Annotated[str, QueryParameter(max_length=64)]
 
@@ -68,6 +70,7 @@ class UsdtController(Controller):
         "/transfer",
         status_code=HTTP_202_ACCEPTED,
         opt={"permission": "usdt:transfer", "rate": "payout"},
+        responses=DRY_RUN,
     )
     async def transfer(
         self,
@@ -82,6 +85,7 @@ class UsdtController(Controller):
         "/approve",
         status_code=HTTP_202_ACCEPTED,
         opt={"permission": "usdt:approve", "rate": "payout"},
+        responses=DRY_RUN,
     )
     async def approve(
         self,
