@@ -45,7 +45,7 @@ from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus, status_of
 from tron_payment.payouts.limits import RollingLimits
 from tron_payment.payouts.orders import MODULE, OrderMaker
-from tron_payment.payouts.payee_documents import remember_payees
+from tron_payment.payouts.payees import remember_payees
 from tron_payment.payouts.screen import Screen
 
 POISONS: Final = frozenset(
