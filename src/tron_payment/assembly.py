@@ -30,6 +30,7 @@ SHARED: Final = frozenset(
         *("gateway.deliver", "gateway.sweep", "gateway.reconcile"),
         *("network.drift", "network.certify", "payouts.sweep", "payouts.batches"),
         *("payouts.schedules", "staking.sweep", "usdt.token_openings", "wallets.signatures"),
+        "keeping.forget",
     }
 )
 """Loops that work on the store and the chain alone. The others keep something in the memory of

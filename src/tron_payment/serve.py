@@ -32,6 +32,7 @@ from tron_payment.http.one_time import UsedTokens
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.shared_rates import MongoBuckets
 from tron_payment.http.tokens import TrustAnchor, pinned_keys
+from tron_payment.keeping import Keeping
 from tron_payment.loops import Loop
 from tron_payment.measuring import Measuring
 from tron_payment.metrics import Figures, MongoWatch, make_registry, watch_mongo
@@ -136,6 +137,8 @@ def _application(
     house, settings = assembly.house, assembly.house.settings
     figures = Figures()
     assembly.loops.add(*Measuring(assembly, figures, VERSION).loops)
+    keeping = Keeping(house.idempotency, house.clock, settings.retention_days)
+    assembly.loops.add(*keeping.loops)
     if signer := HeadSigner.of(settings.audit_signing_key.get_secret_value()):
         export = HeadExport(house.audit, house.clock, signer)
         assembly.loops.add(Loop("audit.export", export.step, EXPORT_EVERY_S, "payment-gateway"))

@@ -25,6 +25,8 @@ from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
 SECRETS_DIR: Final = Path("/run/secrets")
 SECRET_FILE_BYTES_MAX: Final = 65_536
 JWT_SECRET_BYTES_MIN: Final = 32
+RETENTION_DAYS_MIN: Final = 31
+"""Longer than an idempotency key replays its answer."""
 SECRET_NAMES: Final = (
     "wallet_encryption_key",
     "hot_wallet_private_key",
@@ -180,6 +182,9 @@ class Settings(BaseSettings):
     tron_nodes_direct: bool = False
     """Call nodes of our own network without the proxy; Tor refuses private addresses."""
 
+    retention_days: Annotated[int, Field(ge=0, le=36_500)] = 0
+    """After so many days names and notes leave what has ended; 0 keeps them (keeping.py)."""
+
     # Rate limits, per principal and second; a burst is five times as much
     rate_read: Annotated[int, Field(ge=1)] = 100
     rate_write: Annotated[int, Field(ge=1)] = 50
@@ -309,6 +314,8 @@ class Settings(BaseSettings):
             problems.append("TRON_SOLIDITY_NODE_URL: one per node in TRON_NODE_URL, or none")
         if self.node_agreement > max(1, len(self.node_urls)):
             problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
+        if 0 < self.retention_days < RETENTION_DAYS_MIN:
+            problems.append(f"RETENTION_DAYS: 0, or {RETENTION_DAYS_MIN} or more")
         problems += self._way_out_problems()
         if problems:
             raise ConfigurationError(problems)

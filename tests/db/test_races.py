@@ -60,7 +60,9 @@ async def test_a_store_of_another_chain_or_a_newer_release_is_refused(mongo: Any
     await installation.load("aa", SystemClock())
     with pytest.raises(InstallationMismatch):
         await installation.load("bb", SystemClock())
-    await store.database["installation"].update_one({}, {"$set": {"schema_version": 99}})
+    await store.database["installation"].update_one(
+        {}, {"$set": {"schema_version": 99, "schema_floor": 99}}
+    )
     with pytest.raises(InstallationMismatch):
         await installation.load("aa", SystemClock())
 

@@ -5,9 +5,11 @@ balances would be lies there.
 """
 
 import secrets
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
+import structlog
 from beanie import Document
 from pydantic import Field
 
@@ -15,10 +17,12 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import StoreUnavailable, store_errors
+from tron_payment.db.migrations import FIRST_VERSION, MIGRATIONS, SCHEMA_VERSION, Migration
 
-SCHEMA_VERSION: Final = 1
 SECRET_BYTES: Final = 32
 _ID: Final = "installation"
+
+log = structlog.get_logger()
 
 
 class InstallationMismatch(Conflict, code="installation_mismatch"):
@@ -26,7 +30,7 @@ class InstallationMismatch(Conflict, code="installation_mismatch"):
 
 
 class Installation(Document):
-    """The one document of its kind; written once, never changed."""
+    """The one document of its kind; written once, only its schema moves on."""
 
     id: str = _ID  # type: ignore[assignment]
     secret: bytes = Field(repr=False, min_length=SECRET_BYTES, max_length=SECRET_BYTES)
@@ -37,6 +41,8 @@ class Installation(Document):
 
     created_at: datetime
     schema_version: int = SCHEMA_VERSION
+    schema_floor: int | None = None
+    """The least version that a release must know to work here; None: `schema_version` itself."""
 
     class Settings:
         name = "installation"
@@ -58,6 +64,7 @@ async def load(genesis_id: str, clock: Clock) -> Installation:
                 secret=secrets.token_bytes(SECRET_BYTES),
                 genesis_id=genesis_id,
                 created_at=clock.now(),
+                schema_floor=floor_of(MIGRATIONS),
             )
         )
         found = await _find()
@@ -68,11 +75,41 @@ async def load(genesis_id: str, clock: Clock) -> Installation:
             f"the database belongs to the chain of genesis block {found.genesis_id}, "
             f"the node serves {genesis_id}: use another database or another node"
         )
-    if found.schema_version > SCHEMA_VERSION:
+    floor = found.schema_version if found.schema_floor is None else found.schema_floor
+    if floor > SCHEMA_VERSION:
         raise InstallationMismatch(
-            f"the database has schema {found.schema_version}, this release knows {SCHEMA_VERSION}"
+            f"the database has schema {found.schema_version}, which needs a release that knows "
+            f"{floor}; this one knows {SCHEMA_VERSION}: see Upgrade and rollback in the manual"
         )
+    return await migrate(found, MIGRATIONS)
+
+
+async def migrate(found: Installation, steps: Sequence[Migration]) -> Installation:
+    """Bring the store to the newest shape; several processes may do it at once.
+
+    Dying anywhere repeats the step: the version moves after the step has done its work.
+    """
+    collection = Installation.get_pymongo_collection()
+    for step in steps:
+        if step.to <= found.schema_version:
+            continue
+        with store_errors():
+            await step.run(collection.database)
+            changes: dict[str, int] = {"schema_version": step.to}
+            if found.schema_floor is None or not step.beside:
+                changes["schema_floor"] = found.schema_version if step.beside else step.to
+            seen = {"_id": _ID, "schema_version": found.schema_version}
+            await collection.update_one(seen, {"$set": changes})
+            log.info("schema.migrated", to=step.to, title=step.title)
+        again = await _find()
+        assert again is not None and again.schema_version >= step.to
+        found = again
     return found
+
+
+def floor_of(steps: Sequence[Migration]) -> int:
+    """The least version that a release must know after these steps."""
+    return max((step.to for step in steps if not step.beside), default=FIRST_VERSION)
 
 
 async def _find() -> Installation | None:

@@ -56,6 +56,7 @@ RECONCILE_IDLE_S: Final = 5.0
 
 __all__ = [
     "DOCUMENTS",
+    "Delivery",
     "Deposit",
     "Gateway",
     "Payment",

@@ -55,6 +55,10 @@ def _restore(parser: argparse.ArgumentParser) -> None:
     _password(parser)
 
 
+def _erase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("user_id", help="as the merchants name the person")
+
+
 def _payouts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("explain",))
     parser.add_argument("payout_id")
@@ -98,5 +102,6 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
     "energy": Command("plan: what payouts cost and what to stake", "energy:energy", _energy),
+    "erase": Command("take one person's name out of what has ended", "erase:erase", _erase),
     "payouts": Command("explain: why is a payout where it is", "explain:payouts", _payouts),
 }

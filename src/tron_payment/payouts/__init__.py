@@ -196,6 +196,7 @@ __all__ = [
     "Payouts",
     "PolicyDesk",
     "Quotes",
+    "Recipient",
     "Recipients",
     "Route",
     "build",

@@ -1,0 +1,47 @@
+"""How the store's shape changes between releases: numbered steps, each harmless when repeated.
+
+A step runs at the start of the first process of the new release, before it serves. While it is
+`beside` compatible, processes of the release before may go on (rolling update, rollback without
+a restore); a step that is not raises the floor, and older releases refuse the store from then on.
+docs/operations.md has a line for each step; a test compares.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+Database = AsyncDatabase[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step; `to` is the schema version after it."""
+
+    to: int
+    title: str
+    run: Callable[[Database], Awaitable[None]]
+    beside: bool
+    """Whether releases that know only the version before may still work on the store."""
+
+    rollback: str
+    """What to do to go back to the release before."""
+
+
+async def _leases_count_beats(database: Database) -> None:
+    """Leases had an end by the wall clock; a row of that shape is nobody's."""
+    await database["leases"].delete_many({"beat": {"$exists": False}})
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    Migration(
+        to=2,
+        title="Leases count beats instead of ending by the wall clock",
+        run=_leases_count_beats,
+        beside=False,  # releases that know only 1 refuse every later number, floor or not
+        rollback="Set `schema_version` of `installation` to 1; nothing else was changed.",
+    ),
+)
+FIRST_VERSION: Final = 1
+SCHEMA_VERSION: Final = MIGRATIONS[-1].to

@@ -1,0 +1,35 @@
+"""`erase`: take one person's name out of what has ended."""
+
+import argparse
+import hashlib
+import hmac
+
+from tron_payment.db.audit import Act
+from tron_payment.keeping import Keeping
+from tron_payment.operator.report import Exit, Report
+from tron_payment.operator.runner import assembled
+from tron_payment.settings import Settings
+
+
+async def erase(arguments: argparse.Namespace, settings: Settings) -> Report:
+    """The audit log keeps that it was done, and a fingerprint of the name, not the name."""
+    async with assembled(settings) as assembly:
+        house = assembly.house
+        done = await Keeping(house.idempotency, house.clock, 0).erase(arguments.user_id)
+        name = hmac.new(house.secret, arguments.user_id.encode(), hashlib.sha256).hexdigest()
+        await house.audit.append(
+            Act(
+                actor="command-line",
+                role="operator",
+                action="person.erased",
+                object_id=name,
+                after={"payouts": done.payouts, "unfinished": done.unfinished},
+            )
+        )
+    data = {"payouts": done.payouts, "unfinished": done.unfinished, "attested": done.attested}
+    lines = [f"{done.payouts} payouts bear the name no more"]
+    if done.unfinished:
+        lines.append(f"{done.unfinished} have not ended: repeat the command later")
+    if done.attested:
+        lines.append("a valid KYC attestation keeps the name until it ends")
+    return Report(data, lines, Exit.FAILED if done.unfinished or done.attested else Exit.OK)

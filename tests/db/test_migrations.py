@@ -1,0 +1,112 @@
+"""A store of an older release is brought forward once, by whoever comes first, and may go back."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tron_payment.core.clock import SystemClock
+from tron_payment.db import installation
+from tron_payment.db.installation import Installation, InstallationMismatch, migrate
+from tron_payment.db.leases import Lease
+from tron_payment.db.migrations import FIRST_VERSION, MIGRATIONS, SCHEMA_VERSION, Migration
+
+MANUAL = Path(__file__).parents[2] / "docs" / "operations.md"
+
+
+async def nothing(_: Any) -> None:
+    return
+
+
+def step(to: int, beside: bool, run: Any = nothing) -> Migration:
+    return Migration(to, f"step {to}", run, beside, "nothing")
+
+
+async def older(mongo: Any, version: int = FIRST_VERSION) -> Any:
+    """A store as a release without migrations left it."""
+    database = (await mongo.connect([Installation, Lease])).database
+    await database["installation"].insert_one(
+        {
+            "_id": "installation",
+            "secret": b"s" * 32,
+            "genesis_id": "aa",
+            "created_at": SystemClock().now(),
+            "schema_version": version,
+        }
+    )
+    return database
+
+
+def test_steps_are_numbered_without_gaps() -> None:
+    assert [each.to for each in MIGRATIONS] == list(range(FIRST_VERSION + 1, SCHEMA_VERSION + 1))
+
+
+def test_every_step_is_in_the_manual_with_its_way_back() -> None:
+    text = MANUAL.read_text()
+    for each in MIGRATIONS:
+        kind = "yes" if each.beside else "no"
+        assert f"| {each.to} | {each.title} | {kind} | {each.rollback} |" in text
+
+
+async def test_an_older_store_is_brought_forward(mongo: Any) -> None:
+    database = await older(mongo)
+    await database["leases"].insert_one({"_id": "old", "owner": "x", "epoch": 1})
+    await database["leases"].insert_one({"_id": "new", "owner": "x", "epoch": 1, "beat": 1})
+    found = await installation.load("aa", SystemClock())
+    assert (found.schema_version, found.secret) == (SCHEMA_VERSION, b"s" * 32)
+    assert [row["_id"] async for row in database["leases"].find()] == ["new"]
+    again = await installation.load("aa", SystemClock())
+    assert again == found
+
+
+async def test_many_processes_migrate_at_once(mongo: Any) -> None:
+    await older(mongo)
+    found = await asyncio.gather(*(installation.load("aa", SystemClock()) for _ in range(8)))
+    assert {each.schema_version for each in found} == {SCHEMA_VERSION}
+
+
+async def test_dying_in_a_step_repeats_it(mongo: Any) -> None:
+    await older(mongo)
+    calls: list[str] = []
+
+    async def dies_once(_: Any) -> None:
+        calls.append("run")
+        if len(calls) == 1:
+            raise ConnectionError("killed")
+
+    found = await installation._find()
+    assert found is not None
+    steps = [step(2, beside=True, run=dies_once)]
+    with pytest.raises(ConnectionError):
+        await migrate(found, steps)
+    kept = await installation._find()
+    assert kept is not None and kept.schema_version == 1
+    assert (await migrate(kept, steps)).schema_version == 2 and len(calls) == 2
+
+
+@pytest.mark.parametrize(("beside", "floor"), [(True, 1), (False, 3)])
+async def test_an_older_release_works_beside_until_a_step_forbids_it(
+    mongo: Any, beside: bool, floor: int
+) -> None:
+    await older(mongo)
+    found = await installation._find()
+    assert found is not None
+    done = await migrate(found, [step(2, beside=True), step(3, beside=beside)])
+    assert (done.schema_version, done.schema_floor) == (3, floor)
+
+
+async def test_a_release_refuses_a_store_that_it_cannot_work_on(mongo: Any) -> None:
+    database = await older(mongo, version=SCHEMA_VERSION + 1)
+    with pytest.raises(InstallationMismatch, match="Upgrade and rollback"):
+        await installation.load("aa", SystemClock())
+    await database["installation"].update_one({}, {"$set": {"schema_floor": SCHEMA_VERSION}})
+    found = await installation.load("aa", SystemClock())
+    assert found.schema_version == SCHEMA_VERSION + 1, "rolled back, and nothing was undone"
+
+
+async def test_a_new_store_has_the_newest_shape(mongo: Any) -> None:
+    await mongo.connect([Installation])
+    found = await installation.load("aa", SystemClock())
+    assert found.schema_version == SCHEMA_VERSION
+    assert found.schema_floor == installation.floor_of(MIGRATIONS)

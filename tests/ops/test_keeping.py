@@ -1,0 +1,183 @@
+"""What ended long ago forgets names and notes; money, and what is under way, forget nothing."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tron_payment.core.clock import ManualClock
+from tron_payment.db.events import Event
+from tron_payment.db.group import GroupInsert
+from tron_payment.gateway.documents import Payment
+from tron_payment.gateway.webhook_documents import Delivery, DeliveryStatus
+from tron_payment.http.idempotency import Idempotency, StoredRequest
+from tron_payment.keeping import (
+    EMPTY,
+    ENDED_BATCHES,
+    ENDED_DELIVERIES,
+    ENDED_PAYOUTS,
+    ERASED,
+    PASS_EVERY,
+    Keeping,
+)
+from tron_payment.payouts import Payout
+from tron_payment.payouts.batch_documents import Batch, BatchStatus
+from tron_payment.payouts.recipients import Recipient
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+DAYS = 90
+OLD, YOUNG = NOW - timedelta(days=DAYS + 1), NOW - timedelta(days=DAYS - 1)
+
+
+class World:
+    """Rows as the modules leave them: only what keeping looks at, and money."""
+
+    def __init__(self, database: Any) -> None:
+        self.database = database
+        self.clock = ManualClock(NOW)
+        self.idempotency = Idempotency(b"s" * 32, self.clock, GroupInsert())
+
+    def keeping(self, days: int = DAYS) -> Keeping:
+        return Keeping(self.idempotency, self.clock, days)
+
+    async def payout(self, name: str, status: str, at: datetime, user: str = "alice") -> None:
+        await self.database["payouts"].insert_one(
+            {
+                "_id": name,
+                "status": status,
+                "user_id": user,
+                "units": 5,
+                "order_id": name,
+                "metadata": {"note": "rent"},
+                "merchant_reference": name,
+                "created_at": at,
+                "updated_at": at,
+                "recipient_address": "T1",
+            }
+        )
+        count = await self.database["events"].count_documents({})
+        data = {"user_id": user, "amount": "5", "status": status}
+        await self.database["events"].insert_one(
+            {"_id": f"evt_{name}", "seq": count + 1, "object_id": name, "data": data}
+        )
+
+    async def names(self) -> dict[str, str]:
+        return {row["_id"]: row["user_id"] async for row in self.database["payouts"].find()}
+
+
+@pytest.fixture
+async def world(mongo: Any) -> World:
+    models = [Payout, Payment, Batch, Delivery, Event, Recipient, StoredRequest]
+    return World((await mongo.connect(models)).database)
+
+
+async def all_of(keeping: Keeping) -> None:
+    while await keeping.step():
+        pass
+
+
+async def test_what_ended_long_ago_forgets_names_and_keeps_the_money(world: World) -> None:
+    for status in ("settled", "failed", "canceled", "rejected"):
+        await world.payout(f"old_{status}", status, OLD)
+    await world.payout("young", "settled", YOUNG)
+    for status in ("queued", "signed", "quarantined", "awaiting_approval"):
+        await world.payout(f"live_{status}", status, OLD)
+    before = {row["_id"]: row async for row in world.database["payouts"].find()}
+    await all_of(world.keeping())
+    for row in [row async for row in world.database["payouts"].find()]:
+        event = await world.database["events"].find_one({"object_id": row["_id"]})
+        was = before[row["_id"]]
+        if row["_id"].startswith("old_"):
+            assert (row["user_id"], row["metadata"]) == (ERASED, {})
+            assert event["data"] == {"user_id": ERASED, "amount": "5", "status": row["status"]}
+            was |= {"user_id": ERASED, "metadata": {}}
+        else:
+            assert event["data"]["user_id"] == "alice"
+        assert row == was, "nothing else changes"
+
+
+async def test_what_ends_late_is_found_by_a_later_pass(world: World) -> None:
+    await world.payout("late", "settled", OLD)
+    await world.database["payouts"].update_one({"_id": "late"}, {"$set": {"updated_at": YOUNG}})
+    keeping = world.keeping()
+    await all_of(keeping)
+    assert await world.names() == {"late": "alice"}
+    world.clock.advance(PASS_EVERY + timedelta(days=1))
+    await all_of(keeping)
+    assert await world.names() == {"late": ERASED}
+
+
+async def test_nothing_is_forgotten_by_default(world: World) -> None:
+    await world.payout("old", "settled", OLD)
+    await all_of(world.keeping(days=0))
+    assert await world.names() == {"old": "alice"}
+
+
+async def test_payments_batches_and_delivered_webhooks(world: World) -> None:
+    row = {"created_at": OLD, "updated_at": OLD, "metadata": {"note": "x"}, "return_url": "u"}
+    payments, batches = world.database["payments"], world.database["batches"]
+    await payments.insert_many(
+        [
+            {"_id": "done", "status": "paid", "units": 7, **row},
+            {"_id": "busy", "status": "paid", "units": 7, "refunding": True, **row},
+        ]
+    )
+    times = {"created_at": OLD, "updated_at": OLD}
+    await batches.insert_many(
+        [
+            {"_id": "done", "status": "completed", "working": False, "rows": b"names", **times},
+            {"_id": "errors", "status": "completed_with_errors", "rows": b"names", **times},
+        ]
+    )
+    deliveries = world.database["webhook_deliveries"]
+    await deliveries.insert_many(
+        [
+            {"_id": "told", "status": "delivered", "since": OLD},
+            {"_id": "waits", "status": "pending", "since": OLD},
+            {"_id": "new", "status": "delivered", "since": YOUNG},
+        ]
+    )
+    await all_of(world.keeping())
+    found = {row["_id"]: row async for row in payments.find()}
+    assert found["done"]["metadata"] == {} and "return_url" not in found["done"]
+    assert found["done"]["units"] == 7 and found["busy"]["metadata"] == {"note": "x"}
+    rows = {row["_id"]: row["rows"] async for row in batches.find()}
+    assert rows == {"done": EMPTY, "errors": b"names"}
+    assert {row["_id"] async for row in deliveries.find()} == {"waits", "new"}
+
+
+async def test_one_person_is_erased_at_once_but_not_what_is_under_way(world: World) -> None:
+    await world.payout("settled", "settled", NOW)
+    await world.payout("queued", "queued", NOW)
+    await world.payout("other", "settled", NOW, user="bob")
+    await world.database["recipients"].insert_one({"_id": "alice", "recipient_address": "T1"})
+    done = await world.keeping(days=0).erase("alice")
+    assert (done.payouts, done.unfinished, done.attested) == (1, 1, False)
+    assert await world.names() == {"settled": ERASED, "queued": "alice", "other": "bob"}
+    assert await world.database["recipients"].count_documents({}) == 0
+    again = await world.keeping(days=0).erase("alice")
+    assert (again.payouts, again.unfinished) == (0, 1)
+
+
+async def test_a_valid_attestation_outlives_an_erasure(world: World) -> None:
+    until = NOW + timedelta(days=1)
+    await world.database["recipients"].insert_one(
+        {
+            "_id": "alice",
+            "recipient_address": "T1",
+            "kyc_level": "full",
+            "kyc_expires_at": until,
+            "created_at": OLD,
+            "updated_at": OLD,
+        }
+    )
+    assert (await world.keeping(days=0).erase("alice")).attested
+    world.clock.advance(timedelta(days=2))
+    assert not (await world.keeping(days=0).erase("alice")).attested
+    assert await world.database["recipients"].count_documents({}) == 0
+
+
+def test_only_what_can_never_move_again_counts_as_ended() -> None:
+    assert set(ENDED_PAYOUTS) == {"settled", "failed", "canceled", "rejected"}
+    assert {BatchStatus(name) for name in ENDED_BATCHES}
+    assert {DeliveryStatus(name) for name in ENDED_DELIVERIES}
