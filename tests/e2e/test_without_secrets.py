@@ -1,13 +1,22 @@
-"""Nothing that the service says or keeps shows a secret: logs, answers, metrics, store, chain."""
+"""Nothing that the service says or keeps shows a secret: logs, answers, metrics, store, chain.
 
-from collections.abc import Iterator
+The last of the end-to-end tests, on the service that all of them have used: what they have left
+is searched for what was sent, and for every key that was made here, opened for this purpose.
+"""
+
+import base64
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from mnemonic import Mnemonic
 
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key, settled
+from tron_payment.core.address import Address
+from tron_payment.wallets import hd
+from tron_payment.wallets.keystore import Bond, Envelope, Keystore, parse_keks
 
 PRIVATE_KEY: Final = "c0ffee" * 10 + "1234"
 MNEMONIC: Final = "legal winner thank year wave sausage worth useful legal winner thank yellow"
@@ -23,6 +32,9 @@ async def busy(service: Service) -> Service:
     bad_token = service.token()[:-3] + "AAA"
     service.tokens.append(bad_token)
     async with service.client() as api:
+        for kind in ("hot", "hd"):
+            body = {"label": f"made here, {kind}", "kind": kind, "password": PASSWORD}
+            assert (await api.post("/api/v1/wallets", json=body)).status_code == 201
         for body in (
             {"label": "imported", "kind": "hot", "private_key": PRIVATE_KEY},
             {"label": "phrase", "kind": "hd", "mnemonic": MNEMONIC, "password": PASSWORD},
@@ -61,6 +73,9 @@ async def busy(service: Service) -> Service:
 async def test_no_secret_is_in_anything_it_says_or_keeps(busy: Service) -> None:
     secrets = dict(_secrets(busy))
     assert len(secrets) > 8, "there is something to look for"
+    generated = dict([pair async for pair in _generated(busy)])
+    assert len(generated) > 20, "keys that were made here are looked for, too"
+    secrets |= generated
     said = [
         ("log", (busy.folder / "stderr").read_text()),
         *(("answer", text) for text in busy.answers),
@@ -96,12 +111,36 @@ def _secrets(service: Service) -> Iterator[tuple[str, str]]:
         yield f"signature of token {number}", token.rpartition(".")[2]
 
 
-async def _store(service: Service) -> Any:
+async def _generated(service: Service) -> AsyncIterator[tuple[str, str]]:
+    """What is sealed in the store, opened, in the forms in which it could be written down."""
+    sealing_key = service.settings.wallet_encryption_key.get_secret_value()
+    keystore = Keystore(parse_keks(sealing_key))
     async with service.mongo() as mongo:
-        database = mongo[service.settings.payment_db_name]
-        for name in await database.list_collection_names():
-            async for document in database[name].find():
-                yield f"collection {name}", _text(document)
+        wallets = mongo[service.settings.payment_db_name]["wallets"]
+        async for raw in wallets.find({"envelope": {"$exists": True}}):
+            envelope = Envelope(**raw["envelope"])
+            bond = Bond(raw["_id"], Address(raw["address"]), raw["path"])
+            secret = keystore.open(envelope, bond)
+            plain = secret.reveal()
+            forms = {"hex": plain.hex(), "base64": base64.b64encode(plain).decode()[:-2]}
+            forms["raw"] = plain.decode("latin-1")
+            if raw["kind"] == "hd":
+                forms["words"] = Mnemonic("english").to_mnemonic(plain)
+                forms["seed"] = hd.seed_of(secret).reveal().hex()
+                forms["account key"] = hd.account_node(secret).key.reveal().hex()
+            for name, text in forms.items():
+                yield f"key of {raw['_id']} as {name}", text
+
+
+async def _store(service: Service) -> Any:
+    """Every database of its server: the orders', and the signer's journal."""
+    async with service.mongo() as mongo:
+        names = set(await mongo.list_database_names()) - {"admin", "config", "local"}
+        assert len(names) >= 2, names
+        for database in sorted(names):
+            for name in await mongo[database].list_collection_names():
+                async for document in mongo[database][name].find():
+                    yield f"collection {database}.{name}", _text(document)
 
 
 def _text(value: Any) -> str:

@@ -19,7 +19,7 @@ from tron_payment.wallets.backup import (
     BackupUnreadable,
     NothingToBackUp,
 )
-from tron_payment.wallets.domain import WalletExists
+from tron_payment.wallets.domain import WalletExists, WalletKind
 from tron_payment.wallets.passwords import PasswordWrong
 
 FILE_PASSWORD = "a long sentence for the file"
@@ -175,7 +175,8 @@ async def test_a_conflict_of_one_wallet_restores_none(world: World) -> None:
     text = await custody(world).backup_all(FILE_PASSWORD)
     await wipe()
     world = await rebuild()
-    await world.wallets.watch(OURSELVES, label="eyes", address=two.address)
+    signed_elsewhere = WalletKind.MULTISIG
+    await world.wallets.watch(OURSELVES, label="x", address=two.address, kind=signed_elsewhere)
     with pytest.raises(WalletExists):
         await restored(world, text)
     assert await Wallet.find_one({"_id": one.id}) is None
@@ -232,16 +233,21 @@ async def test_words_imported_anew_issue_nothing_that_the_lost_installation_issu
     assert (await restored(world, text))[0].version == back.version
 
 
-async def test_whoever_only_watches_an_address_does_not_get_its_key(world: World) -> None:
-    wallet = await world.wallets.create(OURSELVES, label="hot")
+@pytest.mark.parametrize("kind", ["hot", "hd"])
+async def test_a_watched_address_gets_its_key_back(world: World, kind: str) -> None:
+    make = world.wallets.create if kind == "hot" else world.wallets.create_hd
+    wallet = await make(OURSELVES, label="mine")
     text = await backed_up(world, wallet)
     await wipe()
     world = await rebuild()
     eyes = await world.wallets.watch(OURSELVES, label="eyes", address=wallet.address)
-    with pytest.raises(WalletExists):
-        await restored(world, text)
-    kept = await Wallet.get(eyes.id)
-    assert kept is not None and kept.envelope is None and kept.version == eyes.version
+    (back,) = await restored(world, text)
+    assert (back.id, back.label, back.kind.value) == (eyes.id, "eyes", kind)
+    it = order(back)
+    await world.signer.sign(it, raw_of(it))
+    if kind == "hd":
+        assert (await world.wallets.issue_address(wallet.id)).index == RESTORE_GAP + 1
+    assert (await restored(world, text))[0].version == back.version
 
 
 async def test_what_has_no_key_has_no_backup(world: World) -> None:

@@ -265,8 +265,11 @@ class Vault:
             if kept.xpub and there.index_floor < kept.floor:
                 changes["index_floor"] = kept.floor
         if there.envelope is None or not self._opens(there, kept):
-            changes["envelope"] = self._keystore.seal(found.secret, there.bond)
-            changes["kind"] = kept.kind.value
+            bond = Bond(there.id, Address(there.address), kept.path)
+            changes["envelope"] = self._keystore.seal(found.secret, bond)
+            changes |= {"kind": kept.kind.value, "path": kept.path}
+            if kept.xpub:
+                changes["xpub"] = kept.xpub
         if there.status is WalletStatus.ARCHIVED:
             return await store.move(there, WalletStatus.ACTIVE, now, **changes), True
         if not changes:
@@ -332,12 +335,11 @@ def _checked(kept: _Kept) -> Found:
 
 
 def _may_adopt(there: Wallet, kept: _Kept) -> bool:
-    """Whether a wallet that stands under another id is the one of the backup.
-
-    Only one that has the key itself: whoever merely watches the address must not get it.
-    """
-    same_key = there.kind is kept.kind and there.address == kept.address
-    return same_key and there.envelope is not None
+    """Whether a wallet that stands under another id may be the one of the backup: it has the same
+    key, or watches the address. Another kind has orders of its own that are signed elsewhere."""
+    if there.address != kept.address:
+        return False
+    return there.kind is kept.kind or there.kind is WalletKind.WATCH
 
 
 def _password_row(kept: _Kept, wallet_id: str) -> WalletPassword:
