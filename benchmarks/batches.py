@@ -13,7 +13,7 @@ from benchmarks.payouts import SETTLE_S, recipient
 from benchmarks.report import Row
 
 COUNT: Final = 10_000
-AMOUNT: Final = "1"
+AMOUNT: Final = "10"
 UPLOAD_S: Final = 120.0
 POLL_S: Final = 0.1
 HEADER: Final = "user_id,recipient_address,amount,currency,route,merchant_reference,kyc_verified"

@@ -301,6 +301,7 @@ CATCH_ALL: Final = frozenset(
     {
         "loops.py",  # a failing step is logged and tried again
         "db/group.py",  # gives each waiting caller the error
+        "db/grouped.py",  # the same
         "db/numbered.py",  # the same
         "http/front.py",  # answers a problem for whatever happened
         "devices/worker.py",  # hands a driver's failure, whatever it is, to the caller

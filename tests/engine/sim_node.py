@@ -91,6 +91,15 @@ class SimNode:
         self._require(number)
         return tuple(self.network.blocks[number].receipts)
 
+    async def transaction_info(self, txid: str, solid: bool = True) -> Receipt | None:
+        await self._enter("transaction_info")
+        shown = self.network.blocks[: self.network.solid_number + 1]
+        for block in shown if solid else self.network.blocks:
+            for receipt in block.receipts:
+                if receipt.id == txid:
+                    return receipt
+        return None
+
     async def genesis_id(self) -> str:
         return self.network.blocks[0].header.block_id
 

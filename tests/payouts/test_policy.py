@@ -382,7 +382,7 @@ async def test_the_kill_switch_holds_back_until_it_is_off(pay: Pay) -> None:
 
 
 async def test_a_look_alike_of_a_known_address_is_flagged(pay: Pay) -> None:
-    from tron_payment.payouts.payees import Payee, look_of
+    from tron_payment.payouts.payee_documents import Payee, look_of
 
     alice = person()
     await Payee(id="T" + "9" * 33, look=look_of(alice), first_paid_at=NOW).insert()

@@ -25,6 +25,7 @@ from tron_payment.engine.openings import (
     balance_of,
 )
 from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
+from tron_payment.engine.quarantine import Evidence, Finding, NotProved, Quarantine, Seen
 from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
 from tron_payment.engine.service import Engine, OrderFinished, OrderShown, OrderSigned, Wish
 
@@ -39,15 +40,18 @@ __all__ = [
     "CannotSign",
     "Death",
     "Engine",
+    "Evidence",
     "Expect",
     "ExpectKind",
     "FeeBound",
     "Fees",
+    "Finding",
     "Gate",
     "HeadMoved",
     "Movement",
     "MovementKind",
     "MustWait",
+    "NotProved",
     "Openings",
     "Order",
     "OrderFinished",
@@ -56,10 +60,12 @@ __all__ = [
     "OrderSigned",
     "OrderStatus",
     "Proof",
+    "Quarantine",
     "Reading",
     "Result",
     "SafeMode",
     "SafeModes",
+    "Seen",
     "Signer",
     "Spend",
     "Tokens",

@@ -134,8 +134,9 @@ class Dispatcher:
         reserved = set(entry.reserves or ()) if entry is not None else set()
         if entry is not None:
             failpoint("reserve:journaled")
+            held = _held(entry)
             await self._mark_reserved(
-                [(order, _held(entry, order.id)) for order in ready if order.id in reserved], bounds
+                [(order, held[order.id]) for order in ready if order.id in reserved], bounds
             )
             failpoint("reserve:marked")
         poor = [order for order in ready if order.id not in reserved]
@@ -192,6 +193,7 @@ class Dispatcher:
                         "due_at": store.AT_ONCE,
                         "waiting_for": "",
                     },
+                    quiet=not order.waiting_for,  # to its module it is queued as before
                 )
                 for order, holds in pairs
             ]
@@ -419,8 +421,12 @@ def _fee_limit(order: Order, holds: Sequence[Spend], bound: FeeBound) -> int:
     return min(bound.fee_limit_sun, held - spent)
 
 
-def _held(entry: LedgerEntry, order_id: str) -> list[Spend]:
-    return _spends([p for p in entry.postings if p.ref == order_id])
+def _held(entry: LedgerEntry) -> dict[str, list[Spend]]:
+    """What an entry has set aside, by order."""
+    postings: dict[str, list[Posting]] = defaultdict(list)
+    for posting in entry.postings:
+        postings[posting.ref].append(posting)
+    return {order_id: _spends(each) for order_id, each in postings.items()}
 
 
 def _spends(postings: Sequence[Posting]) -> list[Spend]:

@@ -178,10 +178,17 @@ def move(
     set: dict[str, Any] | None = None,
     push: dict[str, Any] | None = None,
     where: dict[str, Any] | None = None,
+    quiet: bool = False,
 ) -> Move:
-    """One state move as a compare-and-set on (status, version); the module will hear of it."""
+    """One state move as a compare-and-set on (status, version).
+
+    Args:
+        quiet: Nobody needs to hear of it; else its module will.
+    """
     LIFECYCLE.require(order.status, target)
-    changes = {"status": target.value, "updated_at": now, "news": True, **(set or {})}
+    changes = {"status": target.value, "updated_at": now, **(set or {})}
+    if not quiet:
+        changes["news"] = True
     return Move(
         doc_id=order.id,
         version=order.version,
@@ -320,28 +327,26 @@ async def postpone(
 
 async def mark_sent(orders: Sequence[Order], now: datetime, again_at: datetime) -> None:
     """A hint for screens and the next rebroadcast; no state."""
-    await Order.get_pymongo_collection().bulk_write(
-        [
-            UpdateOne(
-                {"_id": o.id, "live_txid": o.live_txid},
-                {
-                    "$set": {
-                        "due_at": again_at,
-                        **(
-                            {}
-                            if o.live is None or o.live.sent_at is not None
-                            else {"attempts.$[live].sent_at": now, "news": True}
-                        ),
-                    }
-                },
-                array_filters=None
-                if o.live is None or o.live.sent_at is not None
-                else [{"live.txid": o.live_txid}],
-            )
-            for o in orders
-        ],
-        ordered=False,
-    )
+    again = [order for order in orders if order.attempts[-1].get("sent_at") is not None]
+    first = [order for order in orders if order.attempts[-1].get("sent_at") is None]
+    writes = [
+        UpdateOne(
+            {"_id": o.id, "live_txid": o.live_txid},
+            {
+                "$set": {
+                    "due_at": again_at,
+                    f"attempts.{len(o.attempts) - 1}.sent_at": now,
+                    "news": True,
+                }
+            },
+        )
+        for o in first
+    ]
+    writes += [
+        UpdateOne({"_id": o.id, "live_txid": o.live_txid}, {"$set": {"due_at": again_at}})
+        for o in again
+    ]
+    await Order.get_pymongo_collection().bulk_write(writes, ordered=False)
 
 
 async def request_cancel(order: Order) -> None:

@@ -27,6 +27,7 @@ from tron_payment.engine.domain import LIFECYCLE, Expect, OrderStatus, Spend, ra
 from tron_payment.engine.fees import Fees
 from tron_payment.engine.idle import any_news
 from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens
+from tron_payment.engine.quarantine import Quarantine
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
 from tron_payment.loops import Loop
@@ -118,6 +119,7 @@ class Engine:
             alarm=alarm,
             safe_mode=self.safe_mode,
         )
+        self.quarantine = Quarantine(clock=clock, nodes=nodes, cursors=cursors)
         self._handlers: dict[str, OrderHandler] = {}
         self._follow_detached: OrderHandler | None = None
         self._dispatch_loop = Loop("engine.dispatch", self.dispatcher.step, IDLE_S, "payout-router")

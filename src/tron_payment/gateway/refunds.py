@@ -308,6 +308,7 @@ class Refunds:
 def _outgoing(refund_id: str, payment: Payment, part: RefundPart) -> Outgoing:
     return Outgoing(
         object_id=refund_id,
+        order_id=part.order_id,
         principal=part.requested_by,
         wallet_id=part.wallet_id,
         recipient=part.to_address,

@@ -106,9 +106,10 @@ def wish_of_own(payment: Payment, tokens: TokenRegistry) -> Wish:
 
 def outgoing_of(payment: Payment) -> Outgoing:
     """Of a call of a stranger's contract, which takes the TRX sent along."""
-    assert payment.wallet_id and payment.to_address, payment.id
+    assert payment.wallet_id and payment.to_address and payment.order_id, payment.id
     return Outgoing(
         object_id=payment.id,
+        order_id=payment.order_id,
         principal=payment.principal,
         wallet_id=payment.wallet_id,
         recipient=payment.to_address,

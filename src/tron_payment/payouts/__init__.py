@@ -19,12 +19,18 @@ from tron_payment.payouts.doors import Doors
 from tron_payment.payouts.judge import Judge
 from tron_payment.payouts.known import Learner, PayoutWish
 from tron_payment.payouts.limits import LimitEntry, RollingLimits
+from tron_payment.payouts.order_approval_documents import OrderApproval
+from tron_payment.payouts.order_approval_routes import OrderApprovalController
+from tron_payment.payouts.order_approvals import OrderApprovals
 from tron_payment.payouts.orders import MODULE, OrderMaker
 from tron_payment.payouts.outcomes import Outcomes
-from tron_payment.payouts.payees import Payee
+from tron_payment.payouts.payee_documents import Payee
 from tron_payment.payouts.policy import Policy
 from tron_payment.payouts.policy_desk import PolicyDesk
 from tron_payment.payouts.policy_routes import PolicyController
+from tron_payment.payouts.quarantine import QuarantineDesk
+from tron_payment.payouts.quarantine_documents import Case
+from tron_payment.payouts.quarantine_routes import QuarantineController
 from tron_payment.payouts.quotes import Quote, Quotes
 from tron_payment.payouts.recipient_routes import RecipientController
 from tron_payment.payouts.recipients import Recipient, Recipients
@@ -37,7 +43,18 @@ from tron_payment.payouts.unexplained_routes import UnexplainedController
 from tron_payment.usdt import Screening, Transfers
 from tron_payment.wallets import Wallets
 
-DOCUMENTS = (Payout, Batch, Schedule, Payee, Quote, Recipient, LimitEntry, *policy_desk.DOCUMENTS)
+DOCUMENTS = (
+    Payout,
+    Batch,
+    Schedule,
+    Payee,
+    Quote,
+    Recipient,
+    LimitEntry,
+    OrderApproval,
+    Case,
+    *policy_desk.DOCUMENTS,
+)
 SERVICE = "payout-router"
 SWEEP_IDLE_S = 5.0
 SCREEN_IDLE_S = 1.0
@@ -144,7 +161,18 @@ async def build(house: House) -> Module:
     house.engine.hear(MODULE, outcomes.follow)
     house.engine.gate(desk.gate)
     house.engine.gate(outcomes.gate)
-    doors = Doors(house.clock, desk, rolling)
+    quarantine = QuarantineDesk(
+        clock=house.clock,
+        engine=house.engine,
+        nodes=house.nodes,
+        audit=house.audit,
+        orders=orders,
+        announcer=announcer,
+        counting=counting,
+    )
+    order_approvals = OrderApprovals(house.clock, house.engine, house.audit)
+    house.engine.gate(order_approvals.gate)
+    doors = Doors(house.clock, desk, rolling, order_approvals)
     house.use(Transfers).rules = doors
     for service in (payouts, decisions, batches, desk, quotes, recipients, doors):
         house.offer(service)
@@ -158,6 +186,8 @@ async def build(house: House) -> Module:
             RecipientController,
             PolicyController,
             ScheduleController,
+            OrderApprovalController,
+            QuarantineController,
             UnexplainedController,
         ),
         dependencies={
@@ -167,6 +197,8 @@ async def build(house: House) -> Module:
             "quotes": quotes,
             "recipients": recipients,
             "desk": desk,
+            "order_approvals": order_approvals,
+            "quarantine": quarantine,
             "schedules": schedules,
             "analytics": Analytics(house.clock),
             "safe_modes": house.engine.safe_mode,

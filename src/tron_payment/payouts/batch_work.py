@@ -19,8 +19,8 @@ from tron_payment.db.cas import LostRace, insert_each
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
 from tron_payment.payouts import batch_documents as store
-from tron_payment.payouts import batch_payouts as rows_store
-from tron_payment.payouts import following
+from tron_payment.payouts import batch_row_documents as rows_store
+from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.counting import Counting

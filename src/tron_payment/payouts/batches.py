@@ -18,7 +18,7 @@ from tron_payment.http.paging import InvalidCursor, Page, PageRequest, fetch_pag
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
-from tron_payment.payouts import batch_payouts as rows_store
+from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.batch_rows import ROWS_MAX, RefusedRow, Upload

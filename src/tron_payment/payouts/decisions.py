@@ -9,7 +9,7 @@ from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as store
-from tron_payment.payouts import following
+from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout

@@ -191,12 +191,13 @@ def decide_route(
 def status_of(order_status: OrderStatus, proof: str | None) -> PayoutStatus:
     """What an order's status means for a payout in it.
 
-    A SKIPPED item found its on-chain reference taken (paid before, or canceled): a human looks.
+    A SKIPPED item found its on-chain reference taken (paid before, or canceled), and of a MISSING
+    one the receipt says nothing: a human looks.
     """
     match order_status:
         case OrderStatus.QUEUED | OrderStatus.RESERVED:
             return PayoutStatus.QUEUED
-        case OrderStatus.SETTLED if proof == Proof.SKIPPED:
+        case OrderStatus.SETTLED if proof in (Proof.SKIPPED, Proof.MISSING):
             return PayoutStatus.QUARANTINED
         case _:
             return PayoutStatus(order_status.value)

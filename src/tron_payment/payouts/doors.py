@@ -1,27 +1,24 @@
 """The other doors through which money leaves obey the payouts' policy.
 
 USDT transfers and approvals, refunds and calls of strangers' contracts share caps, allow-list,
-approval bands and rolling limits with payouts, so that a limit is not left by the next door. They
-wait for nobody's approval: what a band asks people about is refused there and goes as a payout.
+approval bands and rolling limits with payouts, so that a limit is not left by the next door. What a
+band asks people about is accepted, and its order waits for them (order_approvals.py).
 """
 
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Refused
+from tron_payment.core.errors import AppError
 from tron_payment.http.idempotency import StoredAnswer
 from tron_payment.payouts.limits import RollingLimits, fresh_hold, scopes_of
-from tron_payment.payouts.policy import Facts, evaluate, limit_exceeded
+from tron_payment.payouts.order_approvals import OrderApprovals
+from tron_payment.payouts.policy import Facts, Policy, Verdict, evaluate, limit_exceeded
 from tron_payment.payouts.policy_desk import PolicyDesk
 from tron_payment.usdt import Outgoing
 
 OUR_FAULT: Final = 500
 """From this status on it is not known whether the request was accepted: it stays counted."""
-
-
-class NeedsApproval(Refused, code="needs_approval"):
-    """The policy asks people about this amount: send it as a payout, which they can approve."""
 
 
 class Doors:
@@ -31,33 +28,22 @@ class Doors:
     may hold back too much for a while, never too little.
     """
 
-    def __init__(self, clock: Clock, desk: PolicyDesk, rolling: RollingLimits) -> None:
+    def __init__(
+        self, clock: Clock, desk: PolicyDesk, rolling: RollingLimits, approvals: OrderApprovals
+    ) -> None:
         self._clock = clock
+        self._approvals = approvals
         self._desk = desk
         self._rolling = rolling
 
     async def check(self, going: Outgoing) -> None:
         """
         Raises:
-            PayoutCapExceeded, RecipientNotAllowed, RecipientCoolingDown, NeedsApproval
+            PayoutCapExceeded, RecipientNotAllowed, RecipientCoolingDown
         """
-        policy = await self._desk.current()
-        allowed = await self._desk.allowed_at([going.recipient]) if policy.allow_list else {}
-        verdict = evaluate(
-            policy,
-            Facts(
-                currency=going.currency,
-                units=going.units,
-                recipient=going.recipient,
-                now=self._clock.now(),
-                allowed_at=allowed.get(going.recipient),
-                allow_list_applies=not going.back_to_payer,
-            ),
-        )
+        verdict = await self._verdict(await self._desk.current(), going)
         if verdict.refusal is not None:
             raise verdict.refusal
-        if verdict.approvals_needed:
-            raise NeedsApproval(param="amount")
 
     async def admit(
         self, going: Outgoing, accept: Callable[[], Awaitable[StoredAnswer]]
@@ -67,6 +53,9 @@ class Doors:
             LimitExceeded: Nothing was accepted.
         """
         policy = await self._desk.current()
+        verdict = await self._verdict(policy, going)
+        if verdict.approvals_needed and going.units:
+            await self._approvals.ask(going, verdict, policy)
         if not policy.ceilings or not going.units:
             return await accept()
         scopes = scopes_of(going.principal, going.recipient, going.wallet_id)
@@ -83,3 +72,17 @@ class Doors:
         if stored.replayed:  # the same request, a moment earlier, was counted
             await self._rolling.release([hold.hold_id])
         return stored
+
+    async def _verdict(self, policy: Policy, going: Outgoing) -> Verdict:
+        allowed = await self._desk.allowed_at([going.recipient]) if policy.allow_list else {}
+        return evaluate(
+            policy,
+            Facts(
+                currency=going.currency,
+                units=going.units,
+                recipient=going.recipient,
+                now=self._clock.now(),
+                allowed_at=allowed.get(going.recipient),
+                allow_list_applies=not going.back_to_payer,
+            ),
+        )

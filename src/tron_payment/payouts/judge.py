@@ -26,7 +26,7 @@ from tron_payment.payouts.domain import (
 )
 from tron_payment.payouts.known import Known, Learner, PayoutWish
 from tron_payment.payouts.orders import OrderMaker
-from tron_payment.payouts.payees import look_of
+from tron_payment.payouts.payee_documents import look_of
 from tron_payment.payouts.policy import Facts, Verdict, evaluate, intent_hash
 from tron_payment.payouts.recipients import Recipient
 from tron_payment.payouts.screen import REFUSALS, ScreeningAway

@@ -18,7 +18,7 @@ from tron_payment.db.grouped import GroupRead
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.domain import Route
-from tron_payment.payouts.payees import payees_like
+from tron_payment.payouts.payee_documents import payees_like
 from tron_payment.payouts.policy import BURST_COUNT, BURST_WINDOW, Policy
 from tron_payment.payouts.policy_desk import PolicyDesk
 from tron_payment.payouts.recipients import Recipient, Recipients

@@ -39,13 +39,13 @@ from tron_payment.engine import (
 )
 from tron_payment.payouts import batch_documents as batches
 from tron_payment.payouts import documents as store
-from tron_payment.payouts import following
+from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus, status_of
 from tron_payment.payouts.limits import RollingLimits
 from tron_payment.payouts.orders import MODULE, OrderMaker
-from tron_payment.payouts.payees import remember_payees
+from tron_payment.payouts.payee_documents import remember_payees
 from tron_payment.payouts.screen import Screen
 
 POISONS: Final = frozenset(

@@ -16,6 +16,9 @@ class Outgoing:
     """What is about to leave: units of a currency, from a wallet to a recipient."""
 
     object_id: str
+    order_id: str
+    """Of the order that will carry it: people approve that order, and nothing else."""
+
     principal: str
     wallet_id: str
     recipient: str
@@ -31,7 +34,7 @@ class Rules(Protocol):
     async def check(self, going: Outgoing) -> None:
         """
         Raises:
-            Refused: A cap, the allow-list, or an amount that people have to approve.
+            Refused: A cap or the allow-list.
         """
         ...
 
@@ -39,6 +42,8 @@ class Rules(Protocol):
         self, going: Outgoing, accept: Callable[[], Awaitable[StoredAnswer]]
     ) -> StoredAnswer:
         """Count it against the rolling limits, accept it, and count it no more if it was refused.
+
+        An amount that people have to approve is accepted, and its order waits for them.
 
         Raises:
             Refused: It would break a limit; nothing was accepted.

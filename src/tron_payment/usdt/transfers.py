@@ -190,6 +190,7 @@ def outgoing_of(transfer: Transfer) -> Outgoing:
     """What the policy has to know; an allowance counts like the money that it gives away."""
     return Outgoing(
         object_id=transfer.id,
+        order_id=transfer.order_id,
         principal=transfer.principal,
         wallet_id=transfer.wallet_id,
         recipient=transfer.counterparty,

@@ -1,0 +1,131 @@
+"""A quarantined order ends as the solidified blocks prove, read again; else it stays."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from tests.engine.world import BOB, World
+from tron_payment.chain import NodeHasNot
+from tron_payment.engine import Order, OrderStatus
+from tron_payment.engine.quarantine import Finding, NotProved, conclusion, finding_of
+
+F = Finding
+
+
+@pytest.mark.parametrize(
+    ("findings", "proves"),
+    [
+        ([F.PAID], OrderStatus.SETTLED),
+        ([F.PARTLY], OrderStatus.SETTLED),
+        ([F.DEAD, F.PAID], OrderStatus.SETTLED),
+        ([F.PAID, F.PAID], OrderStatus.SETTLED),
+        ([F.NOT_PAID], OrderStatus.FAILED),
+        ([F.DEAD, F.DEAD], OrderStatus.FAILED),
+        ([F.DEAD, F.NOT_PAID], OrderStatus.FAILED),
+        ([], OrderStatus.FAILED),
+        ([F.OPEN], None),
+        ([F.PAID, F.OPEN], None),
+        ([F.UNTOLD], None),
+        ([F.DEAD, F.UNTOLD], None),
+    ],
+)
+def test_what_findings_prove(findings: Sequence[Finding], proves: OrderStatus | None) -> None:
+    assert conclusion(findings) is proves
+
+
+@pytest.mark.parametrize(
+    ("succeeded", "receipt", "proofs", "finding"),
+    [
+        (True, "SUCCESS", [], F.PAID),
+        (True, "SUCCESS", ["met", "skipped"], F.PAID),
+        (True, "SUCCESS", ["met", "missing"], F.PARTLY),
+        (True, "SUCCESS", ["missing"], F.NOT_PAID),
+        (False, "REVERT", [], F.NOT_PAID),
+        (False, "OUT_OF_ENERGY", [], F.NOT_PAID),
+        (True, "", ["met"], F.UNTOLD),
+        (False, "DEFAULT", [], F.UNTOLD),
+    ],
+)
+def test_what_a_receipt_means(
+    succeeded: bool, receipt: str, proofs: Sequence[str], finding: Finding
+) -> None:
+    assert finding_of(succeeded, receipt, proofs) is finding
+
+
+async def missing_event(world: World) -> None:
+    await world.engine.place(replace(world.wish("a"), expects=world.wish("b", to=BOB).expects))
+    for _ in range(10):
+        await world.tick()
+    assert (await world.order("a")).status is OrderStatus.QUARANTINED
+
+
+async def test_a_success_that_paid_somebody_else_has_failed_and_nothing_stays_reserved(
+    world: World,
+) -> None:
+    await missing_event(world)
+    order = await world.order("a")
+    evidence = await world.engine.quarantine.look(order)
+    assert [seen.finding for seen in evidence.attempts] == [Finding.NOT_PAID]
+    assert evidence.proves is OrderStatus.FAILED
+    with pytest.raises(NotProved):
+        await world.engine.quarantine.resolve(order, OrderStatus.SETTLED, "wished")
+    assert (await world.order("a")).status is OrderStatus.QUARANTINED
+    ended = await world.engine.quarantine.resolve(order, OrderStatus.FAILED, "two people")
+    assert (ended.status, ended.reason) == (OrderStatus.FAILED, "two people")
+    await world.tick(3)
+    assert await world.engine.quarantine.orders() == []
+    await world.assert_books_equal_chain()
+
+
+async def test_what_turned_up_after_its_proof_of_death_is_settled_by_its_block(
+    world: World,
+) -> None:
+    """As test_hostile has it, and what the engine then proves."""
+    order = await contradicted(world)
+    evidence = await world.engine.quarantine.look(order)
+    assert evidence.attempts[0].finding is Finding.PAID
+    assert evidence.proves is OrderStatus.SETTLED
+    ended = await world.engine.quarantine.resolve(order, OrderStatus.SETTLED, "two people")
+    assert ended.status is OrderStatus.SETTLED
+    assert ended.outcome is not None and ended.outcome.txid == order.tried[0].txid
+    await world.tick(3)
+    await world.assert_books_equal_chain()
+
+
+async def test_a_node_that_has_forgotten_it_proves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = await contradicted(world)
+    await world.tick(60)
+
+    async def forgotten(txid: str, solid: bool = True) -> None:
+        raise NodeHasNot("node", "has no such transaction")
+
+    for node in world.nodes:
+        monkeypatch.setattr(node, "transaction_info", forgotten)
+    evidence = await world.engine.quarantine.look(order)
+    assert evidence.attempts[0].finding is Finding.OPEN
+    assert evidence.proves is None
+
+
+async def contradicted(world: World) -> Order:
+    """An order whose first attempt was proved dead, and then stands in a block."""
+    world.network.drop = lambda txid: True
+    await world.engine.place(world.wish("a"))
+    while not (await world.order("a")).tried:
+        await world.tick()
+    first = (await world.order("a")).live
+    assert first is not None
+
+    async def gate(orders: Sequence[Order]) -> dict[str, str]:
+        return {"ord_a": "test"}
+
+    world.engine.gate(gate)
+    while (await world.order("a")).status is not OrderStatus.RESERVED:
+        await world.tick()
+    world.network.revive(first.raw, world.key.address)
+    await world.tick(world.network.solid_lag + 1)
+    found = await world.order("a")
+    assert found.status is OrderStatus.QUARANTINED
+    return found
