@@ -20,7 +20,7 @@ from coincurve import PrivateKey
 from tests.e2e.service import free_ports
 
 from benchmarks.cpu import TICKS_A_SECOND
-from benchmarks.load import Ask, Plan, elsewhere
+from benchmarks.load import Ask, Plan, Result, elsewhere
 from benchmarks.payouts import FEE_LIMIT_SUN, LIFETIME_MS, recipient, transfer_data
 from benchmarks.report import Row
 from tron_payment import chain
@@ -35,6 +35,7 @@ TRANSFERS_PER_S: Final = 1.02 * A_BLOCK * 1_000 / BLOCK_MS
 SENDERS: Final = 20
 READS_PER_S: Final = 200
 READERS: Final = 20
+READ_ALONE_S: Final = 6.0
 READ_S: Final = TRANSFERS / TRANSFERS_PER_S
 READY_S: Final = 30.0
 STARTS: Final = 5
@@ -43,8 +44,11 @@ IDLE_S: Final = 10.0
 
 
 async def run(profile: object) -> list[Row]:
-    """Its start, its idle share of a core, and what it carries."""
-    starts_s = sorted([await _start_s() for _ in range(STARTS)])
+    """Its start, its idle share of a core, and what it carries.
+
+    What a thing costs is measured in processor time, which a busy machine does not change.
+    """
+    starts = sorted([await _start() for _ in range(STARTS)])
     idle = await _idle_share()
     with _devnet("--block-ms", str(BLOCK_MS), "--max-pending", "10000") as (pid, port):
         async with httpx.AsyncClient(
@@ -56,21 +60,26 @@ async def run(profile: object) -> list[Row]:
                 for text in await _signed(http)
             ]
             reads = await _reads(http)
-            first, cpu_s, began = await _head(http), _cpu_s(pid), time.perf_counter()
+            cpu_s = _cpu_s(pid)
+            alone = await _read(port, reads, READ_ALONE_S)
+            read_ms = 1000 * (_cpu_s(pid) - cpu_s) / sum(alone.statuses.values())
+            first, cpu_s = await _head(http), _cpu_s(pid)
             sent, read = await asyncio.gather(
                 elsewhere(Plan(port, READERS, asks, per_second=TRANSFERS_PER_S)),
-                elsewhere(Plan(port, READERS, reads, seconds=READ_S, per_second=READS_PER_S)),
+                _read(port, reads, READ_S),
             )
             await _drained(http)
-            share = (_cpu_s(pid) - cpu_s) / (time.perf_counter() - began)
+            spent_ms = 1000 * (_cpu_s(pid) - cpu_s) - read_ms * sum(read.statuses.values())
             sizes, missed = await _blocks(http, first + 1)
             rss_mib = _rss_mib(pid)
+    transfer_ms = spent_ms / TRANSFERS
+    share = (A_BLOCK * transfer_ms + READS_PER_S * BLOCK_MS / 1000 * read_ms) / BLOCK_MS
     return [
         Row(
-            what="devnet: start to its first answer",
-            figure=f"{starts_s[STARTS // 2]:.2f} s",
+            what="devnet: start to its first answer, processor time",
+            figure=f"{starts[STARTS // 2][0]:.2f} s",
             aim="< 1 s",
-            notes=f"a new process; best {starts_s[0]:.2f}, worst {starts_s[-1]:.2f} of {STARTS}",
+            notes=f"a new process; on the clock {starts[STARTS // 2][1]:.2f} s",
         ),
         Row(
             what=f"devnet: CPU when idle, a block every {IDLE_BLOCK_MS} ms",
@@ -78,7 +87,14 @@ async def run(profile: object) -> list[Row]:
             notes="of one core",
         ),
         Row(
-            what=f"devnet: USDT transfers in blocks of {BLOCK_MS / 1000:.0f} s, one core",
+            what=f"devnet: a core's share for {A_BLOCK} transfers a block and {READS_PER_S} reads/s",
+            figure=f"{share:.0%}",
+            aim="< 100 %",
+            notes=f"processor time: {transfer_ms:.2f} ms a USDT transfer with its part of the block, "
+            f"{read_ms:.2f} ms a read; {rss_mib} MiB after {TRANSFERS} transfers",
+        ),
+        Row(
+            what=f"devnet: USDT transfers in blocks of {BLOCK_MS / 1000:.0f} s, on the clock",
             figure=f"{sorted(sizes)[len(sizes) // 2]} a block",
             aim=f"{A_BLOCK} a block",
             notes=f"blocks {sizes}, {missed} slots missed, {sent.errors} refused, "
@@ -91,13 +107,11 @@ async def run(profile: object) -> list[Row]:
             notes=f"p50 {read.p50_ms:.1f} p99 {read.p99_ms:.0f} max {read.max_ms:.0f} ms, "
             f"{read.errors} errors",
         ),
-        Row(
-            what="devnet: share of the core for both, memory",
-            figure=f"{share:.0%}",
-            aim="< 100 %",
-            notes=f"{rss_mib} MiB after {TRANSFERS} transfers",
-        ),
     ]
+
+
+async def _read(port: int, asks: list[Ask], seconds: float) -> Result:
+    return await elsewhere(Plan(port, READERS, asks, seconds=seconds, per_second=READS_PER_S))
 
 
 @contextmanager
@@ -126,13 +140,13 @@ def _rss_mib(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
-async def _start_s() -> float:
-    """From the start of the process to `/devnet/info`."""
+async def _start() -> tuple[float, float]:
+    """From the start of the process to `/devnet/info`: processor time and time, seconds."""
     began = time.perf_counter()
-    with _devnet("--block-ms", str(BLOCK_MS)) as (_, port):
+    with _devnet("--block-ms", str(BLOCK_MS)) as (pid, port):
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             await _ready(http, pause_s=0.01)
-            return time.perf_counter() - began
+            return _cpu_s(pid), time.perf_counter() - began
 
 
 async def _idle_share() -> float:

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from coincurve import PrivateKey
 
+from tron_payment.devnet.tvm import blake2
 from tron_payment.devnet.tvm.bn128 import ORDER, P
 from tron_payment.devnet.tvm.hashing import keccak
 
@@ -191,3 +192,40 @@ def test_value_for_a_precompile_without_account_fails() -> None:
     assert world.run().result == "SUCCESS"
     assert world.state.balance((2).to_bytes(20, "big")) == 1
     assert world.state.balance(CONTRACT) == 9_999_999
+
+
+def blake2b_by_f(message: bytes, rounds: int = 12, final: int = 1) -> bytes:
+    """The input whose answer is the BLAKE2b hash of a message of at most one block."""
+    iv = blake2.IV
+    h = [iv[0] ^ 0x01010040, *iv[1:]]
+    return (
+        rounds.to_bytes(4, "big")
+        + b"".join(word.to_bytes(8, "little") for word in h)
+        + message.ljust(128, b"\0")
+        + len(message).to_bytes(16, "little")
+        + bytes((final,))
+    )
+
+
+@pytest.mark.parametrize("message", [b"", b"abc", b"x" * 128])
+def test_blake2f_makes_blake2b(message: bytes) -> None:
+    flag, answer, _ = ask(0x20009, blake2b_by_f(message))
+    assert flag == 1
+    assert answer == hashlib.blake2b(message).digest()
+    assert price(0x20009, blake2b_by_f(message)) == 12
+
+
+def test_blake2f_answers_as_eip_152_says() -> None:
+    """Its test vectors 4 (no round) and 6 (not the last block)."""
+    _, answer, _ = ask(0x20009, blake2b_by_f(b"abc", rounds=0))
+    assert answer.hex().startswith("08c9bcf367e6096a3ba7ca8485ae67bb2bf894fe72f36e3c")
+    _, answer, _ = ask(0x20009, blake2b_by_f(b"abc", final=0))
+    assert answer.hex().startswith(
+        "75ab69d3190a562c51aef8d88f1c2775876944407270c42c9844252c26d2875298"
+    )
+
+
+@pytest.mark.parametrize("data", [b"", bytes(212), bytes(214), bytes(212) + b"\x02"])
+def test_blake2f_refuses_other_inputs(data: bytes) -> None:
+    flag, answer, _ = ask(0x20009, data)
+    assert (flag, answer) == (0, b"")

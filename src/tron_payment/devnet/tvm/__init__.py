@@ -4,10 +4,9 @@ It runs what solc emits up to Cancun and what Solidity 0.4 emitted, and uses exa
 that java-tron 4.8.0 uses with main-net's parameters. It knows nothing of transactions, fees or
 blocks: the host hands it a `State` and an `Env` and reads the `Outcome`.
 
-What it leaves out: TRC-10 tokens (nobody holds any), shielded transactions (0x1000001 to 4),
-blake2F (0x20009) and the point evaluation of blobs (0x2000a): a call to those finds an account
-without code. A contract that destroys itself loses its code, but its storage, its account and its
-own stake stay.
+What it leaves out: TRC-10 tokens (nobody holds any), shielded transactions (0x1000001 to 4) and
+the point evaluation of blobs (0x2000a): a call to those finds an account without code. A contract
+that destroys itself loses its code, but its storage, its account and its own stake stay.
 """
 
 from tron_payment.devnet.tvm.execute import call, contract_address, create

@@ -11,7 +11,6 @@ from tron_payment.devnet.tvm.failures import NO_SUCH_TRC10, Halt, TransferFailed
 from tron_payment.devnet.tvm.frame import (
     FACTOR_UNIT,
     LONG_MAX,
-    TICKS_PER_ENERGY,
     Frame,
     address_of_word,
 )
@@ -224,7 +223,7 @@ def _to_precompile(frame: Frame, message: _Message, precompile: Precompile) -> N
         frame.run.undo(mark)
         frame.stack.append(0)
         return
-    frame.run.spend_ticks(price * TICKS_PER_ENERGY, kind.name)
+    frame.run.spend_ticks(price * precompile.ticks_per_energy, kind.name)
     output = precompile.execute(data)
     if output is None:
         frame.run.undo(mark)

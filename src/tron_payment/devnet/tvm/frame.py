@@ -30,8 +30,6 @@ JUMP_TICKS: Final = 1_000
 """The most that can lie between two jumps to computed places."""
 ENERGY_PER_TICK: Final = 3
 """What an ordinary instruction costs."""
-TICKS_PER_ENERGY: Final = 3
-"""Built-in contracts, whose prices follow their time."""
 
 
 def address_of_word(word: int) -> bytes:

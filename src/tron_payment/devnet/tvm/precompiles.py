@@ -8,7 +8,7 @@ from typing import Final
 from coincurve import PublicKey
 from Crypto.Hash import RIPEMD160
 
-from tron_payment.devnet.tvm import bn128
+from tron_payment.devnet.tvm import blake2, bn128
 from tron_payment.devnet.tvm.frame import LONG_MAX
 from tron_payment.devnet.tvm.hashing import keccak
 
@@ -26,10 +26,12 @@ class Precompile:
     Attributes:
         price: Energy for an input.
         execute: The output; None means failure, which costs all the forwarded energy.
+        ticks_per_energy: The time it takes, by its price; see `frame.TICKS_PER_MS`.
     """
 
     price: Callable[[bytes], int]
     execute: Callable[[bytes], bytes | None]
+    ticks_per_energy: int = 3
 
 
 def precompile_at(word: int) -> Precompile | None:
@@ -214,4 +216,5 @@ _PRECOMPILES: Final[dict[int, Precompile]] = {
     8: Precompile(lambda data: 45_000 + 34_000 * (len(data) // _PAIR_BYTES), _bn128_pairing),
     9: Precompile(lambda data: 1_500 * (max(0, len(data) // 32 - 5) // 6), _batch_validate_sign),
     0x20003: Precompile(_per_word(600, 120), _ripemd160),
+    0x20009: Precompile(blake2.rounds, blake2.compress, ticks_per_energy=30),
 }
