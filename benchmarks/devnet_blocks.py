@@ -87,11 +87,11 @@ async def run(profile: object) -> list[Row]:
             notes="of one core",
         ),
         Row(
-            what=f"devnet: a core's share for {A_BLOCK} transfers a block and {READS_PER_S} reads/s",
+            what=f"devnet: a core's share for {A_BLOCK} a block and {READS_PER_S} reads/s",
             figure=f"{share:.0%}",
             aim="< 100 %",
-            notes=f"processor time: {transfer_ms:.2f} ms a USDT transfer with its part of the block, "
-            f"{read_ms:.2f} ms a read; {rss_mib} MiB after {TRANSFERS} transfers",
+            notes=f"processor time: {transfer_ms:.2f} ms a USDT transfer, its part of the block in "
+            f"it, {read_ms:.2f} ms a read; {rss_mib} MiB after {TRANSFERS} transfers",
         ),
         Row(
             what=f"devnet: USDT transfers in blocks of {BLOCK_MS / 1000:.0f} s, on the clock",
