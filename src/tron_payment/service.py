@@ -119,9 +119,19 @@ def service_routes(
         opt={"permission": "service:restart"},
         summary="Start a service's background loops anew",
     )
-    async def restart(service_name: FromPath[str]) -> Restarted:
+    async def restart(
+        service_name: FromPath[str], principal: NamedDependency[Principal]
+    ) -> Restarted:
         if service_name not in services:
             raise NoSuchService(f"one of {', '.join(sorted(services))}")
+        await house.audit.append(
+            Act(
+                actor=principal.id,
+                role=principal.role,
+                action="service.restart",
+                object_id=service_name,
+            )
+        )
         return Restarted(service=service_name, loops=await assembly.loops.restart(service_name))
 
     health = health_router(

@@ -246,7 +246,7 @@ async def fuzz(service: Service, arguments: argparse.Namespace) -> Outcome:
                 role,
                 arguments.seed + number,
                 folder,
-                phases=SEEDED_PHASES if number else ALL_PHASES,
+                phases=SEEDED_PHASES if number else arguments.phases,
                 examples=EXAMPLES_LATER if number else EXAMPLES_FIRST,
                 seconds=max(1, int(left_s / (len(arguments.roles) - place))) if limited else None,
                 limit_s=min(PASS_S_MAX, left_s + STOP_S),
@@ -277,6 +277,7 @@ async def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--roles", type=_roles, default=list(ROLES))
     parser.add_argument("--minutes", type=float, default=0, help="0: until it is enough")
+    parser.add_argument("--phases", default=ALL_PHASES, help="of the first round")
     parser.add_argument("--folder", default="var/fuzz", help="for what schemathesis says")
     arguments = parser.parse_args()
     service = Service(**RATES, LOG_LEVEL="WARNING")

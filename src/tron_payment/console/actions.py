@@ -15,6 +15,8 @@ from tron_payment.console.desk import Desk
 from tron_payment.console.forms import FORM_OPT, form_of
 
 RECONCILE: Final = "books.reconcile"
+CODE_FIELD: Final = "totp_code"
+"""Of the forms that approve, where the installation asks for a second factor."""
 
 
 @post("/console/do/{name:str}", opt=FORM_OPT)
@@ -35,7 +37,7 @@ async def act(
     else:
         body = None if action.body is None else action.body(fields)
         key = f"console-{name}-{fields.get('id', '')}" if action.keyed else None
-        await desk.api.call(action.method, path, body, key=key)
+        await desk.api.call(action.method, path, body, key=key, code=fields.get(CODE_FIELD))
     return Redirect(f"{shown}?done={name}", status_code=HTTP_303_SEE_OTHER)
 
 

@@ -11,6 +11,7 @@ import httpx
 from litestar import Litestar
 
 from tron_payment.console.sessions import Visitor
+from tron_payment.http.step_up import CODE_HEADER
 
 BASE_URL: Final = "http://console.internal"
 CALL_S: Final = 20.0
@@ -121,14 +122,22 @@ class Api:
         return answer.content, answer.headers["content-type"]
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, key: str | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        code: str | None = None,
     ) -> dict[str, Any]:
-        """Do something; `key` is the Idempotency-Key of what moves money.
+        """Do something; `key` is the Idempotency-Key, `code` one of the second factor's.
 
         Raises:
             ApiProblem
         """
         headers = {"Idempotency-Key": key} if key else {}
+        if code:
+            headers[CODE_HEADER] = code
         return await self._call(method, path, json=body, headers=headers)
 
     async def send(

@@ -9,6 +9,7 @@ from tron_payment.console.actions_table import ACTIONS
 from tron_payment.console.api import Api
 from tron_payment.console.pages import EXPLORERS, page
 from tron_payment.console.sessions import Visitor
+from tron_payment.http.permissions import STEP_UP
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,8 @@ class Desk:
     visitor: Visitor
     api: Api
     network: str
+    step_up: bool = False
+    """Whether approvals ask for a code of the second factor."""
 
     def can(self, permission: str) -> bool:
         """Whether this person has a permission; decides what is shown, never what is done."""
@@ -27,6 +30,10 @@ class Desk:
         """Whether to show an action's button: the person may do it, and the API has it."""
         found = ACTIONS[action]
         return self.can(found.permission) and self.api.offers(found.path)
+
+    def asks_code(self, action: str) -> bool:
+        """Whether the form of an action needs a field for the code."""
+        return self.step_up and ACTIONS[action].permission in STEP_UP
 
     def page(self, template: str, path: str, *, done: str | None = None, **values: Any) -> Any:
         """A page with `can`, `may`, `explorer` at hand; `done` names an action to report."""
@@ -38,6 +45,7 @@ class Desk:
             notice=notice,
             can=self.can,
             may=self.may,
+            asks_code=self.asks_code,
             explorer=EXPLORERS.get(self.network, ""),
             **values,
         )

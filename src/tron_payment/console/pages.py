@@ -1,5 +1,6 @@
 """Turns templates into answers, with the headers that a page needs."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from importlib import resources
@@ -60,15 +61,25 @@ def environment() -> Environment:
 
 
 def page(
-    template: str, visitor: Visitor | None, *, status: int = 200, path: str = "", **values: Any
+    template: str,
+    visitor: Visitor | None,
+    *,
+    status: int = 200,
+    path: str = "",
+    asks_code: Callable[[str], bool] = lambda _: False,
+    **values: Any,
 ) -> Response[str]:
-    """One page as an answer; its menu has what the visitor may see."""
+    """One page as an answer; its menu has what the visitor may see.
+
+    Args:
+        asks_code: Whether the form of an action has a field for a code of the second factor. The
+            macros see it too, as a global: they are imported without the page's values.
+    """
     permissions = visitor.permissions if visitor else frozenset()
     menu = [(name, link) for name, link, needed in MENU if not needed or needed in permissions]
     given = {"notice": None, **values}
-    content = (
-        environment().get_template(template).render(visitor=visitor, menu=menu, path=path, **given)
-    )
+    found = environment().get_template(template, globals={"asks_code": asks_code})
+    content = found.render(visitor=visitor, menu=menu, path=path, **given)
     return Response(
         content,
         status_code=status,

@@ -71,7 +71,7 @@ def console_router(sessions: Sessions, settings: Settings) -> Router:
         return Api(request.app, visitor, exchange_of(request.scope).request_id)
 
     def desk(visitor: Visitor, api: Api) -> Desk:
-        return Desk(visitor, api, settings.tron_network)
+        return Desk(visitor, api, settings.tron_network, settings.step_up_required)
 
     @get("/console/sign-in", opt=PAGE_OPT)
     async def sign_in_page() -> Response[str]:

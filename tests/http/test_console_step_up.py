@@ -1,0 +1,79 @@
+"""Approving at the console with a second factor: its forms bring the code to the API."""
+
+import base64
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from http_world import NOW, bearer, token
+from whole_app import Whole, options, whole
+
+from tron_payment.app import DOCUMENTS
+from tron_payment.db.connect import connect
+from tron_payment.http.totp import hotp, step_at
+
+ORIGIN = "http://service"
+BAND = {"above": "5000", "approvals": "1", "currency": "USDT"}
+
+
+@pytest.fixture
+async def app(mongo_uri: str, tmp_path: Any) -> AsyncIterator[Whole]:
+    store = await connect(mongo_uri, f"console_{uuid4().hex[:12]}", DOCUMENTS)
+    settings = options(tmp_path, STEP_UP_REQUIRED="true", PUBLIC_BASE_URL=ORIGIN)
+    try:
+        async with whole(store, settings) as made:
+            yield made
+    finally:
+        await store.client.drop_database(store.database.name)
+        await store.close()
+
+
+@asynccontextmanager
+async def sign_in(app: Whole, role: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser with somebody of this role signed in."""
+    transport = httpx.ASGITransport(app.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(
+        transport=transport, base_url=ORIGIN, headers={"Origin": ORIGIN}
+    ) as browser:
+        made = token(role=role, sub=f"console-{role}", exp=4_000_000_000)
+        answer = await browser.post("/console/sign-in", data={"token": made})
+        assert answer.status_code == 303, answer.text
+        yield browser
+
+
+async def test_an_approval_at_the_console_needs_the_code(app: Whole) -> None:
+    async with sign_in(app, "operator") as operator:
+        done = await operator.post("/console/policy", data=BAND)
+        assert done.status_code == 303, done.text
+    headers = bearer(role="approver", sub="console-approver", exp=4_000_000_000)
+    made = (await app.client.post("/api/v1/me/totp", headers=headers)).json()
+    secret = base64.b32decode(made["secret"])
+    step = step_at(NOW.timestamp())
+    confirmed = await app.client.post(
+        "/api/v1/me/totp/confirm", json={"code": hotp(secret, step)}, headers=headers
+    )
+    assert confirmed.status_code == 200, confirmed.text
+
+    async with sign_in(app, "approver") as approver:
+        page = (await approver.get("/console/policy")).text
+        (form,) = re.findall(r"<form[^>]*/console/do/policy\.approve.*?</form>", page, re.DOTALL)
+        assert 'name="totp_code"' in form and 'autocomplete="one-time-code"' in form
+        (reject,) = re.findall(r"<form[^>]*/console/do/policy\.reject.*?</form>", page, re.DOTALL)
+        assert 'name="totp_code"' in reject, "both decide"
+        proposal = re.findall(r'name="id" value="(pol_\w+)"', form)[0]
+        wish = {"id": proposal}
+        bare = await approver.post("/console/do/policy.approve", data=wish)
+        assert bare.status_code == 403 and "X-TOTP-Code" in bare.text
+        wrong = await approver.post(
+            "/console/do/policy.approve", data=wish | {"totp_code": hotp(secret, step)}
+        )
+        assert wrong.status_code == 403, "used already, to confirm"
+        done = await approver.post(
+            "/console/do/policy.approve", data=wish | {"totp_code": hotp(secret, step + 1)}
+        )
+        assert done.status_code == 303, done.text
+        assert "The policy is in force." in (await approver.get(done.headers["location"])).text
