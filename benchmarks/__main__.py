@@ -9,7 +9,17 @@ from typing import Final
 
 from rich.console import Console
 
-from benchmarks import batches, devnet_blocks, faults, following, payouts, reads, starts, wallets
+from benchmarks import (
+    batches,
+    devnet_blocks,
+    faults,
+    following,
+    gateway,
+    payouts,
+    reads,
+    starts,
+    wallets,
+)
 from benchmarks.report import Row, print_table
 
 WIDTH: Final = 150
@@ -23,6 +33,7 @@ BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
     "wallets": wallets.run,
     "devnet": devnet_blocks.run,
     "following": following.run,
+    "gateway": gateway.run,
 }
 
 

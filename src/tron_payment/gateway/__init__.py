@@ -9,9 +9,13 @@ from tron_payment.gateway.deliveries import Deliveries
 from tron_payment.gateway.deposits import Deposits
 from tron_payment.gateway.documents import Deposit, Payment
 from tron_payment.gateway.domain import PaymentKind, PaymentStatus
+from tron_payment.gateway.export_documents import Export, ExportPart
+from tron_payment.gateway.export_routes import ExportController
+from tron_payment.gateway.exports import Exports
 from tron_payment.gateway.handovers import Handovers
 from tron_payment.gateway.hints import Hints
 from tron_payment.gateway.invoices import Invoices
+from tron_payment.gateway.lending import Lending
 from tron_payment.gateway.notices import Notices
 from tron_payment.gateway.outbox import Outbox
 from tron_payment.gateway.processing import Processing
@@ -43,6 +47,8 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
     Deposit,
     Sweep,
     Reconciliation,
+    Export,
+    ExportPart,
     WebhookEndpoint,
     Delivery,
     Feed,
@@ -51,6 +57,7 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
 SERVICE: Final = "payment-gateway"
 IDLE_S: Final = 1.0
 FINISH_HALVES_IDLE_S: Final = 10.0
+EXPORT_IDLE_S: Final = 2.0
 SWEEP_IDLE_S: Final = 5.0
 RECONCILE_IDLE_S: Final = 5.0
 
@@ -127,6 +134,7 @@ async def build(house: House) -> Module:
             max_fee_sun=settings.max_fee_sun,
         ),
         reconciliations=_reconciliations(house, wallets),
+        exports=Exports(house.clock, viewer),
         events=house.events,
         webhooks=webhooks,
         notices=Notices(
@@ -140,6 +148,7 @@ async def build(house: House) -> Module:
         ledger=house.ledger,
         tokens=tokens,
         wallets=wallets,
+        lending=Lending(house.nodes, house.engine, house.use(Staking), house.idempotency),
         max_fee_sun=settings.max_fee_sun,
     )
     tracking = Tracking(clock=house.clock, engine=house.engine, tokens=tokens, viewer=viewer)
@@ -168,6 +177,7 @@ async def build(house: House) -> Module:
             WebhookEndpointController,
             EventController,
             ReportController,
+            ExportController,
         ),
         dependencies={"gateway": gateway},
         loops=(
@@ -177,6 +187,7 @@ async def build(house: House) -> Module:
             Loop("gateway.refunds", gateway.refunds.step, FINISH_HALVES_IDLE_S, SERVICE),
             Loop("gateway.fan_out", sender.fan_out, IDLE_S, SERVICE),
             Loop("gateway.deliver", sender.step, IDLE_S, SERVICE),
+            Loop("gateway.export", gateway.exports.step, EXPORT_IDLE_S, SERVICE),
             Loop("gateway.sweep", sweeps.step, SWEEP_IDLE_S, SERVICE),
             Loop(
                 "gateway.reconcile",

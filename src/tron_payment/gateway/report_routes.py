@@ -8,11 +8,10 @@ from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from tron_payment.core.money import trx_text
 from tron_payment.gateway import reports
-from tron_payment.gateway.reports import Line, Period
+from tron_payment.gateway.report_rows import ReportRow
+from tron_payment.gateway.reports import Period
 from tron_payment.gateway.service import Gateway
-from tron_payment.gateway.views import Viewer
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.module import House
@@ -21,46 +20,6 @@ READ: dict[str, Any] = {
     "permission": "report:read",
     "produces": ("application/json", "text/csv"),
 }
-
-
-class ReportRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One day (UTC) of one merchant in one currency."""
-
-    day: str
-    merchant: str
-    currency: str
-    invoices: int
-    invoiced: str
-    deposits: int
-    received: str
-    refunds: int
-    refunded: str
-    payouts: int
-    paid_out: str
-    fees_trx: str
-
-    @classmethod
-    def of(cls, line: Line, viewer: Viewer) -> "ReportRow":
-        def count(name: str) -> int:
-            return line.figures.get(name, 0)
-
-        def amount(name: str) -> str:
-            return viewer.text(line.currency, count(name))
-
-        return cls(
-            day=line.day,
-            merchant=line.merchant,
-            currency=line.currency,
-            invoices=count("invoices"),
-            invoiced=amount("invoiced"),
-            deposits=count("deposits"),
-            received=amount("received"),
-            refunds=count("refunds"),
-            refunded=amount("refunded"),
-            payouts=count("payouts"),
-            paid_out=amount("paid_out"),
-            fees_trx=trx_text(count("fees_sun")),
-        )
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

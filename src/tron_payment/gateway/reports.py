@@ -6,7 +6,8 @@ the day they were made; fees are what the network burned for payouts and refunds
 
 import csv
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -25,6 +26,9 @@ ROWS_MAX: Final = 20_000
 QUERY_MS: Final = 20_000
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins so."""
+
+_NUMBER: Final = re.compile(r"-[0-9]+(\.[0-9]+)?\Z")
+"""What left has a minus, and is no formula."""
 
 Pipeline = list[dict[str, Any]]
 
@@ -101,15 +105,21 @@ async def lines(period: Period, owner: Mapping[str, str]) -> list[Line]:
 def csv_text(rows: list[dict[str, Any]], names: list[str]) -> str:
     """Rows as CSV by RFC 4180; no cell begins like a formula."""
     out = io.StringIO()
+    csv.writer(out).writerow(names)
+    return out.getvalue() + csv_rows(rows, names)
+
+
+def csv_rows(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    """The same without the line of names."""
+    out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow(names)
     for row in rows:
         writer.writerow([_cell(row[name]) for name in names])
     return out.getvalue()
 
 
 def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS) and not _NUMBER.match(value):
         return "'" + value
     return value
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from tron_payment.db.events import Events
+from tron_payment.gateway.exports import Exports
 from tron_payment.gateway.invoices import Invoices
 from tron_payment.gateway.notices import Notices
 from tron_payment.gateway.processing import Processing
@@ -23,6 +24,7 @@ class Gateway:
     processing: Processing
     refunds: Refunds
     reconciliations: Reconciliations
+    exports: Exports
     events: Events
     webhooks: Webhooks
     notices: Notices

@@ -16,7 +16,13 @@ LIVE_MAX: Final = 200
 
 class SweepStatus(StrEnum):
     FUNDING = "funding"
+    LENDING = "lending"
+    """Energy of the treasury's stake is on its way to the address."""
+
     MOVING = "moving"
+    RETURNING = "returning"
+    """It has moved, or never will; the energy goes back."""
+
     SETTLED = "settled"
     FAILED = "failed"
 
@@ -24,8 +30,10 @@ class SweepStatus(StrEnum):
 S = SweepStatus
 LIFECYCLE: Final = Lifecycle(
     {
-        S.FUNDING: {S.MOVING, S.FAILED},
-        S.MOVING: {S.SETTLED, S.FAILED},
+        S.FUNDING: {S.LENDING, S.MOVING, S.FAILED},
+        S.LENDING: {S.MOVING},
+        S.MOVING: {S.RETURNING, S.SETTLED, S.FAILED},
+        S.RETURNING: {S.SETTLED, S.FAILED},
         S.SETTLED: set(),
         S.FAILED: set(),
     }
@@ -53,6 +61,10 @@ class Sweep(Document):
     fee_sun: int = 0
     """What the treasury sends for the fee; 0 when the address has enough."""
 
+    lent_sun: int = 0
+    """Of the treasury's stake, whose energy pays for the transfer; 0 when TRX is burned."""
+
+    has_moved: bool = False
     order_id: str
     reason: str = ""
     created_at: datetime

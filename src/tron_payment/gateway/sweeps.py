@@ -1,10 +1,16 @@
 """Sweeps: money of invoices' addresses goes to the treasury when it is worth the fee.
 
-A token's transfer burns TRX that a deposit address does not have; the treasury sends it there
-first. Each step is an order under an id derived from the sweep, so a step done twice is one step.
+    funding     the address needs TRX that the order sets aside for its fee; the treasury sends it
+    lending     energy of the treasury's stake goes there, when that is cheaper than burning
+    moving      the money goes to the treasury
+    returning   the energy goes back
+
+TRX that was not burned stays at the address, for its next sweep or until it is worth one itself.
+Each step is an order under an id derived from the sweep, so a step done twice is one step.
 """
 
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
 
 import structlog
 
@@ -12,29 +18,40 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.core.ids import derived_id
-from tron_payment.core.money import TRX, USDT
+from tron_payment.core.money import SUN_PER_TRX, TRX, USDT
 from tron_payment.db.cas import LostRace, compare_and_set, insert_once
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.db.ledger import Ledger, Pocket
-from tron_payment.engine import Engine, MustWait, OrderStatus
+from tron_payment.engine import Engine, FeeBound, MustWait, OrderStatus
 from tron_payment.gateway import documents as store
 from tron_payment.gateway import sweep_documents as sweep_store
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.domain import OPEN, PaymentStatus
+from tron_payment.gateway.lending import Lending, Progress
 from tron_payment.gateway.rounds import Round
 from tron_payment.gateway.sweep_documents import LIFECYCLE, Sweep, SweepStatus
 from tron_payment.gateway.transfers import Sending, contract_of, wish_of
 from tron_payment.usdt import TokenRegistry
 from tron_payment.wallets import WalletCannotSign, WalletForSigning, Wallets
 
-USDT_MIN_UNITS: Final = 20 * 10**6
-"""Less is not worth the energy of a transfer (6 to 14 TRX without a stake)."""
+USDT_MIN_UNITS: Final = 5 * 10**6
+"""Less is not worth anybody's while, whatever the fee."""
+
+FEE_SHARE_PERCENT: Final = 25
+"""At most so much of what is swept may be burned; what is too little waits for more."""
+
+TRX_WORTH_UNITS: Final = 350_000
+"""USDT units that a TRX counts as in that rule. No price is asked of anybody for it."""
+
+LEND_PATIENCE: Final = timedelta(minutes=10)
+"""Then TRX is burned instead, unless the lending is signed."""
 
 TRX_MIN_SUN: Final = 5 * 10**6
 """Left after the fee; bandwidth costs a third of a TRX at most."""
 
 KIND: Final = "gateway.sweep"
 FUND_KIND: Final = "gateway.sweep_fee"
+ENDED: Final = frozenset({OrderStatus.SETTLED, OrderStatus.FAILED, OrderStatus.CANCELED})
 FINISHED: Final = tuple(status for status in PaymentStatus if status not in OPEN)
 """An invoice that may still be topped up keeps its money until it is full or expired."""
 
@@ -53,8 +70,10 @@ class Sweeps:
         ledger: Ledger,
         tokens: TokenRegistry,
         wallets: Wallets,
+        lending: Lending,
         max_fee_sun: int,
     ) -> None:
+        self._lending = lending
         self._clock = clock
         self._secret = secret
         self._engine = engine
@@ -102,14 +121,29 @@ class Sweeps:
         usdt = held.get(USDT.code, {}).get(Pocket.AVAILABLE, 0)
         trx = held.get(TRX.code, {}).get(Pocket.AVAILABLE, 0)
         if usdt >= USDT_MIN_UNITS:
-            return await self._start(payment, USDT.code, usdt, treasury)
-        spare = trx - await self._fee(payment, TRX.code, max(trx, 1), treasury.address)
+            lent, fee_sun = await self._plan(payment, usdt, treasury)
+            if is_worth_it(usdt, fee_sun):
+                return await self._start(payment, USDT.code, usdt, treasury, lent)
+        spare = trx - (await self._fee(payment, TRX.code, max(trx, 1), treasury.address)).hold_sun
         if spare >= TRX_MIN_SUN:
             return await self._start(payment, TRX.code, spare, treasury)
         return await self._forget(payment)
 
+    async def _plan(
+        self, payment: Payment, units: int, treasury: WalletForSigning
+    ) -> tuple[int, int]:
+        """Stake to lend (0 to burn), and what the sweep will burn at most, both in sun."""
+        need = await self._fee(payment, USDT.code, units, treasury.address)
+        lent = 0 if treasury.detached else await self._lending.plan(treasury.address, need)
+        return lent, await self._lending.cost_sun() if lent else need.hold_sun
+
     async def _start(
-        self, payment: Payment, asset: str, units: int, treasury: WalletForSigning
+        self,
+        payment: Payment,
+        asset: str,
+        units: int,
+        treasury: WalletForSigning,
+        lent_sun: int = 0,
     ) -> bool:
         assert payment.address is not None and payment.wallet_id is not None
         number = await sweep_store.count(payment.address, asset)
@@ -127,6 +161,7 @@ class Sweeps:
             live=f"{payment.address}|{asset}",
             status=SweepStatus.FUNDING,
             fee_order_id=derived_id("ord", self._secret, sweep_id, "fee"),
+            lent_sun=lent_sun,
             order_id=derived_id("ord", self._secret, sweep_id),
             created_at=now,
             updated_at=now,
@@ -135,21 +170,51 @@ class Sweeps:
             await insert_once(sweep)
         except DuplicateValue:
             return False
-        log.info("sweep.started", sweep_id=sweep_id, asset=asset, units=units)
+        log.info("sweep.started", sweep_id=sweep_id, asset=asset, units=units, lent_sun=lent_sun)
         return True
 
     async def _advance(self, sweep: Sweep) -> bool:
-        if sweep.status is SweepStatus.FUNDING:
-            return await self._fund(sweep)
+        match sweep.status:
+            case SweepStatus.FUNDING:
+                return await self._fund(sweep)
+            case SweepStatus.LENDING:
+                return await self._lend(sweep)
+            case SweepStatus.RETURNING:
+                return await self._return(sweep)
         await self._engine.place(wish_of(self._sending(sweep), self._tokens))
         order = await self._engine.find(sweep.order_id)
-        if order is not None and order.status is OrderStatus.SETTLED:
-            await self._move(sweep, SweepStatus.SETTLED)
-            return True
-        if order is not None and order.status in (OrderStatus.FAILED, OrderStatus.CANCELED):
-            await self._move(sweep, SweepStatus.FAILED, order.reason)
-            return True
-        return False
+        if order is None or order.status not in ENDED:
+            return False
+        has_moved = order.status is OrderStatus.SETTLED
+        reason = "" if has_moved else order.reason
+        if sweep.lent_sun:
+            await self._move(sweep, SweepStatus.RETURNING, reason, has_moved=has_moved)
+        else:
+            await self._move(sweep, _ending(has_moved), reason, has_moved=has_moved)
+        return True
+
+    async def _lend(self, sweep: Sweep) -> bool:
+        progress = await self._lending.lend(sweep)
+        if progress is Progress.UNDER_WAY:
+            if self._clock.now() - sweep.updated_at < LEND_PATIENCE:
+                return False
+            try:
+                await self._lending.give_up(sweep)
+            except AppError as refusal:  # signed: it may still come about
+                log.info("sweep.energy_awaited", sweep_id=sweep.id, reason=refusal.code)
+            return False
+        lent_sun = sweep.lent_sun if progress is Progress.DONE else 0
+        await self._move(sweep, SweepStatus.MOVING, lent_sun=lent_sun)
+        return True
+
+    async def _return(self, sweep: Sweep) -> bool:
+        progress = await self._lending.take_back(sweep)
+        if progress is Progress.UNDER_WAY:
+            return False
+        if progress is Progress.NEVER:
+            log.error("sweep.energy_not_returned", sweep_id=sweep.id, address=sweep.address)
+        await self._move(sweep, _ending(sweep.has_moved), sweep.reason)
+        return True
 
     async def _fund(self, sweep: Sweep) -> bool:
         """See that the address can pay the fee; the treasury sends what is missing, once."""
@@ -158,7 +223,8 @@ class Sweeps:
         has = await self._ledger.balance(address, Pocket.AVAILABLE, TRX.code)
         has -= sweep.units if sweep.asset == TRX.code else 0
         if has >= need.hold_sun:
-            await self._move(sweep, SweepStatus.MOVING)
+            lends = sweep.lent_sun > 0
+            await self._move(sweep, SweepStatus.LENDING if lends else SweepStatus.MOVING)
             return True
         order = await self._engine.find(sweep.fee_order_id)
         if order is None:
@@ -194,7 +260,7 @@ class Sweeps:
             return sweep
         return await compare_and_set(Sweep, sweep.id, version=sweep.version, set={"fee_sun": units})
 
-    async def _fee(self, payment: Payment, asset: str, units: int, to: Address) -> int:
+    async def _fee(self, payment: Payment, asset: str, units: int, to: Address) -> FeeBound:
         assert payment.address is not None and payment.wallet_id is not None
         sending = Sending(
             order_id="",
@@ -207,7 +273,7 @@ class Sweeps:
             units=units,
             max_fee_sun=self._max_fee_sun,
         )
-        return (await self._engine.fees.bound(contract_of(sending, self._tokens))).hold_sun
+        return await self._engine.fees.bound(contract_of(sending, self._tokens))
 
     def _sending(self, sweep: Sweep) -> Sending:
         return Sending(
@@ -222,14 +288,21 @@ class Sweeps:
             max_fee_sun=self._max_fee_sun,
         )
 
-    async def _move(self, sweep: Sweep, target: SweepStatus, reason: str = "") -> None:
+    async def _move(
+        self, sweep: Sweep, target: SweepStatus, reason: str = "", **fields: Any
+    ) -> None:
         LIFECYCLE.require(sweep.status, target)
         await compare_and_set(
             Sweep,
             sweep.id,
             version=sweep.version,
             where={"status": sweep.status.value},
-            set={"status": target.value, "reason": reason, "updated_at": self._clock.now()},
+            set={
+                "status": target.value,
+                "reason": reason,
+                "updated_at": self._clock.now(),
+                **fields,
+            },
             unset=("live",) if LIFECYCLE.is_final(target) else (),
         )
         log.info("sweep.moved", sweep_id=sweep.id, status=target.value, reason=reason)
@@ -240,3 +313,13 @@ class Sweeps:
         except LostRace:
             return False
         return False
+
+
+def is_worth_it(units: int, fee_sun: int) -> bool:
+    """Whether so many USDT units may cost so much to move."""
+    fee_units = fee_sun * TRX_WORTH_UNITS // SUN_PER_TRX
+    return fee_units * 100 <= units * FEE_SHARE_PERCENT
+
+
+def _ending(has_moved: bool) -> SweepStatus:
+    return SweepStatus.SETTLED if has_moved else SweepStatus.FAILED
