@@ -14,7 +14,7 @@ from tron_payment.core.address import Address
 from tron_payment.db.ledger import Holder, Pocket
 from tron_payment.engine import CannotSign, OpeningRequest
 from tron_payment.engine.documents import contract_document
-from tron_payment.wallets import OURSELVES, HdAddress, NotDerived, Wallet, hd
+from tron_payment.wallets import OURSELVES, Custody, HdAddress, NotDerived, Wallet, hd
 from tron_payment.wallets import issued as issued_module
 from tron_payment.wallets.domain import WalletFrozen, WalletHoldsMoney, WalletScanning
 from tron_payment.wallets.hd import InvalidMnemonic, InvalidXpub, PrivateNode
@@ -136,7 +136,6 @@ async def test_addresses_are_issued_once_in_order_with_open_books(world: World) 
     issued = await asyncio.gather(*(world.wallets.issue_address(wallet.id) for _ in range(250)))
     assert sorted(each.index for each in issued) == list(range(1, 251))
     assert len({each.address for each in issued} | {wallet.address}) == 251
-    assert issued[0].path == f"m/44'/195'/0'/0/{issued[0].index}"
     held = await Holder.find({"_id": {"$in": [each.address for each in issued]}}).count()
     assert held == 250
     assert await OpeningRequest.count() == 0
@@ -202,6 +201,47 @@ async def test_words_that_others_know_open_their_books_from_the_chain(world: Wor
     assert {ABANDON_ADDRESS, issued.address} < requested
     stored = await Wallet.get_pymongo_collection().find_one({"_id": wallet.id})
     assert "about" not in repr(stored)
+
+
+async def test_each_account_of_the_same_words_is_a_wallet_of_its_own(world: World) -> None:
+    async with served(world) as client:
+        body = {"label": "words", "mnemonic": ABANDON}
+        first = (await client.post("/wallets/import", json=body)).json()
+        second = (await client.post("/wallets/import", json=body | {"account": 7})).json()
+        assert (first["path"], second["path"]) == ("m/44'/195'/0'", "m/44'/195'/7'")
+        assert first["address"] == ABANDON_ADDRESS != second["address"]
+        seed = seed_from_mnemonic(ABANDON, "")
+        theirs = PrivateKey(key_from_seed(seed, "m/44'/195'/7'/0/1"))
+        issued = await world.wallets.issue_address(second["wallet_id"])
+        assert issued.address == theirs.public_key.to_base58check_address()
+        listed = (await client.get(f"/wallets/{second['wallet_id']}/addresses")).json()["data"]
+        assert listed[0]["path"] == "m/44'/195'/7'/0/1"
+        for odd in (-1, 2**31, "1"):
+            refused = await client.post("/wallets/import", json=body | {"account": odd})
+            assert refused.status_code in (400, 422)
+        key = {"label": "x", "private_key": "77" * 32, "account": 1}
+        assert (await client.post("/wallets/import", json=key)).json()["code"] == "wallet_kind"
+    wallet = await Wallet.get(second["wallet_id"])
+    assert wallet is not None
+    sweep = order(
+        wallet,
+        signer=issued.address,
+        contract=contract_document(Transfer(issued.address, Address(wallet.address), 1)),
+    )
+    await world.signer.sign(sweep, raw_of(sweep))
+    custody = world.house.use(Custody)
+    text = await custody.backup(
+        principal(), wallet.id, password="a sentence for it", wallet_password=None
+    )
+    await Wallet.get_pymongo_collection().delete_one({"_id": wallet.id})
+    (back,) = await custody.restore(OURSELVES, backup=text, password="a sentence for it")
+    assert (back.path, back.address) == (wallet.path, wallet.address)
+    world.signer.forget(wallet.id)
+    own = order(back, "ord_2")
+    await world.signer.sign(own, raw_of(own, timestamp_ms=2))
+    watched = await (await rebuild()).wallets.find_by_address(Address(wallet.address))
+    assert watched is not None and watched.xpub is not None
+    assert hd.account_of_xpub(watched.xpub) == 7
 
 
 def nth(words: str, index: int) -> Address:

@@ -54,7 +54,6 @@ class IssuedAddress:
     """An address that nobody was given before."""
 
     address: Address
-    path: str
     index: int
 
 
@@ -307,7 +306,7 @@ async def _issuing(wallet_id: str) -> Wallet:
 
 
 def _issued(row: HdAddress) -> IssuedAddress:
-    return IssuedAddress(Address(row.id), hd.address_path(row.index), row.index)
+    return IssuedAddress(Address(row.id), row.index)
 
 
 async def still_free(addresses: Sequence[Address]) -> set[Address]:

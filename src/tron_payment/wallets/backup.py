@@ -326,7 +326,9 @@ def _checked(kept: _Kept) -> Found:
     if kept.kind not in (WalletKind.HOT, WalletKind.HD):
         raise BackupMalformed("a wallet without a key", param="backup")
     try:
-        derived = hd.signing_key(kept.kind, secret).address
+        if kept.kind is WalletKind.HD and hd.ACCOUNT.fullmatch(kept.path) is None:
+            raise ValueError("no account of ours")
+        derived = hd.signing_key(kept.kind, secret, kept.path).address
     except (Refused, ValueError):
         raise BackupMalformed(f"{kept.wallet_id} has no key", param="backup") from None
     if derived != address:

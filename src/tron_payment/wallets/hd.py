@@ -38,6 +38,7 @@ WORD_COUNTS: Final = (12, 15, 18, 21, 24)
 MNEMONIC_TEXT_MAX: Final = 400
 
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+ACCOUNT: Final = re.compile(r"m/44'/195'/(0|[1-9][0-9]{0,8})'")
 _PATH: Final = re.compile(r"m(/[0-9]{1,10}'?)*")
 _WORDS: Final = Mnemonic("english")
 
@@ -127,9 +128,15 @@ def parse_path(path: str) -> tuple[int, ...]:
     )
 
 
-def address_path(index: int) -> str:
+def account_path(account: int) -> str:
+    """The path of an account by its number, 0 being the first."""
+    assert 0 <= account < HARDENED, account
+    return f"m/{PURPOSE}'/{COIN_TRON}'/{account}'"
+
+
+def address_path(index: int, account: str = ACCOUNT_PATH) -> str:
     """The whole path of an address."""
-    return f"{ACCOUNT_PATH}/0/{index}"
+    return f"{account}/0/{index}"
 
 
 def new_entropy() -> Secret:
@@ -161,22 +168,22 @@ def seed_of(entropy: Secret, passphrase: str = "") -> Secret:
     return Secret(hashlib.pbkdf2_hmac("sha512", words.encode(), salt, SEED_ROUNDS))
 
 
-def account_node(entropy: Secret) -> PrivateNode:
-    """The node of our account, ``m/44'/195'/0'``."""
-    return PrivateNode.master(seed_of(entropy)).derive(ACCOUNT_PATH)
+def account_node(entropy: Secret, path: str = ACCOUNT_PATH) -> PrivateNode:
+    """The node of an account, ``m/44'/195'/0'`` or another."""
+    return PrivateNode.master(seed_of(entropy)).derive(path)
 
 
-def signing_key(kind: WalletKind, secret: Secret, index: int = 0) -> SigningKey:
-    """The key of a wallet's secret; of an HD wallet the one with this index."""
+def signing_key(kind: WalletKind, secret: Secret, path: str = "") -> SigningKey:
+    """The key of a wallet's own address; an HD wallet's path is that of its account."""
     if kind is WalletKind.HD:
-        return account_node(secret).child(0).child(index).signing_key()
-    assert kind is WalletKind.HOT and index == 0, kind
+        return account_node(secret, path or ACCOUNT_PATH).child(0).child(0).signing_key()
+    assert kind is WalletKind.HOT, kind
     return SigningKey(secret)
 
 
-def xpub_text(node: PublicNode) -> str:
+def xpub_text(node: PublicNode, account: int = 0) -> str:
     """The account's public key as text. The parent's fingerprint is left zero."""
-    head = XPUB_VERSION + bytes((ACCOUNT_DEPTH,)) + bytes(4) + HARDENED.to_bytes(4)
+    head = XPUB_VERSION + bytes((ACCOUNT_DEPTH,)) + bytes(4) + (HARDENED + account).to_bytes(4)
     raw = head + node.chain_code + node.key
     return base58.b58encode_check(raw).decode()
 
@@ -195,3 +202,10 @@ def parse_xpub(text: str) -> PublicNode:
     except ValueError:
         raise InvalidXpub(param="xpub") from None
     return PublicNode(raw[45:], raw[13:45])
+
+
+def account_of_xpub(text: str) -> int:
+    """The number of the account whose key `parse_xpub` reads; 0 for a number that is not hardened,
+    which some programs write."""
+    number = int.from_bytes(base58.b58decode_check(text)[9:13])
+    return number - HARDENED if number >= HARDENED else 0

@@ -53,11 +53,11 @@ class AddressView(msgspec.Struct, frozen=True, kw_only=True):
     balances: list[HeldView]
 
     @classmethod
-    def of(cls, row: Row, currencies: Currencies) -> "AddressView":
+    def of(cls, row: Row, account: str, currencies: Currencies) -> "AddressView":
         it = row.address
         return cls(
             address=it.id,
-            path=hd.address_path(it.index),
+            path=hd.address_path(it.index, account),
             index=it.index,
             subject=it.subject,
             issued_at=None if it.issued_at is None else rfc3339(it.issued_at),
@@ -93,7 +93,7 @@ async def list_addresses(
         raise NotDerived
     rows, following = await wallets.issued.page(wallet, page)
     return Page(
-        data=[AddressView.of(row, currencies) for row in rows],
+        data=[AddressView.of(row, wallet.path, currencies) for row in rows],
         has_more=following is not None,
         next_cursor=following,
     )

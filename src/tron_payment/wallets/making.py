@@ -129,16 +129,20 @@ class Maker:
         *,
         label: str,
         mnemonic: str,
+        account: int = 0,
         category: str = "",
         password: str | None = None,
     ) -> Wallet:
         """Take over the words of an HD wallet, and look for the addresses that they have used.
 
+        Args:
+            account: Its number in ``m/44'/195'/account'``; each account is a wallet of its own.
+
         Raises:
             InvalidMnemonic, InvalidLabel, WeakPassword
             WalletExists: Its first address is a wallet already.
         """
-        wallet = self._hd_wallet(who, label, category, hd.entropy_of(mnemonic))
+        wallet = self._hd_wallet(who, label, category, hd.entropy_of(mnemonic), account)
         wallet.scan_from = 1
         await self._set_password(wallet, password)
         await self._take_over(who, wallet)
@@ -154,7 +158,9 @@ class Maker:
         node = hd.parse_xpub(xpub)
         address = node.child(0).child(0).address
         wallet = self._wallet(who, label, category, WalletKind.WATCH, address, None)
-        wallet.xpub, wallet.path, wallet.scan_from = hd.xpub_text(node), hd.ACCOUNT_PATH, 1
+        account = hd.account_of_xpub(xpub)
+        wallet.xpub, wallet.path = hd.xpub_text(node, account), hd.account_path(account)
+        wallet.scan_from = 1
         await self._take_over(who, wallet)
         return await self.scan.begin(wallet)
 
@@ -268,7 +274,7 @@ class Maker:
         if secret is not None:
             bond = Bond(wallet_id, address, path)
             envelope = self._signer.keystore.seal(secret, bond)
-            opened = hd.signing_key(kind, self._signer.keystore.open(envelope, bond))
+            opened = hd.signing_key(kind, self._signer.keystore.open(envelope, bond), path)
             assert opened.address == address, "the sealed key derives another address"
         return Wallet(
             id=wallet_id,
@@ -283,13 +289,14 @@ class Maker:
             updated_at=now,
         )
 
-    def _hd_wallet(self, who: Who, label: str, category: str, entropy: Secret) -> Wallet:
-        account = hd.account_node(entropy).public()
-        address = account.child(0).child(0).address
-        wallet = self._wallet(
-            who, label, category, WalletKind.HD, address, entropy, hd.ACCOUNT_PATH
-        )
-        wallet.xpub = hd.xpub_text(account)
+    def _hd_wallet(
+        self, who: Who, label: str, category: str, entropy: Secret, account: int = 0
+    ) -> Wallet:
+        path = hd.account_path(account)
+        node = hd.account_node(entropy, path).public()
+        address = node.child(0).child(0).address
+        wallet = self._wallet(who, label, category, WalletKind.HD, address, entropy, path)
+        wallet.xpub = hd.xpub_text(node, account)
         return wallet
 
     async def _set_password(self, wallet: Wallet, password: str | None) -> None:

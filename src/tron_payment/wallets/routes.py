@@ -1,7 +1,7 @@
 """HTTP of wallets: reads requests, asks the service, shapes answers. No key is in any of them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from litestar import Response, delete, get, post, put
@@ -23,6 +23,8 @@ from tron_payment.wallets.issued_routes import SumView
 from tron_payment.wallets.making import Who
 from tron_payment.wallets.permissions import Permissions
 from tron_payment.wallets.service import Wallets
+
+ACCOUNT_MAX: Final = 999_999_999
 
 
 class KindNotMade(Refused, code="wallet_kind"):
@@ -55,6 +57,9 @@ class ImportWallet(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     kind: WalletKind | None = None
     private_key: str | None = None
     mnemonic: str | None = None
+    account: Annotated[int, msgspec.Meta(ge=0, le=ACCOUNT_MAX)] = 0
+    """With `mnemonic`: which account of the words, ``m/44'/195'/account'``."""
+
     xpub: str | None = None
     address: str | None = None
     category: str = ""
@@ -246,6 +251,8 @@ async def import_wallet(
     kind = data.kind or allowed[0]
     if kind not in allowed:
         raise KindNotMade(f"this makes a wallet of the kind {allowed[0]}", param="kind")
+    if data.account and data.mnemonic is None:
+        raise KindNotMade("only words have several accounts", param="account")
     if data.password is not None and kind not in KEYED:
         raise KindNotMade("only a wallet with a key here has a password", param="password")
     if data.private_key is not None:
@@ -261,6 +268,7 @@ async def import_wallet(
             who,
             label=data.label,
             mnemonic=data.mnemonic,
+            account=data.account,
             category=data.category,
             password=data.password,
         )

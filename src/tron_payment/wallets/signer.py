@@ -157,7 +157,7 @@ class KeySigner:
         if wallet.kind is WalletKind.HD:
             key = self._chain_node(wallet).child(index).signing_key()
         else:
-            key = hd.signing_key(wallet.kind, self._secret(wallet))
+            key = hd.signing_key(wallet.kind, self._secret(wallet), wallet.path)
         if key.address != signer:
             log.error("wallet.key_unreadable", wallet_id=wallet.id, detail="derives another")
             raise CannotSign("the stored key is not this wallet's")
@@ -168,7 +168,8 @@ class KeySigner:
         now = self._monotonic()
         opened = self._nodes.get(wallet.id)
         if opened is None or opened[1] <= now:
-            opened = (hd.account_node(self._secret(wallet)).child(0), now + KEY_OPEN_S)
+            account = hd.account_node(self._secret(wallet), wallet.path)
+            opened = (account.child(0), now + KEY_OPEN_S)
             self._nodes[wallet.id] = opened
         self._nodes.move_to_end(wallet.id)
         while len(self._nodes) > KEYS_OPEN_MAX:
