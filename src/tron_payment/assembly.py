@@ -27,7 +27,7 @@ SHARED: Final = frozenset(
         *VITAL,
         *("engine.openings", "engine.tell", "engine.close_books"),
         *("gateway.outbox", "gateway.track", "gateway.refunds", "gateway.fan_out"),
-        *("gateway.deliver", "gateway.sweep", "gateway.reconcile"),
+        *("gateway.deliver", "gateway.export", "gateway.sweep", "gateway.reconcile"),
         *("network.drift", "network.certify", "payouts.sweep", "payouts.batches"),
         *("payouts.schedules", "staking.sweep", "usdt.token_openings", "wallets.signatures"),
         "keeping.forget",
