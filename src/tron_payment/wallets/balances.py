@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +13,7 @@ from tron_payment.core.money import TRX, USDT
 from tron_payment.db.ledger import Ledger, Pocket, View, account
 from tron_payment.module import Deployment
 from tron_payment.wallets.currencies import Currencies
+from tron_payment.wallets.together import Together
 
 LIVE_BELIEVED_S: Final = 1.0
 """A live reading is shown again for this long: many screens ask, the chain moves every 3 s."""
@@ -66,6 +67,7 @@ class Balances:
         self._deployment = deployment
         self._currencies = currencies
         self._monotonic = monotonic
+        self._books = Together(self._each)
         self._view: tuple[View, float] | None = None
         self._rolling = asyncio.Lock()
         self._readings: OrderedDict[Address, tuple[asyncio.Task[Live], float]] = OrderedDict()
@@ -75,7 +77,8 @@ class Balances:
         Raises:
             NodesUnavailable: No node answers.
         """
-        live, held = await asyncio.gather(self.live(address), self.held([address]))
+        live, held = await asyncio.gather(self.live(address), self._books.get(address))
+        assert held is not None, address
         return WalletBalance(
             live,
             tuple(
@@ -90,6 +93,13 @@ class Balances:
                 for code in self.codes()
             ),
         )
+
+    async def _each(
+        self, holders: Sequence[Address]
+    ) -> Mapping[Address, Mapping[tuple[str, str], int]]:
+        """One reading for all of them; each looks up its own accounts in it."""
+        found = await self.held(holders)
+        return dict.fromkeys(holders, found)
 
     async def held(self, holders: Sequence[Address]) -> dict[tuple[str, str], int]:
         """Units by account and currency.

@@ -1,6 +1,6 @@
 """Wallets as stored, and every query on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -112,6 +112,13 @@ async def by_id(wallet_id: str, owner: Mapping[str, str] | None = None) -> Walle
             if (found := await Wallet.find_one({field: wallet_id, **(owner or {})})) is not None:
                 return found
     return None
+
+
+async def by_ids(wallet_ids: Sequence[str]) -> dict[str, Wallet]:
+    """Wallets by their present ids; what is not there is left out."""
+    with store_errors():
+        found = Wallet.get_pymongo_collection().find({"_id": {"$in": list(wallet_ids)}})
+        return {raw["_id"]: Wallet.model_validate(raw) async for raw in found}
 
 
 async def by_address(address: Address) -> Wallet | None:

@@ -37,6 +37,7 @@ from tron_payment.wallets.making import Maker, Who, clean_category, facts
 from tron_payment.wallets.passwords import Passwords
 from tron_payment.wallets.scan import Scan
 from tron_payment.wallets.signer import KeySigner
+from tron_payment.wallets.together import Together
 
 CHANGE_ATTEMPTS_MAX: Final = 5
 OVERRIDE_LIFETIME: Final = timedelta(hours=24)
@@ -76,6 +77,7 @@ class Wallets(Maker):
         )
         self._ledger = ledger
         self._balances = balances
+        self._looks = Together(store.by_ids)
         self.issued = Issued(balances)
         self.default_address = default_address
 
@@ -115,7 +117,10 @@ class Wallets(Maker):
             WalletNotFound
             NodesUnavailable: The chain cannot be asked.
         """
-        wallet = await self.get(principal, wallet_id)
+        wallet = await self._looks.get(wallet_id)
+        owner = owner_filter(principal, "wallets")
+        if wallet is None or any(getattr(wallet, name) != it for name, it in owner.items()):
+            wallet = await self.get(principal, wallet_id)
         return wallet, await self._balances.of(Address(wallet.address))
 
     async def stats(self) -> dict[str, Any]:
