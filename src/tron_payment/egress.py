@@ -1,10 +1,11 @@
 """The way out: in production this process connects to its neighbours and to nobody else.
 
-The neighbours are MongoDB, the gateway, Redis, the SOCKS proxy and nodes of our own network; they
-are read from the settings once. Every other connection, datagram and name look-up is refused
-inside the process, before a packet is sent, whatever library asks for it. Two watchmen are needed:
-Python tells an audit hook of what its own sockets do, but uvloop opens connections and resolves
-names in C without telling anybody, so its loop is wrapped too. A guard cannot be taken away again.
+The neighbours are MongoDB, the gateway, Redis, a collector, the SOCKS proxy and nodes of our own
+network; they are read from the settings once. Every other connection, datagram and name look-up is
+refused inside the process, before a packet is sent, whatever library asks for it. Two watchmen are
+needed: Python tells an audit hook of what its own sockets do, but uvloop opens connections and
+resolves names in C without telling anybody, so its loop is wrapped too. A guard cannot be taken
+away again.
 """
 
 import socket
@@ -109,7 +110,8 @@ def neighbours(settings: Settings) -> frozenset[Endpoint]:
         if uri := stored.get_secret_value():
             members = parse_uri(uri, default_port=MONGO_PORT)["nodelist"]
             hosts |= {(plain_host(host), port) for host, port in members if port is not None}
-    for url in (settings.api_gateway_url, settings.redis_url.get_secret_value()):
+    redis, collector = settings.redis_url.get_secret_value(), settings.otel_exporter_otlp_endpoint
+    for url in (settings.api_gateway_url, redis, collector):
         if url:
             hosts.add(endpoint(url))
     if settings.socks_proxy:

@@ -8,7 +8,7 @@ import logging
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final
 
 import structlog
@@ -89,6 +89,8 @@ class Meter:
 
 
 meter: Final = Meter()
+watchers: Final[list[Callable[[Mapping[str, Any]], None]]] = []
+"""Shown every line of ours after it was redacted."""
 
 
 def set_level(level: str) -> None:
@@ -112,7 +114,7 @@ def configure(*, json: bool, level: str = "INFO") -> None:
         else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[meter, *shared, renderer],
+        processors=[meter, *shared, show, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -131,6 +133,13 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+def show(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: let the watchers see a line that has no secrets any more."""
+    for watcher in watchers:
+        watcher(event)
+    return event
 
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -40,6 +40,7 @@ from tron_payment.module import Deployment
 from tron_payment.reload import ChangingLimiter, Reloader, rates
 from tron_payment.service import VERSION
 from tron_payment.settings import GENESIS_IDS, Settings
+from tron_payment.telemetry import Spans
 
 NODE_RETRY_S: Final = 0.2
 NODE_PATIENCE_S: Final = 60.0
@@ -137,6 +138,10 @@ def _application(
     house, settings = assembly.house, assembly.house.settings
     figures = Figures()
     assembly.loops.add(*Measuring(assembly, figures, VERSION).loops)
+    if settings.otel_exporter_otlp_endpoint:
+        spans = Spans(settings.otel_exporter_otlp_endpoint, settings.service_name, VERSION)
+        logs.watchers.append(spans)
+        assembly.loops.add(*spans.loops)
     keeping = Keeping(house.idempotency, house.clock, settings.retention_days)
     assembly.loops.add(*keeping.loops)
     if signer := HeadSigner.of(settings.audit_signing_key.get_secret_value()):

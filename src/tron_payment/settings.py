@@ -176,6 +176,9 @@ class Settings(BaseSettings):
     embedded_mongo_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     redis_url: SecretStr = SecretStr("")
     api_gateway_url: str = ""
+    otel_exporter_otlp_endpoint: str = ""
+    """A collector of our own network that takes traces (OTLP over HTTP); empty means none."""
+
     tor_proxy: str = ""
     """SOCKS proxy for everything that leaves; `socks5://tor-proxy:9050` in production."""
 
@@ -332,10 +335,14 @@ class Settings(BaseSettings):
             ("TRON_NODE_URL", self.node_urls),
             ("TRON_SOLIDITY_NODE_URL", self.solidity_urls),
             ("API_GATEWAY_URL", [u for u in [self.api_gateway_url] if u]),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", [u for u in [self.otel_exporter_otlp_endpoint] if u]),
             ("REDIS_URL", [u for u in [self.redis_url.get_secret_value()] if u]),
         ):
             if not all(_port(url) for url in urls):
                 problems.append(f"{name}: not a URL with a host")
+        collector = urlsplit(self.otel_exporter_otlp_endpoint).hostname or ""
+        if collector and not is_private(collector):
+            problems.append("OTEL_EXPORTER_OTLP_ENDPOINT: only a collector of our own network")
         if self.tron_nodes_direct and not self._nodes_are_private:
             problems.append("TRON_NODES_DIRECT: only for nodes with a private address or name")
         uris = {"MONGODB_URI": self.mongo_uri, "SIGNER_JOURNAL_URI": self.signer_journal_uri}

@@ -43,14 +43,6 @@ from tron_payment.engine.safe_mode import SafeModes
 BATCH_MAX: Final = 200
 """Orders reserved, signed or sent together by one step."""
 
-DUE: Final = (
-    OrderStatus.SIGNED,
-    OrderStatus.AWAITING_SIGNATURE,
-    OrderStatus.RESERVED,
-    OrderStatus.QUEUED,
-)
-"""What a step looks at, in this order."""
-
 BROADCASTS_AT_ONCE: Final = 32
 REBROADCAST_S: Final = 30
 """The same bytes again, while they live: a node's SUCCESS is no inclusion."""
@@ -102,7 +94,7 @@ class Dispatcher:
     async def step(self) -> bool:
         """Do the next single thing for one batch; False when nothing is due."""
         now = self._clock.now()
-        if not await any_due(DUE, now):
+        if not await any_due(now):
             return False
         if orders := await store.due(OrderStatus.SIGNED, now, limit=BATCH_MAX):
             await self.broadcast(orders)
