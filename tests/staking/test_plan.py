@@ -113,7 +113,14 @@ def test_the_plan_never_advises_what_costs_more(
     assert stake.stake_sun <= means.spare_sun
 
 
-@pytest.mark.parametrize("stake_trx", [0, 3_000, 6_000])
+@pytest.mark.parametrize(
+    "stake_trx",
+    [
+        pytest.param(0, marks=pytest.mark.slow),
+        3_000,
+        pytest.param(6_000, marks=pytest.mark.slow),
+    ],
+)
 async def test_a_simulated_week_costs_what_the_plan_predicts(
     mongo: Any, tmp_path: Path, stake_trx: int
 ) -> None:

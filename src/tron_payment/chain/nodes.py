@@ -120,6 +120,24 @@ class Nodes:
             raise NodesUnavailable("no node answers")
         return tuple(found)
 
+    async def ask(self, alias: str, call: Callable[[NodeClient], Awaitable[T]]) -> T:
+        """What one node says, and no other.
+
+        Args:
+            alias: Of a configured node.
+
+        Raises:
+            NodeRefused: java-tron refuses, with a code of its own.
+            Unavailable: It does not answer, or rests after failures.
+        """
+        (member,) = [each for each in self._members if each.client.alias == alias]
+        if not member.breaker.admits():
+            raise NodesUnavailable(f"{alias} rests after failures")
+        answer = await self._try(member, call)
+        if isinstance(answer, NodeRefused | Unavailable):
+            raise answer
+        return answer
+
     async def head(self) -> BlockHeader:
         """The newest block that the preferred node shows."""
         head, member = await self._read(lambda node: node.head())

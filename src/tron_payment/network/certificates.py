@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from tron_payment.chain import Cursors, NodeClient, NodeHasNot, Nodes, SolidBlock
+from tron_payment.chain import Cursors, NodeClient, Nodes, SolidBlock
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import NotFound, Refused
 from tron_payment.network import documents as store
@@ -137,13 +137,11 @@ async def _read(nodes: Nodes, numbers: list[int], alias: str | None = None) -> d
 
     async def one(number: int) -> Seen:
         async def ask(node: NodeClient) -> Seen:
-            if alias is not None and node.alias != alias:
-                raise NodeHasNot(node.alias, "another node was asked")
             block = await node.block(number)
             return Seen(block.block_id, len(block.transactions))
 
         async with gate:
-            return await nodes.read(ask)
+            return await (nodes.read(ask) if alias is None else nodes.ask(alias, ask))
 
     found = await asyncio.gather(*(one(number) for number in numbers))
     return dict(zip(numbers, found, strict=True))

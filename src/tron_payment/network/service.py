@@ -30,6 +30,7 @@ from tron_payment.engine import Fees
 from tron_payment.module import Deployment
 from tron_payment.network import prices
 from tron_payment.network import views as v
+from tron_payment.network.agreement import LAG_BLOCKS_MAX, Accord, Agreement, look
 from tron_payment.network.decode import Words, memo_text, transfers_of, words_of
 from tron_payment.network.errors import (
     BlockNotFound,
@@ -40,9 +41,6 @@ from tron_payment.network.errors import (
 )
 
 BLOCK_DIGITS_MAX: Final = 15
-LAG_BLOCKS_MAX: Final = 40
-"""A node or follower this far behind is reported: two minutes of main net."""
-
 _TXID: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -90,14 +88,22 @@ class Network:
         """Every node asked now, and whether those in use agree about the follower's block."""
         nodes = await self._nodes.probe()
         best = max((each.solid for each in nodes), default=0)
-        follower = await self._follower(None, best)
-        reasons = _reasons(nodes, follower)
+        follower, agreement = await asyncio.gather(
+            self._follower(None, best), look(self._nodes, nodes)
+        )
+        reasons = _reasons(nodes, follower) + _disagreements(agreement)
         return v.StatusView(
             status="degraded" if reasons else "healthy",
             reasons=reasons,
             network=self._network,
             nodes=[_node(each) for each in nodes],
-            agreement=self._nodes.agreement,
+            agreement=v.AgreementView(
+                state=agreement.accord.value,
+                required=agreement.required,
+                agreeing=agreement.agreeing,
+                block_number=agreement.block_number,
+                block_ids=agreement.block_ids,
+            ),
             follower=follower,
         )
 
@@ -316,6 +322,23 @@ def _reasons(nodes: Sequence[NodeStatus], follower: v.FollowerView | None) -> li
     elif follower.lag_blocks > LAG_BLOCKS_MAX:
         reasons.append(f"the follower is {follower.lag_blocks} blocks behind")
     return reasons
+
+
+def _disagreements(agreement: Agreement) -> list[str]:
+    """The same of what the nodes say about one block."""
+    number = agreement.block_number
+    match agreement.accord:
+        case Accord.CONTRADICTED:
+            shown = ", ".join(
+                f"{alias}: {each}" for alias, each in agreement.block_ids.items() if each
+            )
+            return [f"nodes contradict each other about block {number}: {shown}"]
+        case Accord.TOO_FEW:
+            return [
+                f"{agreement.agreeing} of {agreement.required} required nodes show block {number}"
+            ]
+        case Accord.AGREED:
+            return []
 
 
 def _node(status: NodeStatus) -> v.NodeView:

@@ -66,12 +66,27 @@ class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     agreement: int
 
 
+class AgreementView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the nodes say now about one solidified block."""
+
+    state: str
+    """``agreed``, ``too_few`` (fewer than required answer) or ``contradicted``."""
+
+    required: int
+    """How many must show the same block before it counts (the setting)."""
+
+    agreeing: int
+    block_number: int
+    block_ids: Mapping[str, str | None]
+    """By node; null for one that rests, lags or did not answer."""
+
+
 class StatusView(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     reasons: list[str]
     network: str
     nodes: list[NodeView]
-    agreement: int
+    agreement: AgreementView
     follower: FollowerView | None
 
 

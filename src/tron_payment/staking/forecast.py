@@ -15,6 +15,7 @@ from tron_payment.staking.accounts import StakedAccounts
 from tron_payment.staking.plan import Market, Means, Need, Plan, make_plan
 
 LOOK_BACK: Final = timedelta(days=30)
+ONE_DAY: Final = timedelta(days=1)
 ORDERS_MAX: Final = 50_000
 """Settled orders that a forecast looks at, newest first."""
 
@@ -49,10 +50,11 @@ class Typical:
     """What the account's orders of the last days were like."""
 
     orders: int
-    days: int
-    """Between the first of them and now, at least one."""
     energy: int
+    """Of all of them together."""
     bytes_total: int
+    per_day: int
+    """In the whole days since the first of them; all of them on the first day."""
     waiting: int
     """Orders not yet signed."""
 
@@ -104,17 +106,19 @@ class Forecasts:
         return Forecast(plan, market, means, typical, source)
 
     async def _need(self, question: Question, typical: Typical) -> tuple[Need, str]:
-        """What is sent each day: as announced, else as lately with what waits now."""
-        if question.payouts_per_day is None:
-            count = -(-(typical.orders + typical.waiting) // typical.days)
-            each = -(-typical.energy // typical.orders) if typical.orders else 0
-            size = -(-typical.bytes_total // typical.orders) if typical.orders else 0
+        """What is sent each day: as announced, else as lately, or what waits if that is more."""
+        count = question.payouts_per_day
+        if count is None and typical.orders:
+            count = max(typical.per_day, typical.waiting)
+            each = -(-typical.energy // typical.orders)
+            size = -(-typical.bytes_total // typical.orders)
             return Need(count, count * each, size), "typical"
-        there, count = self._deployment, question.payouts_per_day
+        source = "typical" if count is None else "announced"
+        there, count = self._deployment, typical.waiting if count is None else count
         cost = await usdt_cost(self._nodes, there.usdt, [question.address])
         cold = -(-count * question.cold_percent // 100)
         energy = cold * cost.cold_energy + (count - cold) * cost.warm_energy
-        return Need(count, energy, transfer_bandwidth(question.address, there.usdt)), "announced"
+        return Need(count, energy, transfer_bandwidth(question.address, there.usdt)), source
 
     async def _typical(self, address: Address, bandwidth_price_sun: int) -> Typical:
         now = self._clock.now()
@@ -142,7 +146,7 @@ class Forecasts:
             },
         ]
         orders = Order.get_pymongo_collection()
-        rows = [row async for row in await orders.aggregate(pipeline)]
+        rows = [row async for row in await orders.aggregate(pipeline, hint="work")]
         waiting = await orders.count_documents(
             {
                 "signer": address,
@@ -151,11 +155,23 @@ class Forecasts:
             }
         )
         if not rows:
-            return Typical(0, 1, 0, 0, waiting)
+            return Typical(0, 0, 0, 0, waiting)
         row = rows[0]
         bytes_total = row["bytes"] + row["burned_sun"] // max(1, bandwidth_price_sun)
-        days = max(1, -(-(now - row["first"]) // timedelta(days=1)))
-        return Typical(row["orders"], days, row["energy"], bytes_total, waiting)
+        days = (now - row["first"]) // ONE_DAY
+        whole = row["orders"]
+        if days:  # the day that is not over says little
+            until = {"$gte": row["first"], "$lt": row["first"] + days * ONE_DAY}
+            whole = await orders.count_documents(
+                settled | {"created_at": until}, limit=ORDERS_MAX, hint="work"
+            )
+        return Typical(
+            orders=row["orders"],
+            energy=row["energy"],
+            bytes_total=bytes_total,
+            per_day=-(-whole // max(1, days)),
+            waiting=waiting,
+        )
 
 
 def _market(
