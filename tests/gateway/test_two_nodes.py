@@ -8,10 +8,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from tests.gateway.test_deposits import PAYER
 from tests.gateway.test_reconciliation import run
-from tests.gateway.world import World
-from tron_payment.chain import NodeClient, Nodes
-from tron_payment.gateway import Reconciliations
+from tests.gateway.world import SOLID_LAG, World
+from tron_payment.chain import ChainContradiction, NodeClient, Nodes
+from tron_payment.gateway import Deposit, Reconciliations
 from tron_payment.gateway.readings import WITNESS_MISSES_MAX, Readings
 
 Alter = Callable[[str, Any], Any]
@@ -24,6 +25,8 @@ class SecondNode(httpx.AsyncBaseTransport):
         self._inner = httpx.ASGITransport(world.devnet.asgi)
         self.alter: Alter = lambda _, answer: answer
         self.asked = 0
+        self.both: Nodes | None = None
+        """Both nodes, which have to agree about each block."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
@@ -49,6 +52,7 @@ async def second(gateway: World) -> AsyncIterator[SecondNode]:
         house = gateway.house
         service: Reconciliations = gateway.service(Reconciliations)
         service._readings = Readings(Nodes(clients), house.openings, house.cursors)
+        other.both = Nodes(clients, agreement=2)
         yield other
 
 
@@ -113,3 +117,42 @@ async def test_a_node_that_cannot_confirm_is_left_out_and_the_report_says_so(
     assert (report["balanced"], report["confirmed"]) == (True, 0)
     assert report["addresses"] >= 1
     assert second.asked < 100 * WITNESS_MISSES_MAX
+
+
+async def test_a_deposit_that_the_other_node_does_not_have_is_not_credited(
+    gateway: World, second: SecondNode
+) -> None:
+    """It stands on another fork: following stops for a person, and goes on where it was."""
+    follower = gateway.assembly.follower
+    assert second.both is not None
+    follower._nodes = second.both
+    await gateway.fund(PAYER.address, "5000")
+    await gateway.fund(PAYER.address, "5000", "USDT")
+    await gateway.solidify()
+    invoice = await gateway.invoice("25")
+    await gateway.pay(PAYER, invoice["address"], "25")
+    await gateway.devnet.mine()
+    number = gateway.devnet.chain.head.number
+
+    def forked(path: str, answer: Any) -> Any:
+        header = answer.get("block_header") if isinstance(answer, dict) else None
+        if header and header["raw_data"]["number"] == number:
+            return answer | {"blockID": answer["blockID"][:16] + "ab" * 24}
+        return answer
+
+    second.alter = forked
+    await gateway.devnet.mine(SOLID_LAG + 2)
+    with pytest.raises(ChainContradiction):
+        while await follower.step():
+            pass
+    assert follower.status().number == number - 1
+    assert (await gateway.payment(invoice["payment_id"]))["received"] == "0"
+    assert await Deposit.find_all().count() == 0
+    second.alter = lambda _, answer: answer
+    with pytest.raises(ChainContradiction):  # until somebody has looked
+        await follower.step()
+    await follower.resume()
+    while await follower.step():
+        pass
+    assert (await gateway.payment(invoice["payment_id"]))["status"] == "paid"
+    assert await Deposit.find_all().count() == 1
