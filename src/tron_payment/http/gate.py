@@ -32,6 +32,7 @@ NOBODY: Final = "-"
 NETWORK_BITS: Final = 64
 """Of an IPv6 address: whoever has one of them has the whole network."""
 
+_CODE: Final = CODE_HEADER.lower().encode()
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -57,13 +58,15 @@ class Gate(ASGIMiddleware):
         await self.admit(scope, handler.opt)
         principal = exchange_of(scope).principal
         check_permission(principal, handler)
-        asks = self._step_up if handler.opt.get("permission") in STEP_UP else None
-        code = header(scope["headers"], CODE_HEADER.lower().encode())
-        if asks is not None and code is None:
-            raise CodeMissing(param=CODE_HEADER)
-        check_surface(scope, handler)
-        if asks is not None and principal is not None:
-            await asks.check(principal, code)  # last, so that a malformed request uses up no code
+        step_up = self._step_up
+        if step_up is None or principal is None or handler.opt.get("permission") not in STEP_UP:
+            check_surface(scope, handler)
+        else:
+            code = header(scope["headers"], _CODE)
+            if code is None:
+                raise CodeMissing(param=CODE_HEADER)
+            check_surface(scope, handler)
+            await step_up.check(principal, code)  # last: a malformed request uses up no code
         await next_app(scope, receive, send)
 
     async def admit(self, scope: Any, opt: dict[str, Any]) -> None:

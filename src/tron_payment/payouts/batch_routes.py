@@ -214,7 +214,7 @@ class QuoteController(Controller):
         payouts: NamedDependency[Payouts],
         batches: NamedDependency[Batches],
         quotes: NamedDependency[Quotes],
-    ) -> Response[QuoteView]:
+    ) -> Response[QuoteView | QuotedBatchView]:
         """What one payout (the body of `initiate`) or many (``{"payouts": [...]}``) would cost.
 
         The maximum is binding for whoever names the `quote_id`; nothing is paid.
