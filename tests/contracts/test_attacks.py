@@ -1,5 +1,7 @@
 """The attack list of contracts/README.md, one by one where a test can show it."""
 
+import re
+
 import pytest
 
 from tron_payment.core.address import address_bytes
@@ -9,6 +11,7 @@ from .world import (
     ALICE,
     BOB,
     FLOAT,
+    HERE,
     ISSUER,
     MALLORY,
     OPERATOR,
@@ -201,3 +204,11 @@ def test_too_little_energy_pays_nobody_and_marks_nothing(router: Router) -> None
         assert paid == (False, False), limit
         assert router.balance == FLOAT
     pytest.fail("the last limit should have been enough")
+
+
+def test_every_test_that_the_attack_list_names_exists() -> None:
+    page = (HERE.parent.parent / "contracts" / "README.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page.split("## The attack list")[1]))
+    sources = "".join(each.read_text() for each in HERE.glob("test_*.py"))
+    assert len(named) > 20
+    assert {name for name in named if f"def {name}(" not in sources} == set()

@@ -5,12 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from tests.engine.world import BOB, World
+from tests.conftest import Mongo
+from tests.engine.points import Points
+from tests.engine.world import ALL_DOCUMENTS, BOB, World
 from tron_payment.chain import NodeHasNot
 from tron_payment.engine import Order, OrderStatus
 from tron_payment.engine.quarantine import Finding, NotProved, conclusion, finding_of
 
 F = Finding
+
+
+@pytest.fixture
+async def world(mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> World:
+    points = Points()
+    points.watch(monkeypatch)
+    await mongo.connect(ALL_DOCUMENTS)
+    return await World.create(points)
 
 
 @pytest.mark.parametrize(

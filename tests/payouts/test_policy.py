@@ -10,7 +10,10 @@ import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import ManualClock, to_ms
-from tron_payment.payouts import Payouts, PolicyDesk
+from tron_payment.core.errors import AppError
+from tron_payment.core.money import USDT, Amount
+from tron_payment.payouts import Limits, Payouts, PolicyDesk
+from tron_payment.payouts.domain import MAX_FEE_SUN_MAX, FeeCapTooHigh, fee_cap
 from tron_payment.payouts.limits import (
     Ceiling,
     Hold,
@@ -37,6 +40,10 @@ from tron_payment.payouts.policy import (
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 PLAIN = Facts(currency="USDT", units=100, recipient="T1", now=NOW)
 BANDS = (Band("USDT", 100, 1), Band("USDT", 1_000, 2, ("ann", "ben", "cem")))
+
+
+HOUR = timedelta(hours=1)
+USERS = Policy(user_cool_down=HOUR)
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,18 @@ BANDS = (Band("USDT", 100, 1), Band("USDT", 1_000, 2, ("ann", "ben", "cem")))
             (),
         ),
         (Policy(allow_list=True), {"allowed_at": NOW - timedelta(hours=24)}, None, 0, ()),
+        (DEFAULT, {"booked_address": "T2", "address_changed_at": NOW}, None, 0, ()),
+        (USERS, {}, None, 0, ()),
+        (USERS, {"booked_address": "T2"}, "recipient_differs", 0, ()),
+        (USERS, {"booked_address": "T1"}, None, 0, ()),
+        (
+            USERS,
+            {"booked_address": "T1", "address_changed_at": NOW - HOUR + timedelta(milliseconds=1)},
+            "recipient_cooling_down",
+            0,
+            (),
+        ),
+        (USERS, {"booked_address": "T1", "address_changed_at": NOW - HOUR}, None, 0, ()),
     ],
 )
 def test_rules_at_their_bounds(
@@ -108,9 +127,43 @@ def test_a_policy_is_stored_whole() -> None:
         allow_list=True,
         cool_down=timedelta(hours=2),
         approval_lifetime=timedelta(hours=3),
+        user_cool_down=timedelta(hours=4),
     )
-    assert policy_of(3, facts_stored(whole)) == whole
+    stored = facts_stored(whole)
+    assert policy_of(3, stored) == whole
     check_policy(whole)
+    del stored["user_cool_down_s"]  # as policies were stored before there was this rule
+    assert policy_of(3, stored) == replace(whole, user_cool_down=timedelta())
+
+
+@pytest.mark.parametrize(
+    ("units", "code"),
+    [
+        (9, "amount_below_minimum"),
+        (10, None),
+        (100, None),
+        (101, "amount_above_maximum"),
+    ],
+)
+def test_amounts_at_their_bounds(units: int, code: str | None) -> None:
+    try:
+        Limits(10, 100).check(Amount(USDT, units))
+        found = None
+    except AppError as refusal:
+        found = refusal.code
+    assert found == code
+
+
+@pytest.mark.parametrize(
+    ("asked", "given"),
+    [(None, 7), (0, 0), (MAX_FEE_SUN_MAX, MAX_FEE_SUN_MAX), (MAX_FEE_SUN_MAX + 1, None)],
+)
+def test_fee_caps_at_their_bounds(asked: int | None, given: int | None) -> None:
+    if given is None:
+        with pytest.raises(FeeCapTooHigh):
+            fee_cap(asked, 7)
+    else:
+        assert fee_cap(asked, 7) == given
 
 
 @pytest.mark.parametrize("window", list(Window))
@@ -392,3 +445,34 @@ async def test_a_look_alike_of_a_known_address_is_flagged(pay: Pay) -> None:
     again = await pay.pay(recipient_address=alice)
     assert again["flags"] == []
     await pay.settle()
+
+
+async def test_a_user_whose_address_has_changed_cools_down(lawless: Pay) -> None:
+    pay = lawless
+    await enforce(pay, user_cool_down_s=3600)
+    first, second = person(), person()
+    until = "2099-01-01T00:00:00Z"
+
+    async def book(address: str) -> None:
+        body = {"recipient_address": address, "level": "full", "expires_at": until}
+        answer = await pay.put("/payouts/recipients/node-that-moves/kyc", body)
+        assert answer.status_code == 200, answer.text
+
+    async def asked(address: str) -> tuple[int, str]:
+        body = wish(user_id="node-that-moves", recipient_address=address)
+        answer = await pay.post("/payouts/v0", body)
+        return answer.status_code, answer.json().get("code", "")
+
+    assert await asked(first) == (202, ""), "who is not in the book is paid as before"
+    await book(first)
+    await book(first)  # saying it again changes nothing
+    assert await asked(first) == (202, "")
+    assert await asked(second) == (422, "recipient_differs")
+    await book(second)
+    assert await asked(second) == (422, "recipient_cooling_down")
+    assert await asked(first) == (422, "recipient_differs")
+    pay.world.clock.skew += HOUR
+    try:
+        assert await asked(second) == (202, "")
+    finally:
+        pay.world.clock.skew -= HOUR

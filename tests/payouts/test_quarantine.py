@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.chain import TriggerContract
 from tron_payment.contracts import artifact, payment_id
 from tron_payment.core.address import Address
+from tron_payment.engine import Spend, Wish
 from tron_payment.payouts.orders import reference
+from tron_payment.wallets import Wallets
 
 ROUTER = artifact("PayoutRouterV0")
 UNITS = 12_500_000
@@ -27,13 +30,22 @@ async def skipped(pay: Pay, key: str, recipient: Address, function: str) -> str:
         units=UNITS,
     )
     args = (found,) if function == "cancel" else (ref, recipient, UNITS)
-    call = {
-        "kind": "contract",
-        "contract_address": pay.v0,
-        "data": ROUTER.call_data(function, *args).hex(),
-    }
-    answer = await pay.post("/payments/process", call)
-    assert answer.status_code == 202, answer.text
+    wallets: Wallets = pay.house.use(Wallets)
+    wallet = await wallets.signing_wallet(None)
+    spends = () if function == "cancel" else (Spend(pay.v0, "USDT", UNITS),)
+    await pay.house.engine.place(
+        Wish(
+            order_id=f"ord_{payout_id}",
+            module="somebody",
+            kind="somebody.call",
+            subject=payout_id,
+            wallet_id=wallet.wallet_id,
+            signer=wallet.address,
+            contract=TriggerContract(wallet.address, pay.v0, ROUTER.call_data(function, *args)),
+            spends=spends,
+            max_fee_sun=100_000_000,
+        )
+    )
     await pay.settle()
     made = await pay.post("/payouts/v0", wish(recipient_address=recipient), key=key)
     assert made.json()["payout_id"] == payout_id, made.text

@@ -91,7 +91,7 @@ class GroupRead(Generic[K, V]):
             found = await self._read(wanted)
         except Exception as error:
             for _, answer in group:
-                _refuse(answer, copy.copy(error))
+                _refuse(answer, error)
             return
         for _, answer in group:
             if not answer.done():
@@ -99,5 +99,11 @@ class GroupRead(Generic[K, V]):
 
 
 def _refuse(answer: "asyncio.Future[Any]", error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
+    """Give a caller the error; one of its own, for its own traceback, where it can be copied."""
+    if answer.done():
+        return
+    try:
+        own = copy.copy(error)
+    except TypeError:
+        own = error
+    answer.set_exception(own)

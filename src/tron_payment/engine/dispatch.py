@@ -43,6 +43,9 @@ from tron_payment.engine.safe_mode import SafeModes
 BATCH_MAX: Final = 200
 """Orders reserved, signed or sent together by one step."""
 
+ITEMS_MAX: Final = 2_000
+"""Payments in the orders reserved or signed together: each is looked at once more before."""
+
 BROADCASTS_AT_ONCE: Final = 32
 REBROADCAST_S: Final = 30
 """The same bytes again, while they live: a node's SUCCESS is no inclusion."""
@@ -103,10 +106,10 @@ class Dispatcher:
             await self.ask(orders)
             return True
         if orders := await store.due(OrderStatus.RESERVED, now, limit=BATCH_MAX):
-            await self.sign(orders)
+            await self.sign(_some(orders))
             return True
         if orders := await store.due(OrderStatus.QUEUED, now, limit=BATCH_MAX):
-            await self.reserve(orders)
+            await self.reserve(_some(orders))
             return True
         return False
 
@@ -269,6 +272,7 @@ class Dispatcher:
                 "waiting_for": "",
             },
             push={"attempts": store.stored(attempt)},
+            quiet=bool(signatures),  # sending them follows at once, and is told
         )
 
     async def ask(self, orders: Sequence[Order]) -> None:
@@ -378,6 +382,16 @@ class Dispatcher:
     async def _wait(self, orders: Sequence[Order], waiting_for: str) -> None:
         until = self._clock.now() + timedelta(seconds=WAIT_S)
         await store.postpone(orders, until, waiting_for=waiting_for)
+
+
+def _some(orders: Sequence[Order]) -> list[Order]:
+    """The first of them, with at most `ITEMS_MAX` payments together; at least one."""
+    items = 0
+    for index, order in enumerate(orders):
+        items += max(1, len(order.expects))
+        if items > ITEMS_MAX and index:
+            return list(orders[:index])
+    return list(orders)
 
 
 def _unfit(cursor: Position, head: BlockHeader) -> str:

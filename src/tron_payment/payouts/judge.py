@@ -206,6 +206,7 @@ def _verified_by(
 
 def _facts(recipient: Address, wish: PayoutWish, known: Known) -> Facts:
     alike = known.payees.get(look_of(recipient), set())
+    entry = known.book.get(wish.user_id)
     return Facts(
         currency=wish.amount.asset.code,
         units=wish.amount.units,
@@ -215,6 +216,8 @@ def _facts(recipient: Address, wish: PayoutWish, known: Known) -> Facts:
         look_alikes=tuple(sorted(alike - {recipient})),
         recent_payouts=known.recent,
         allowed_at=known.allowed.get(recipient),
+        booked_address=None if entry is None else entry.recipient_address,
+        address_changed_at=None if entry is None else entry.address_changed_at,
     )
 
 

@@ -104,9 +104,7 @@ class Outcomes:
         A recipient who may not be paid leaves the transaction; the others go on without.
         """
         ours = {order.id: recipients(order) for order in orders if order.module == MODULE}
-        singles = {a for each in ours.values() if len(each) == 1 for a in each.values()}
-        verdicts = self._screen.known({a for each in ours.values() for a in each.values()})
-        verdicts |= await self._screen.verdicts(singles)
+        verdicts = await self._screen.verdicts({a for each in ours.values() for a in each.values()})
         waiting: dict[str, str] = {}
         for order in orders:
             by_ref = ours.get(order.id, {})

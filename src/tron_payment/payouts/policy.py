@@ -39,6 +39,10 @@ class RecipientCoolingDown(Refused, code="recipient_cooling_down"):
     """The recipient is on the allow-list, but not for long enough."""
 
 
+class RecipientDiffers(Refused, code="recipient_differs"):
+    """The recipient book has another address for this user."""
+
+
 class LimitExceeded(Refused, code="limit_exceeded"):
     """This payout would break a limit on what is paid within a time."""
 
@@ -112,6 +116,9 @@ class Policy:
     allow_list: bool = False
     cool_down: timedelta = COOL_DOWN
     approval_lifetime: timedelta = APPROVAL_LIFETIME
+    user_cool_down: timedelta = timedelta()
+    """How long a booked user is not paid after the book's address for them has changed; while it is
+    above zero, booked users are paid at the booked address only."""
 
 
 DEFAULT: Final = Policy()
@@ -134,6 +141,11 @@ class Facts:
     """When the recipient was put on the allow-list and approved; None when it is not."""
 
     allow_list_applies: bool = True
+    booked_address: str | None = None
+    """Of the user in the recipient book; None when the user is not in it."""
+
+    address_changed_at: datetime | None = None
+    """When the book last took another address for this user in place of an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +186,7 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
     rule            below or at the bound       above it
     cap             nothing                     refuse  payout_cap_exceeded
     allow_list      listed and cooled down      refuse  recipient_not_allowed, _cooling_down
+    user_address    as booked, long enough      refuse  recipient_differs, _cooling_down
     approval_band   nothing                     approve, as many as the highest band asks
     new_recipient   paid before                 flag
     look_alike      none like it                flag
@@ -190,6 +203,11 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
         refused = _allow_list(policy, facts)
         outcome = Outcome.ALLOW if refused is None else Outcome.REFUSE
         decisions.append(Decision("allow_list", outcome, refused.detail if refused else ""))
+        refusal = refusal or refused
+    if policy.user_cool_down and facts.booked_address is not None:
+        refused = _user_address(policy, facts)
+        outcome = Outcome.ALLOW if refused is None else Outcome.REFUSE
+        decisions.append(Decision("user_address", outcome, refused.detail if refused else ""))
         refusal = refusal or refused
     flags = tuple(_flags(facts))
     decisions.extend(Decision(flag, Outcome.FLAG) for flag in flags)
@@ -219,6 +237,17 @@ def _allow_list(policy: Policy, facts: Facts) -> Refused | None:
     if facts.allowed_at is None:
         return RecipientNotAllowed(param="recipient_address")
     free_at = facts.allowed_at + policy.cool_down
+    if facts.now < free_at:
+        return RecipientCoolingDown(f"from {free_at.isoformat()}", param="recipient_address")
+    return None
+
+
+def _user_address(policy: Policy, facts: Facts) -> Refused | None:
+    if facts.booked_address != facts.recipient:
+        return RecipientDiffers(param="recipient_address")
+    if facts.address_changed_at is None:
+        return None
+    free_at = facts.address_changed_at + policy.user_cool_down
     if facts.now < free_at:
         return RecipientCoolingDown(f"from {free_at.isoformat()}", param="recipient_address")
     return None
@@ -310,6 +339,7 @@ def facts_stored(policy: Policy) -> dict[str, Any]:
         "allow_list": policy.allow_list,
         "cool_down_s": int(policy.cool_down.total_seconds()),
         "approval_lifetime_s": int(policy.approval_lifetime.total_seconds()),
+        "user_cool_down_s": int(policy.user_cool_down.total_seconds()),
     }
 
 
@@ -329,4 +359,5 @@ def policy_of(version: int, stored: dict[str, Any]) -> Policy:
         allow_list=stored["allow_list"],
         cool_down=timedelta(seconds=stored["cool_down_s"]),
         approval_lifetime=timedelta(seconds=stored["approval_lifetime_s"]),
+        user_cool_down=timedelta(seconds=stored.get("user_cool_down_s", 0)),
     )

@@ -69,6 +69,9 @@ class PolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     approval_lifetime_s: Annotated[int, msgspec.Meta(ge=60, le=30 * DAY_S)] = int(
         APPROVAL_LIFETIME.total_seconds()
     )
+    user_cool_down_s: Annotated[int, msgspec.Meta(ge=0, le=30 * DAY_S)] = 0
+    """Above zero, users of the recipient book are paid at the booked address only, and not for so
+    long after it has changed."""
 
     def policy(self) -> Policy:
         """
@@ -98,6 +101,7 @@ class PolicyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             allow_list=self.allow_list,
             cool_down=timedelta(seconds=self.cool_down_s),
             approval_lifetime=timedelta(seconds=self.approval_lifetime_s),
+            user_cool_down=timedelta(seconds=self.user_cool_down_s),
         )
 
 
@@ -111,6 +115,7 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
     allow_list: bool
     cool_down_s: int
     approval_lifetime_s: int
+    user_cool_down_s: int
 
     @classmethod
     def of(cls, policy: Policy) -> "PolicyView":
@@ -139,6 +144,7 @@ class PolicyView(msgspec.Struct, frozen=True, kw_only=True):
             allow_list=policy.allow_list,
             cool_down_s=stored["cool_down_s"],
             approval_lifetime_s=stored["approval_lifetime_s"],
+            user_cool_down_s=stored["user_cool_down_s"],
         )
 
 

@@ -48,6 +48,9 @@ class Recipient(Document):
     kyc_expires_at: datetime | None = None
     attested_by: str | None = None
     attested_at: datetime | None = None
+    address_changed_at: datetime | None = None
+    """When another address took the place of an earlier one; None while there was no other."""
+
     created_at: datetime
     updated_at: datetime
 
@@ -101,9 +104,20 @@ class Recipients:
             "attested_at": now,
             "updated_at": now,
         }
+        replaced = {"$ne": [{"$ifNull": ["$recipient_address", recipient]}, recipient]}
+        kept = {"$ifNull": ["$address_changed_at", "$$REMOVE"]}
+        literal = {name: {"$literal": value} for name, value in facts.items()}
         row = await Recipient.get_pymongo_collection().find_one_and_update(
             {"_id": user_id},
-            {"$set": facts, "$setOnInsert": {"created_at": now}},
+            [
+                {
+                    "$set": {
+                        **literal,
+                        "address_changed_at": {"$cond": [replaced, now, kept]},
+                        "created_at": {"$ifNull": ["$created_at", now]},
+                    }
+                }
+            ],
             upsert=True,
             return_document=ReturnDocument.AFTER,
         )
