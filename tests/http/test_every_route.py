@@ -12,6 +12,7 @@ from whole_app import Whole, options, whole
 
 from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import Store, connect
+from tron_payment.http.limits import JSON
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP, Role
 
 ROUTES_MIN = 200
@@ -40,13 +41,17 @@ def ways(app: Any) -> Iterator[Way]:
     """Every way in, its parameters filled with what no object has for a name."""
     for route in app.routes:
         assert isinstance(route, HTTPRoute), f"{route.path} is not guarded"
-        parts = [
-            each if isinstance(each, str) else ("1" if each.type is int else "no-such-thing")
-            for each in route.path_components
-        ]
-        for handler in route.route_handlers:
-            for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
-                yield Way(str(method), "/" + "/".join(parts), handler.opt)
+        yield from ways_of(route)
+
+
+def ways_of(route: HTTPRoute) -> Iterator[Way]:
+    parts = [
+        each if isinstance(each, str) else ("1" if each.type is int else "no-such-thing")
+        for each in route.path_components
+    ]
+    for handler in route.route_handlers:
+        for method in sorted(handler.http_methods - {"OPTIONS", "HEAD"}):
+            yield Way(str(method), "/" + "/".join(parts), handler.opt)
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +204,47 @@ async def test_with_a_required_second_factor_a_token_alone_approves_nothing(
         operation = document["paths"]["/api/v1/payouts/{payout_id}/approve"]["post"]
         assert operation["x-step-up"] is True
         assert "X-TOTP-Code" in {each["name"] for each in operation["parameters"]}
+
+
+async def test_options_names_every_method_of_a_path(app: Whole) -> None:
+    """Also where two handlers of one path were registered one after the other."""
+    wrong = []
+    for route in app.app.routes:
+        assert isinstance(route, HTTPRoute)
+        if "OPTIONS" not in route.methods:
+            continue
+        path = next(way.path for way in ways_of(route))
+        answer = await app.client.options(path, headers=bearer())
+        if answer.status_code != 204 or set(answer.headers["allow"].split(", ")) != route.methods:
+            wrong.append((path, answer.status_code, answer.headers.get("allow")))
+    assert not wrong
+
+
+async def test_the_document_names_every_media_type_and_every_good_status(app: Whole) -> None:
+    """What a handler says that it produces, and dry runs, are in the document."""
+    document = (await app.client.get("/schema", headers=bearer())).json()
+    wrong = []
+    for route in app.app.routes:
+        item = document["paths"].get(route.path_format, {})
+        for handler in route.route_handlers:
+            for method in handler.http_methods & {"GET", "POST"}:
+                operation = item.get(method.lower())
+                produced = {kind for kind in handler.opt.get("produces", ()) if "*" not in kind} - {
+                    JSON
+                }
+                if operation is None or not produced:
+                    continue
+                named = {
+                    kind
+                    for status, answer in operation["responses"].items()
+                    if status.startswith("2")
+                    for kind in answer.get("content", {})
+                }
+                if not produced <= named:
+                    wrong.append((route.path_format, produced - named))
+    assert not wrong
+    paths = document["paths"]
+    for name in ("payouts/initiate", "payouts/batch", "usdt/transfer", "usdt/approve"):
+        assert {"200", "202"} <= set(paths[f"/api/v1/{name}"]["post"]["responses"]), name
+    assert "202" in paths["/api/v1/payments/reconciliation"]["get"]["responses"]
+    assert "401" in paths["/api/v1/payments/webhook"]["post"]["responses"]

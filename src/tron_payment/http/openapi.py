@@ -131,10 +131,13 @@ def complete(app: Litestar, document: dict[str, Any]) -> None:
         for handler in route.route_handlers:
             for method in handler.http_methods:
                 if operation := item.get(method.lower()):
-                    _complete_operation(operation, method, handler.opt)
+                    about_one = "{" in route.path_format
+                    _complete_operation(operation, method, handler.opt, about_one=about_one)
 
 
-def _complete_operation(operation: dict[str, Any], method: str, opt: dict[str, Any]) -> None:
+def _complete_operation(
+    operation: dict[str, Any], method: str, opt: dict[str, Any], *, about_one: bool
+) -> None:
     statuses = dict(_EVERY)
     if not opt.get("open"):
         statuses |= _KNOWN_CALLER
@@ -148,6 +151,8 @@ def _complete_operation(operation: dict[str, Any], method: str, opt: dict[str, A
         operation["security"] = []
     if method != "GET":
         statuses |= _WRITING
+    elif about_one:
+        statuses["409"] = _WRITING["409"]  # a thing may be in no state to show this of itself
     statuses |= {status: _TEXTS[status] for status in opt.get("problems", ())}
     responses = operation.setdefault("responses", {})
     _complete_answers(responses, opt)
