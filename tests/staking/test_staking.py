@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from tests.usdt.world import ALICE, World
 from tron_payment.db.events import Event
 from tron_payment.db.ledger import Pocket
@@ -150,37 +148,35 @@ async def test_vote_and_claim_rewards(world: World) -> None:
     await books_equal_chain(world)
 
 
-@pytest.mark.parametrize(
-    ("what", "status_code", "code", "body"),
-    [
-        ("stake", 422, "amount_below_minimum", {"amount": "0.999999", "resource": "ENERGY"}),
-        ("stake", 422, "invalid_amount", {"amount": "0", "resource": "ENERGY"}),
-        ("stake", 409, "balance_too_low", {"amount": "10001", "resource": "ENERGY"}),
-        ("stake", 422, "invalid_field", {"amount": "1", "resource": "TRON_POWER"}),
-        ("unstake", 409, "stake_too_low", {"amount": "1", "resource": "ENERGY"}),
-        ("withdraw", 409, "nothing_to_withdraw", {}),
-        ("withdraw", 409, "no_reward", {"what": "rewards"}),
-        ("vote", 422, "invalid_votes", {"votes": []}),
-        ("vote", 422, "invalid_votes", {"votes": [{"address": ALICE, "count": 0}]}),
-        ("vote", 422, "unknown_representative", {"votes": [{"address": ALICE, "count": 1}]}),
-        (
-            "delegate",
-            422,
-            "invalid_lock_period",
-            {"amount": "1", "resource": "ENERGY", "receiver_address": ALICE, "lock_period_s": 0},
-        ),
-        (
-            "undelegate",
-            409,
-            "nothing_delegated",
-            {"amount": "1", "resource": "ENERGY", "receiver_address": ALICE},
-        ),
-    ],
-)
-async def test_what_the_chain_would_refuse_is_refused_before(
-    world: World, what: str, status_code: int, code: str, body: dict[str, Any]
-) -> None:
-    await refused(world, what, status_code, code, **body)
+BAD_WISHES: list[tuple[str, int, str, dict[str, Any]]] = [
+    ("stake", 422, "amount_below_minimum", {"amount": "0.999999", "resource": "ENERGY"}),
+    ("stake", 422, "invalid_amount", {"amount": "0", "resource": "ENERGY"}),
+    ("stake", 409, "balance_too_low", {"amount": "10001", "resource": "ENERGY"}),
+    ("stake", 422, "invalid_field", {"amount": "1", "resource": "TRON_POWER"}),
+    ("unstake", 409, "stake_too_low", {"amount": "1", "resource": "ENERGY"}),
+    ("withdraw", 409, "nothing_to_withdraw", {}),
+    ("withdraw", 409, "no_reward", {"what": "rewards"}),
+    ("vote", 422, "invalid_votes", {"votes": []}),
+    ("vote", 422, "invalid_votes", {"votes": [{"address": ALICE, "count": 0}]}),
+    ("vote", 422, "unknown_representative", {"votes": [{"address": ALICE, "count": 1}]}),
+    (
+        "delegate",
+        422,
+        "invalid_lock_period",
+        {"amount": "1", "resource": "ENERGY", "receiver_address": ALICE, "lock_period_s": 0},
+    ),
+    (
+        "undelegate",
+        409,
+        "nothing_delegated",
+        {"amount": "1", "resource": "ENERGY", "receiver_address": ALICE},
+    ),
+]
+
+
+async def test_what_the_chain_would_refuse_is_refused_before(world: World) -> None:
+    for what, status_code, code, body in BAD_WISHES:
+        await refused(world, what, status_code, code, **body)
 
 
 async def test_delegation_to_oneself_or_a_contract_or_of_too_much(world: World) -> None:

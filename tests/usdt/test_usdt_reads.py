@@ -193,22 +193,21 @@ async def test_what_a_wallet_held_of_a_token_before_its_registration_can_be_sent
     assert balance["balance"] == "40.16"
 
 
-@pytest.mark.parametrize(
-    ("decimals", "symbol", "expected", "status", "code"),
-    [
-        (18, "BIG", None, 422, "not_a_token"),
-        (6, "no good", None, 422, "not_a_token"),
-        (6, "USDT", None, 409, "token_exists"),
-        (6, "TRX", None, 409, "token_exists"),
-        (6, "GOOD", "OTHER", 422, "not_a_token"),
-    ],
-)
-async def test_bad_tokens_are_refused(
-    world: World, decimals: int, symbol: str, expected: str | None, status: int, code: str
-) -> None:
-    token = await world.deploy_token("Token", symbol, decimals)
-    answer = await world.post("/usdt/tokens", {"contract_address": token, "symbol": expected})
-    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+BAD_TOKENS: list[tuple[int, str, str | None, int, str]] = [
+    (18, "BIG", None, 422, "not_a_token"),
+    (6, "no good", None, 422, "not_a_token"),
+    (6, "USDT", None, 409, "token_exists"),
+    (6, "TRX", None, 409, "token_exists"),
+    (6, "GOOD", "OTHER", 422, "not_a_token"),
+]
+
+
+async def test_bad_tokens_are_refused(world: World) -> None:
+    for decimals, symbol, expected, status, code in BAD_TOKENS:
+        token = await world.deploy_token("Token", symbol, decimals)
+        answer = await world.post("/usdt/tokens", {"contract_address": token, "symbol": expected})
+        said = (answer.status_code, answer.json()["code"])
+        assert said == (status, code), (symbol, answer.text)
     assert len((await world.get("/usdt/tokens")).json()["data"]) == 1
 
 
@@ -217,19 +216,19 @@ async def test_no_token_lives_at_a_plain_address(world: World) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "not_a_token")
 
 
-@pytest.mark.parametrize(
-    ("path", "params", "code"),
-    [
-        (f"/usdt/balance/{ALICE[:-1]}x", {}, "invalid_address"),
-        (f"/usdt/balance/{ALICE}", {"at": "moon"}, "invalid_parameter"),
-        (f"/usdt/balance/{ALICE}", {"currency": "TRX"}, "unknown_currency"),
-        ("/usdt/allowance", {"owner": ALICE}, "invalid_parameter"),
-        ("/usdt/transactions/x", {}, "invalid_address"),
-    ],
-)
-async def test_bad_questions(world: World, path: str, params: dict[str, str], code: str) -> None:
-    answer = await world.get(path, **params)
-    assert (answer.status_code, answer.json()["code"]) == (422, code), answer.text
+BAD_QUESTIONS: list[tuple[str, dict[str, str], str]] = [
+    (f"/usdt/balance/{ALICE[:-1]}x", {}, "invalid_address"),
+    (f"/usdt/balance/{ALICE}", {"at": "moon"}, "invalid_parameter"),
+    (f"/usdt/balance/{ALICE}", {"currency": "TRX"}, "unknown_currency"),
+    ("/usdt/allowance", {"owner": ALICE}, "invalid_parameter"),
+    ("/usdt/transactions/x", {}, "invalid_address"),
+]
+
+
+async def test_bad_questions(world: World) -> None:
+    for path, params, code in BAD_QUESTIONS:
+        answer = await world.get(path, **params)
+        assert (answer.status_code, answer.json()["code"]) == (422, code), (path, answer.text)
 
 
 async def test_a_balance_names_its_block(world: World) -> None:

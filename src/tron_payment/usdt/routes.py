@@ -122,6 +122,20 @@ class UsdtController(Controller):
         """A transfer or approval as it stands."""
         return v.TransferView.of(await usdt.transfers.get(principal, transfer_id), usdt.tokens)
 
+    @post(
+        "/transfers/{transfer_id:str}/cancel",
+        status_code=HTTP_200_OK,
+        opt={"permission": "usdt:transfer", "rate": "payout"},
+    )
+    async def cancel(
+        self,
+        transfer_id: FromPath[str],
+        principal: NamedDependency[Principal],
+        usdt: NamedDependency[Usdt],
+    ) -> v.TransferView:
+        """Cancel a transfer or approval that is not signed."""
+        return v.TransferView.of(await usdt.transfers.cancel(principal, transfer_id), usdt.tokens)
+
     @get("/allowance", opt=READ)
     async def allowance(
         self,
