@@ -66,7 +66,7 @@ class Gate(ASGIMiddleware):
             if code is None:
                 raise CodeMissing(param=CODE_HEADER)
             check_surface(scope, handler)
-            await step_up.check(principal, code)  # last: a malformed request uses up no code
+            await step_up.check(principal, code)  # what is refused before uses up no code
         await next_app(scope, receive, send)
 
     async def admit(self, scope: Any, opt: dict[str, Any]) -> None:
