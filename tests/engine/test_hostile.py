@@ -23,6 +23,7 @@ from tron_payment.chain.answers import ReceiptPart
 from tron_payment.core.address import Address
 from tron_payment.db.ledger import Pocket
 from tron_payment.engine import OrderStatus
+from tron_payment.engine import documents as store
 from tron_payment.engine.booking import Claim, Spend, book
 from tron_payment.engine.domain import settled_status
 from tron_payment.engine.movements import Movement, MovementKind
@@ -211,20 +212,21 @@ async def test_an_order_that_never_comes_through_ends_with_its_funds_free(
 async def test_a_hint_that_comes_while_its_module_listens_is_told_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`sent_at` is written between the module's hearing and our noting that it has heard."""
+    """What the order waits for is written between the module's hearing and our noting it."""
     await world.engine.place(world.wish("a"))
     world.pass_time()
-    while not (await world.order("a")).attempts:
+    while not (await world.order("a")).news:
         await world.engine.dispatcher.step()
     heard = world.process._hear
 
     async def slow(orders: object) -> None:
         await heard(orders)  # type: ignore[arg-type]
-        while (live := (await world.order("a")).live) is None or live.sent_at is None:
-            await world.engine.dispatcher.step()
+        order = await world.order("a")
+        await store.postpone([order], order.due_at + timedelta(seconds=1), waiting_for="a hint")
 
     monkeypatch.setitem(world.engine._handlers, "test", slow)
     await world.engine.tell()
+    assert ("ord_a", "signed") in world.heard
     assert (await world.order("a")).news
 
 
