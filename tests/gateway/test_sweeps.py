@@ -10,6 +10,7 @@ from tests.gateway.test_reconciliation import run
 from tests.gateway.test_refunds import paid
 from tests.gateway.world import World, again
 from tron_payment.core.errors import Refused
+from tron_payment.gateway import sweeps
 from tron_payment.gateway.lending import Lending
 from tron_payment.gateway.sweep_documents import Sweep
 from tron_payment.gateway.sweeps import is_worth_it
@@ -104,7 +105,13 @@ async def test_a_new_process_goes_on_wherever_the_sweep_is(gateway: World, mongo
     assert await Stake.find({"operation": "undelegate"}).count() == 1
 
 
-async def test_what_is_not_worth_its_fee_waits_for_more(gateway: World) -> None:
+@pytest.fixture
+def dear(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a TRX were worth a USDT: the devnet's token burns less than the main net's."""
+    monkeypatch.setattr(sweeps, "TRX_WORTH_UNITS", 1_000_000)
+
+
+async def test_what_is_not_worth_its_fee_waits_for_more(gateway: World, dear: None) -> None:
     invoice = await paid(gateway, "6")
     await rest(gateway)
     assert await Sweep.find({}).count() == 0
@@ -113,7 +120,7 @@ async def test_what_is_not_worth_its_fee_waits_for_more(gateway: World) -> None:
     assert (await only()).units == 36_000_000
 
 
-async def test_with_energy_of_our_own_less_is_worth_it(gateway: World) -> None:
+async def test_with_energy_of_our_own_less_is_worth_it(gateway: World, dear: None) -> None:
     await stake(gateway)
     await paid(gateway, "6")
     await rest(gateway)

@@ -7,7 +7,7 @@ days is switched off and its owner told by `/events`.
 
 import asyncio
 import time
-from collections import OrderedDict, defaultdict
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -36,6 +36,9 @@ EVENTS_AT_ONCE: Final = 200
 DEADLINE_S: Final = 15.0
 AT_ONCE_MAX: Final = 32
 AT_ONCE_PER_ENDPOINT: Final = 8
+STEP_S: Final = 10.0
+"""Nothing more is begun in a step after this; others may have come that are due."""
+
 CLAIM: Final = timedelta(seconds=60)
 """Longer than an attempt can take; after a crash the delivery is due again then."""
 
@@ -101,8 +104,27 @@ class Deliveries:
             return False
         endpoints = await store.by_ids({each.endpoint_id for each in due})
         chosen = await self._choose(due, endpoints, now)
-        await asyncio.gather(*(self._deliver(each, endpoints[each.endpoint_id]) for each in chosen))
+        await self._deliver_all(chosen, endpoints)
         return bool(chosen)
+
+    async def _deliver_all(
+        self, chosen: Sequence[Delivery], endpoints: Mapping[str, WebhookEndpoint]
+    ) -> None:
+        """So many at once; an endpoint that fails, or a long step, leaves the rest to the next."""
+        all_of_us = asyncio.Semaphore(AT_ONCE_MAX)
+        lanes = {each: asyncio.Semaphore(AT_ONCE_PER_ENDPOINT) for each in endpoints}
+        failing: set[str] = set()
+        ends_at = time.monotonic() + STEP_S
+
+        async def one(delivery: Delivery) -> None:
+            name = delivery.endpoint_id
+            async with lanes[name], all_of_us:
+                if name in failing or time.monotonic() > ends_at:
+                    return
+                if not await self._deliver(delivery, endpoints[name]):
+                    failing.add(name)
+
+        await asyncio.gather(*(one(each) for each in chosen))
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -112,9 +134,8 @@ class Deliveries:
     async def _choose(
         self, due: Sequence[Delivery], endpoints: Mapping[str, WebhookEndpoint], now: datetime
     ) -> list[Delivery]:
-        """The first undelivered event of each object, so many at once, of endpoints in use."""
+        """The first undelivered event of each object, of endpoints in use."""
         chosen: list[Delivery] = []
-        per_endpoint: dict[str, int] = defaultdict(int)
         seen: set[tuple[str, str]] = set()
         for delivery in due:
             endpoint = endpoints[delivery.endpoint_id]
@@ -125,7 +146,7 @@ class Deliveries:
                 await store.rest(endpoint.id, endpoint.resting_until)
                 continue
             place = (delivery.endpoint_id, delivery.object_id)
-            if place in seen or per_endpoint[endpoint.id] >= AT_ONCE_PER_ENDPOINT:
+            if place in seen:
                 continue
             seen.add(place)
             first = await store.first_pending(delivery)
@@ -134,15 +155,13 @@ class Deliveries:
             if first.next_at > now:
                 await store.hold_back(first, first.next_at)
                 continue
-            per_endpoint[endpoint.id] += 1
             chosen.append(first)
-            if len(chosen) >= AT_ONCE_MAX:
-                break
         return chosen
 
-    async def _deliver(self, delivery: Delivery, endpoint: WebhookEndpoint) -> None:
+    async def _deliver(self, delivery: Delivery, endpoint: WebhookEndpoint) -> bool:
+        """Try once; False when it failed."""
         if not await store.claim(delivery, self._clock.now() + CLAIM):
-            return
+            return True
         started = time.perf_counter()
         code, error = await self._send(delivery, endpoint)
         now = self._clock.now()
@@ -162,8 +181,9 @@ class Deliveries:
             if endpoint.failures:
                 unset = ("failing_since", "resting_until")
                 await store.write_endpoint(endpoint.id, {"failures": 0}, unset)
-            return
+            return True
         await self._failed(delivery, endpoint, attempt)
+        return False
 
     async def _failed(
         self, delivery: Delivery, endpoint: WebhookEndpoint, attempt: Attempt
