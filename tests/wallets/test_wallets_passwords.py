@@ -1,6 +1,8 @@
 """A wallet's password: Argon2id, counted attempts, few at once."""
 
 import asyncio
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -21,6 +23,7 @@ from tron_payment.wallets.passwords import (
 )
 
 GOOD = "correct horse battery"
+AT_MOST_S = 120
 
 
 async def test_a_known_answer_of_argon2id() -> None:
@@ -104,3 +107,18 @@ async def test_over_http(mongo: Any) -> None:
         last = await client.post(path, json={"password": GOOD})
         assert (last.status_code, last.json()["code"]) == (429, "wallet_password_locked")
         assert int(last.headers["Retry-After"]) == 300
+
+
+def test_derivations_at_once_do_not_wait_for_each_other_for_ever() -> None:
+    """In a process of its own, so that a hang ends: OpenSSL shares the threads of its lanes."""
+    code = (
+        "import asyncio, os\n"
+        "from tron_payment.wallets.passwords import Cost, Deriver\n"
+        "async def main():\n"
+        "    cost = Cost(memory_kib=8_192, iterations=1, lanes=4)\n"
+        "    one, two = Deriver(), Deriver()\n"
+        "    await asyncio.gather(*(\n"
+        "        each.derive('a password', os.urandom(16), cost) for each in [one, two] * 10))\n"
+        "asyncio.run(main())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=AT_MOST_S)

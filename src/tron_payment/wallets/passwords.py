@@ -8,6 +8,7 @@ parallel gains nothing. It does not encrypt the key: a hot wallet signs without 
 import asyncio
 import hmac
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,11 @@ ITERATIONS: Final = 3
 LANES: Final = 4
 SALT_BYTES: Final = 16
 DIGEST_BYTES: Final = 32
-AT_ONCE: Final = 2
+AT_ONCE: Final = 1
+"""OpenSSL's Argon2 computes its lanes on threads of one pool; two derivations at once can each wait
+for the other's threads, for ever."""
+
+_DERIVING: Final = threading.Lock()
 WAITING_MAX: Final = 20
 LENGTH_MIN: Final = 8
 LENGTH_MAX: Final = 256
@@ -227,4 +232,5 @@ def _derive(password: str, salt: bytes, cost: Cost) -> bytes:
         lanes=cost.lanes,
         memory_cost=cost.memory_kib,
     )
-    return kdf.derive(password.encode())
+    with _DERIVING:
+        return kdf.derive(password.encode())
