@@ -29,9 +29,9 @@ from tests.ops.test_rolling_restart import AMOUNT_UNITS, Gateway, all_of, paid_o
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
 MEMBERS = 3
-KILLS = 5
+KILLS = 20
 CALLERS = 4
-PAUSE_S = 4.0
+PAUSE_S = 3.0
 
 
 @dataclass
