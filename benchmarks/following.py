@@ -1,23 +1,56 @@
-"""Reading blocks as large as the main net's, watching ten thousand addresses."""
+"""Following solidified blocks as large as the main net's, and how that grows with our addresses.
+
+Two things are measured on the same blocks of 300 transactions: reading them (parse, check, join)
+on one core, and the whole way that the service goes (read, link, every module's `on_block` with
+its queries in MongoDB, cursor) with ten thousand and with a million addresses of ours.
+"""
 
 import json
 import random
+import shutil
+import tempfile
 import time
-from typing import Final
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-from tests.chain.scripted import client_of, fixed
+from tests.chain.scripted import ScriptedBlock, ScriptedTransaction, client_of, fixed
 from tests.chain.test_throughput import busy_block
+from tests.conftest import Mongo
+from tests.gateway.world import World, world
 
 from benchmarks.report import Row
 from tron_payment import chain
+from tron_payment.chain import Follower, Nodes
+from tron_payment.chain.transactions import TRANSFER_TOPIC
+from tron_payment.core.address import Address, address_bytes, address_of
+from tron_payment.db.embedded import EmbeddedMongod
+from tron_payment.db.ledger import Holder
+from tron_payment.gateway.documents import Payment
+from tron_payment.wallets.addresses import HdAddress
 
 BLOCKS: Final = 40
 WATCHED: Final = 10_000
 ROUNDS: Final = 3
+FOLLOWED: Final = 150
+"""Blocks of the whole way, after `WARM` that are not counted."""
+
+WARM: Final = 10
+GROWTH: Final = (10_000, 100_000, 1_000_000)
+INSERT: Final = 10_000
+PAID: Final = 100
+HITS_EVERY: Final = 10
+"""Every so many blocks somebody sends USDT to an address of ours."""
+
+AIM: Final = "150/s"
 
 
 async def run(profile: object) -> list[Row]:
-    """Blocks a second on one core, beside reading the same bytes with `json.loads` alone."""
+    """Reading alone beside `json.loads` of the same bytes; then the whole way."""
+    return [await _reading(), *await _growth()]
+
+
+async def _reading() -> Row:
     dice = random.Random(1)
     watched = {dice.randbytes(20) for _ in range(WATCHED)}
     answers = []
@@ -26,15 +59,14 @@ async def run(profile: object) -> list[Row]:
         answers.append((json.dumps(block.json()).encode(), json.dumps(block.receipts()).encode()))
     ours = min([await _read(answers, watched) for _ in range(ROUNDS)])
     bare = min(_loads(answers) for _ in range(ROUNDS))
-    return [
-        Row(
-            what="blocks followed, 300 transactions each",
-            figure=f"{BLOCKS / ours:.0f}/s",
-            beside=f"{BLOCKS / bare:.0f}/s",
-            ratio=bare / ours,
-            notes=f"{WATCHED} addresses watched; beside: json.loads of both answers, no more",
-        )
-    ]
+    return Row(
+        what="blocks read and checked, 300 transactions each",
+        figure=f"{BLOCKS / ours:.0f}/s",
+        beside=f"{BLOCKS / bare:.0f}/s",
+        ratio=bare / ours,
+        aim=AIM,
+        notes=f"one core, {WATCHED} addresses watched; beside: json.loads of both answers, no more",
+    )
 
 
 async def _read(answers: list[tuple[bytes, bytes]], watched: set[bytes]) -> float:
@@ -52,3 +84,135 @@ def _loads(answers: list[tuple[bytes, bytes]]) -> float:
         json.loads(block)
         json.loads(receipts)
     return time.process_time() - began
+
+
+# ---- the whole way -------------------------------------------------------------------------------
+
+
+async def _growth() -> list[Row]:
+    """One installation; its addresses grow between the measurements."""
+    folder = Path(tempfile.mkdtemp(prefix="tron-payment-following-"))
+    server = EmbeddedMongod(folder)
+    try:
+        mongo = Mongo(await server.start(), "following")
+        async with world(mongo) as made:
+            rows = [await _followed(made, count) for count in GROWTH]
+        for store in mongo.stores:
+            await store.close()
+    finally:
+        await server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+    return rows
+
+
+@dataclass(slots=True)
+class Tape:
+    """Blocks on top of what an installation has followed, as a node's answers."""
+
+    blocks: dict[int, bytes]
+    receipts: dict[int, bytes]
+    last: int
+
+    async def handle(self, path: str, body: dict[str, Any]) -> tuple[int, bytes]:
+        name = path.rpartition("/")[2]
+        number = int(body.get("num", body.get("id_or_num", self.last)))
+        if name == "gettransactioninfobyblocknum":
+            return 200, self.receipts[number]
+        return 200, self.blocks[number]
+
+
+async def _followed(made: World, addresses: int) -> Row:
+    ours = await _watch(addresses)
+    position = await made.house.cursors.load()
+    tape = _tape(position, ours, made.usdt)
+    handlers = made.assembly.follower._handlers
+    follower = Follower(Nodes([client_of(tape.handle)]), made.house.cursors, handlers)
+    for _ in range(WARM):
+        assert await follower.step()
+    began, began_cpu = time.perf_counter(), time.process_time()
+    for _ in range(FOLLOWED):
+        assert await follower.step()
+    took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
+    follower.close()
+    return Row(
+        what=f"blocks followed by the whole service, {addresses:,} addresses",
+        figure=f"{FOLLOWED / took:.0f}/s",
+        beside=f"{FOLLOWED / cpu:.0f}/s",
+        ratio=cpu / took,
+        aim=AIM,
+        notes="every module and MongoDB; beside: by the CPU time of this process alone",
+    )
+
+
+async def _watch(addresses: int) -> list[Address]:
+    """So many addresses as deposit addresses are stored: holder, HD address, invoice.
+
+    The answer are more holders, without an invoice, that the blocks pay to.
+    """
+    dice = random.Random(7)
+    kinds = (Holder, HdAddress, Payment)
+    stores = [kind.get_pymongo_collection() for kind in kinds]
+    for store in stores:
+        await store.delete_many({"bench": True})
+    for _ in range(0, addresses, INSERT):
+        raws = [dice.randbytes(20) for _ in range(INSERT)]
+        names = [address_of(raw) for raw in raws]
+        for store, make in zip(stores, (_holder, _derived, _invoice), strict=True):
+            rows = [make(name, raw) for name, raw in zip(names, raws, strict=True)]
+            await store.insert_many(rows, ordered=False)
+    paid = [address_of(dice.randbytes(20)) for _ in range(PAID)]
+    await stores[0].insert_many([_holder(name, b"") for name in paid])
+    return paid
+
+
+def _holder(name: Address, raw: bytes) -> dict[str, Any]:
+    return {"_id": name, "opened_block": 0, "opened_seq": 0, "bench": True}
+
+
+def _derived(name: Address, raw: bytes) -> dict[str, Any]:
+    index = int.from_bytes(raw[:6])
+    return {"_id": name, "wallet_id": "wal_bench", "index": index, "subject": raw, "bench": True}
+
+
+def _invoice(name: Address, raw: bytes) -> dict[str, Any]:
+    return {"_id": f"inv_{raw.hex()}", "address": name, "address_key": raw, "bench": True}
+
+
+def _tape(position: Any, ours: list[Address], usdt: Address) -> Tape:
+    dice, tape = random.Random(position.number), Tape({}, {}, 0)
+    parent, first = position.block_id, position.number + 1
+    at_ms = position.timestamp_ms
+    for number in range(first, first + WARM + FOLLOWED):
+        at_ms += 3_000
+        transactions = list(busy_block(number, dice, address_bytes(usdt)[1:]).transactions)
+        if number % HITS_EVERY == 0:
+            transactions[0] = _deposit(ours[number % len(ours)], usdt, dice)
+        block = ScriptedBlock(number, parent, at_ms, tuple(transactions))
+        tape.blocks[number] = json.dumps(block.json()).encode()
+        tape.receipts[number] = json.dumps(block.receipts()).encode()
+        parent, tape.last = block.block_id, number
+    return tape
+
+
+def _deposit(to: Address, usdt: Address, dice: random.Random) -> ScriptedTransaction:
+    """Somebody sends one of ours 5 USDT."""
+    sender = dice.randbytes(20)
+    recipient, token = address_bytes(to)[1:], address_bytes(usdt)[1:]
+    amount = (5_000_000).to_bytes(32, "big")
+    data = bytes.fromhex("a9059cbb") + recipient.rjust(32, b"\0") + amount
+    raw = chain.encode(
+        chain.RawData(
+            chain.TriggerContract(address_of(b"\x41" + sender), usdt, data),
+            b"\0\1",
+            bytes(8),
+            2**41,
+            2**41 + dice.randrange(10**6),
+        )
+    )
+    topics = [TRANSFER_TOPIC, *(side.hex().rjust(64, "0") for side in (sender, recipient))]
+    receipt = {
+        "contract_address": "41" + token.hex(),
+        "receipt": {"energy_fee": 1, "energy_usage_total": 64_285, "result": "SUCCESS"},
+        "log": [{"address": token.hex(), "topics": topics, "data": amount.hex()}],
+    }
+    return ScriptedTransaction(raw, receipt)

@@ -17,7 +17,7 @@ BLOCKS_PER_CPU_SECOND_MIN = 150
 TOKEN = bytes.fromhex("a614f803b6fd780986a42c78ec9c7f77e6ded13c")
 
 
-def busy_block(number: int, dice: random.Random) -> ScriptedBlock:
+def busy_block(number: int, dice: random.Random, token: bytes = TOKEN) -> ScriptedBlock:
     """Token transfers and TRX transfers between strangers, three to two."""
     transactions = []
     for index in range(TRANSACTIONS_PER_BLOCK):
@@ -26,11 +26,11 @@ def busy_block(number: int, dice: random.Random) -> ScriptedBlock:
         contract: chain.Contract = chain.Transfer(address_of(sender), address_of(recipient), 5)
         if index % 5 < 3:
             data = bytes.fromhex("a9059cbb") + recipient.rjust(32, b"\0") + bytes(32)
-            contract = chain.TriggerContract(address_of(sender), address_of(TOKEN), data)
+            contract = chain.TriggerContract(address_of(sender), address_of(token), data)
             topics = [TRANSFER_TOPIC, *(side.hex().rjust(64, "0") for side in (sender, recipient))]
-            log = {"address": TOKEN.hex(), "topics": topics, "data": "00" * 32}
+            log = {"address": token.hex(), "topics": topics, "data": "00" * 32}
             receipt = {
-                "contract_address": "41" + TOKEN.hex(),
+                "contract_address": "41" + token.hex(),
                 "receipt": {"energy_fee": 1, "energy_usage_total": 64_285, "result": "SUCCESS"},
                 "log": [log],
             }
