@@ -95,7 +95,10 @@ async def _made(service: Service, count: int, body: dict[str, str], users: int =
 def _row(what: str, result: Result, aim: str, notes: str = "") -> Row:
     told = f"p50 {result.p50_ms:.0f} p99 {result.p99_ms:.0f} ms"
     told += f", {result.errors} errors" + (f"; {notes}" if notes else "")
-    return Row(what=what, figure=f"{result.per_second:.0f}/s", aim=aim, notes=told)
+    figure = (
+        f"{result.per_second:.0f}/s" if result.per_second >= 10 else f"{result.per_second:.1f}/s"
+    )
+    return Row(what=what, figure=figure, aim=aim, notes=told)
 
 
 async def _watched() -> list[Row]:
