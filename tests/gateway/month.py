@@ -264,9 +264,9 @@ class Shop:
     # ---- what must be true in the end ----------------------------------------------------------
 
     async def rest(self) -> None:
-        """Until nothing is under way any more."""
-        self.world.quiet = frozenset()
-        for _ in range(8):
+        """Until nothing that was asked for is under way any more; sweeps may be."""
+        for _ in range(5):
+            await self.seldom()
             await self.world.solidify()
 
     async def wrong(self) -> list[str]:
