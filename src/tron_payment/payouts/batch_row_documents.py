@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
+from tron_payment.http.paging import InvalidCursor
+from tron_payment.payouts.batch_rows import ROWS_MAX
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import PayoutStatus
+
+ROW_CURSOR: Final = "row-"
 
 
 async def of_batch(
@@ -68,3 +72,18 @@ async def unsigned_orders(batch_id: str) -> list[str]:
         "order_id", {"batch_id": batch_id, "status": {"$in": unsigned}}
     )
     return found
+
+
+def row_of(cursor: str | None) -> int:
+    """The row after which a page of rows begins.
+
+    Raises:
+        InvalidCursor: Not from such a list.
+    """
+    if cursor is None:
+        return 0
+    digits = cursor.removeprefix(ROW_CURSOR)
+    known = cursor.startswith(ROW_CURSOR) and digits.isascii() and digits.isdigit()
+    if not known or len(digits) > len(str(ROWS_MAX)):
+        raise InvalidCursor(param="cursor")
+    return int(digits)

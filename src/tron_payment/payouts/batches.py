@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-import structlog
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import Clock
@@ -14,14 +13,14 @@ from tron_payment.core.ids import derived_id
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
-from tron_payment.http.paging import InvalidCursor, Page, PageRequest, fetch_page
+from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
-from tron_payment.payouts.batch_rows import ROWS_MAX, RefusedRow, Upload
+from tron_payment.payouts.batch_rows import RefusedRow, Upload
 from tron_payment.payouts.batch_work import BatchWork, pieces, status_of
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import Payout
@@ -43,12 +42,9 @@ from tron_payment.payouts.policy_desk import PolicyDesk
 INLINE_ROWS_MAX: Final = 500
 """A batch of up to this many rows is carried out before its request is answered."""
 
-ROW_CURSOR: Final = "row-"
 CHANGE_ATTEMPTS_MAX: Final = 8
 
 V = TypeVar("V")
-
-log = structlog.get_logger()
 
 
 class NoGoodRow(Refused, code="no_good_row"):
@@ -268,12 +264,12 @@ class Batches:
         await self._find(principal, batch_id)
         found = await rows_store.of_batch(
             batch_id,
-            after_row=_row_of(page.cursor),
+            after_row=rows_store.row_of(page.cursor),
             limit=page.limit + 1,
             where=payouts_store.showing(page.statuses) | page.times(),
         )
         shown, more = found[: page.limit], len(found) > page.limit
-        cursor = f"{ROW_CURSOR}{shown[-1].row}" if more else None
+        cursor = f"{rows_store.ROW_CURSOR}{shown[-1].row}" if more else None
         return Page(data=[view(row) for row in shown], has_more=more, next_cursor=cursor)
 
     async def every_row(self, batch: Batch) -> list[Payout]:
@@ -394,13 +390,3 @@ class Batches:
                 policy_version=str(batch.policy_version),
             )
         )
-
-
-def _row_of(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    digits = cursor.removeprefix(ROW_CURSOR)
-    known = cursor.startswith(ROW_CURSOR) and digits.isascii() and digits.isdigit()
-    if not known or len(digits) > len(str(ROWS_MAX)):
-        raise InvalidCursor(param="cursor")
-    return int(digits)
