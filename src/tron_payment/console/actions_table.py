@@ -36,6 +36,9 @@ _BATCH: Final = "/console/batches/{id}"
 _WALLET: Final = "/console/wallets/{id}"
 _POLICY: Final = "/console/policy"
 _POLICY_API: Final = "/api/v1/policy"
+_APPROVALS: Final = "/console/approvals"
+_QUARANTINE: Final = "/console/quarantine"
+_QUARANTINE_API: Final = "/api/v1/payouts/quarantine/{id}"
 _ENDPOINT: Final = "/console/webhooks/{id}"
 _ENDPOINTS: Final = "/api/v1/payments/webhook-endpoints"
 
@@ -157,6 +160,47 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             path=_ENDPOINTS + "/{id}/deliveries/{delivery_id}/redeliver",
             page=_ENDPOINT,
             done="The event is being delivered again.",
+        ),
+        "order.approve": Action(
+            permission="payout:approve",
+            path="/api/v1/payouts/approvals/{id}/approve",
+            page=_APPROVALS,
+            done="Your approval counts.",
+            body=_given("order_hash"),
+        ),
+        "order.reject": Action(
+            permission="payout:reject",
+            path="/api/v1/payouts/approvals/{id}/reject",
+            page=_APPROVALS,
+            done="It was rejected.",
+            body=_given("reason"),
+        ),
+        "quarantine.propose": Action(
+            permission="quarantine:propose",
+            path=_QUARANTINE_API + "/propose",
+            page="/console/quarantine/{id}",
+            done="Your proposal waits for somebody else.",
+            body=_given("outcome", "note"),
+        ),
+        "quarantine.agree": Action(
+            permission="quarantine:resolve",
+            path=_QUARANTINE_API + "/resolve",
+            page=_QUARANTINE,
+            done="It left quarantine as the chain proves.",
+            body=lambda _: {"agree": True},
+        ),
+        "quarantine.refuse": Action(
+            permission="quarantine:resolve",
+            path=_QUARANTINE_API + "/resolve",
+            page="/console/quarantine/{id}",
+            done="The proposal was rejected; it stays in quarantine.",
+            body=lambda _: {"agree": False},
+        ),
+        "unexplained.acknowledge": Action(
+            permission="quarantine:resolve",
+            path=_POLICY_API + "/unexplained/{id}/acknowledge",
+            page=_QUARANTINE,
+            done="You answer for it.",
         ),
         "policy.approve": Action(
             permission="policy:approve",

@@ -16,7 +16,7 @@ from litestar.di import NamedDependency
 from tron_payment.console.desk import Desk
 from tron_payment.console.pages import PAGE_OPT, tone, words
 
-BAR_ROOM: Final = 240
+BAR_ROOM: Final = 200
 """Pixels of the longest bar."""
 
 COLUMN_ROOM: Final = 140
@@ -106,7 +106,7 @@ def energy_by_day(rows: Iterable[Mapping[str, Any]]) -> list[Bar]:
     for row in rows:
         used[row["day"]] += row["energy_used"]
     return bars(
-        (day, Decimal(used[day]), f"{used[day]} energy", "act")
+        (day, Decimal(used[day]), f"{used[day]:,} energy", "act")
         for day in sorted(used)[-DAYS_SHOWN:]
     )
 
@@ -132,7 +132,7 @@ def settling_times(payouts: Iterable[Mapping[str, Any]]) -> list[Bar]:
         if each["status"] == "settled" and each["settled_at"]:
             counts[_step(_moment(each["settled_at"]) - _moment(each["created_at"]))] += 1
     names = [name for _, name in SETTLE_STEPS] + [SLOWER]
-    return bars((name, Decimal(counts[name]), str(counts[name]), "good") for name in names)
+    return bars((name, Decimal(counts[name]), f"{counts[name]:,}", "good") for name in names)
 
 
 def money_by_day(lines: Iterable[Mapping[str, Any]], currency: str, name: str) -> list[Bar]:
@@ -142,7 +142,7 @@ def money_by_day(lines: Iterable[Mapping[str, Any]], currency: str, name: str) -
         if line["currency"] == currency:
             totals[line["day"]] += Decimal(line[name])
     return bars(
-        (day, totals[day], f"{totals[day]:f} {currency}", "act")
+        (day, totals[day], f"{totals[day]:,f} {currency}", "act")
         for day in sorted(totals)[-DAYS_SHOWN:]
     )
 
@@ -154,7 +154,12 @@ def lag_bars(status: Mapping[str, Any] | None) -> list[Bar]:
     follower = [("follower", status["follower"]["lag_blocks"])]
     nodes = [(node["alias"], node["lag_blocks"]) for node in status["nodes"]]
     return bars(
-        (name, Decimal(max(0, lag)), f"{lag} blocks", "bad" if lag > 1 else "good")
+        (
+            name,
+            Decimal(max(0, lag)),
+            f"{lag} block{'' if lag == 1 else 's'}",
+            "bad" if lag > 1 else "good",
+        )
         for name, lag in follower + nodes
         if lag is not None
     )

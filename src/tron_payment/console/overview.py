@@ -21,7 +21,17 @@ Text = Annotated[str | None, QueryParameter(max_length=300)]
 async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
     """What needs me, and how the house is."""
     history = "/api/v1/payouts/history"
-    stats, status, books, quarantined, waiting, batches, signing, recent = await desk.api.all(
+    (
+        stats,
+        status,
+        books,
+        quarantined,
+        waiting,
+        batches,
+        signing,
+        recent,
+        orders,
+    ) = await desk.api.all(
         "/stats",
         "/status",
         "/api/v1/payments/reconciliation",
@@ -30,6 +40,7 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
         f"/api/v1/payouts/batch?status=awaiting_approval&limit={NEEDS_ROWS}",
         f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}",
         f"{history}?limit={RECENT_ROWS}",
+        "/api/v1/payouts/approvals",
     )
     return desk.page(
         "overview.html",
@@ -43,6 +54,7 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
         batches=_rows(batches),
         signing=_rows(signing),
         recent=_rows(recent),
+        orders=_rows(orders),
     )
 
 

@@ -1,5 +1,6 @@
 """Turns templates into answers, with the headers that a page needs."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Response
+from markupsafe import Markup
 
 from tron_payment.console.sessions import Visitor
 
@@ -25,19 +27,33 @@ a request `Origin` header"), and `check_origin` would refuse them."""
 
 MENU: Final = (
     ("Overview", "/console", ""),
+    ("Approvals", "/console/approvals", "policy:read"),
+    ("Quarantine", "/console/quarantine", "quarantine:read"),
+    ("Signing", "/console/signing", "signing:read"),
     ("Payouts", "/console/payouts", "payout:read"),
     ("Batches", "/console/batches", "payout:read"),
     ("Payments in", "/console/payments", "payment:read"),
     ("Wallets", "/console/wallets", "wallet:read"),
-    ("Signing", "/console/signing", "signing:read"),
     ("Staking", "/console/staking", "staking:read"),
     ("Books", "/console/books", "reconciliation:read"),
     ("Policy", "/console/policy", "policy:read"),
+    ("Audit", "/console/audit", "audit:read"),
     ("Webhooks", "/console/webhooks", "webhook:read"),
     ("Events", "/console/events", "event:read"),
     ("Health", "/console/health", "service:read"),
 )
 """Name, address, and the permission without which the page would be empty."""
+
+GROUPS: Final = {
+    "/console": "",
+    "/console/approvals": "Decide",
+    "/console/payouts": "Money",
+    "/console/books": "Control",
+    "/console/webhooks": "System",
+}
+"""Which heading the menu has from a page on."""
+
+SAID: Final = re.compile(r"(?P<at>\d{4}-\d\d-\d\dT[\d:.]+Z): ")
 
 EXPLORERS: Final = {
     "mainnet": "https://tronscan.org/#/transaction/",
@@ -56,7 +72,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"moment": moment, "short": short, "words": words, "tone": tone}
+    made.filters |= {
+        "moment": moment, "instant": instant, "day": day, "money": money, "amount": amount,
+        "short": short, "words": words, "tone": tone, "said": said,
+    }  # fmt: skip
     return made
 
 
@@ -76,10 +95,9 @@ def page(
             macros see it too, as a global: they are imported without the page's values.
     """
     permissions = visitor.permissions if visitor else frozenset()
-    menu = [(name, link) for name, link, needed in MENU if not needed or needed in permissions]
     given = {"notice": None, **values}
     found = environment().get_template(template, globals={"asks_code": asks_code})
-    content = found.render(visitor=visitor, menu=menu, path=path, **given)
+    content = found.render(visitor=visitor, menu=_menu(permissions), path=path, **given)
     return Response(
         content,
         status_code=status,
@@ -96,11 +114,64 @@ def static_file(name: str) -> bytes:
     return (resources.files("tron_payment.console") / "static" / name).read_bytes()
 
 
+def _menu(permissions: frozenset[str]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Headings with the pages below them that somebody with these permissions may see."""
+    groups: list[tuple[str, list[tuple[str, str]]]] = []
+    for name, link, needed in MENU:
+        if link in GROUPS:
+            groups.append((GROUPS[link], []))
+        if not needed or needed in permissions:
+            groups[-1][1].append((name, link))
+    return [group for group in groups if group[1]]
+
+
 def moment(text: str | None) -> str:
-    """``2026-11-20T13:36:25.204Z`` as ``20 Nov 2026 13:36:25``, UTC."""
+    """``2026-11-20T13:36:25.204Z`` as ``20 Nov 2026 13:36``, UTC; its title has the seconds."""
+    return _time(text, "%-d %b %Y %H:%M")
+
+
+def instant(text: str | None) -> str:
+    """The same to the second, where one looks at a single thing."""
+    return _time(text, "%-d %b %Y %H:%M:%S")
+
+
+def _time(text: str | None, form: str) -> str:
     if not text:
         return "–"
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).strftime("%-d %b %Y %H:%M:%S")
+    shown = datetime.fromisoformat(text.replace("Z", "+00:00")).strftime(form)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
+
+
+def day(text: str) -> str:
+    """``2026-11-20`` as ``20 Nov``; anything else as it is."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").strftime("%-d %b")
+    except ValueError:
+        return text
+
+
+def money(figure: str | int | None) -> str:
+    """``1234567.5`` as ``1,234,567.5``: exactly the same digits."""
+    if figure is None or figure == "":
+        return "–"
+    sign, digits = ("−", str(figure)[1:]) if str(figure).startswith("-") else ("", str(figure))
+    whole, point, rest = digits.partition(".")
+    return f"{sign}{int(whole):,}{point}{rest}" if whole.isdecimal() else str(figure)
+
+
+def amount(figure: str | None) -> str:
+    """The same with two decimals at least, so that a column of amounts lines up."""
+    shown = money(figure)
+    whole, _, rest = shown.partition(".")
+    return shown if figure in (None, "") else f"{whole}.{rest:0<2}"
+
+
+def said(line: str) -> str:
+    """A sentence that begins with a time as the API writes it, with the time as people do."""
+    found = SAID.match(line)
+    if found is None:
+        return line
+    return Markup("{} UTC: {}").format(instant(found["at"]), line[found.end() :])
 
 
 def short(text: str | None, head: int = 6, tail: int = 6) -> str:
@@ -125,7 +196,8 @@ TONES: Final = {
     "open": "bad", "halted": "bad", "canceled": "plain", "expired": "plain", "paid_late": "good",
     "refunded": "plain", "partially_refunded": "plain", "delivered": "good", "pending": "wait",
     "parked": "wait", "disabled": "bad", "complete": "good", "frozen": "bad", "enabled": "good",
-    "proposed": "act", "superseded": "plain", "unhealthy": "bad", "healthy": "good",
+    "proposed": "act", "waiting": "act", "approved": "good", "resolved": "good",
+    "superseded": "plain", "unhealthy": "bad", "healthy": "good",
 }  # fmt: skip
 
 

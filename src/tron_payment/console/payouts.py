@@ -1,7 +1,9 @@
 """Payouts: found, filtered, exported; and one payout's whole life."""
 
+import asyncio
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -20,15 +22,17 @@ STATUSES: Final = (
     "failed", "canceled", "rejected", "quarantined",
 )  # fmt: skip
 PAGE_ROWS: Final = 25
-SEARCHED_ROWS: Final = 500
-"""The API finds a payout by its id; references, people and addresses are looked for in these."""
+FOUND_ROWS: Final = 100
+"""Payouts that a search shows; the API has an index for each field that it searches."""
 
+SEARCH_MAX: Final = 128
+TXID: Final = re.compile(r"[0-9a-fA-F]{64}")
+ADDRESS: Final = re.compile(r"T[1-9A-HJ-NP-Za-km-z]{33}")
 EXPORT_ROWS: Final = 2_000
 COLUMNS: Final = (
     "payout_id", "status", "route", "user_id", "recipient_address", "amount", "currency",
     "merchant_reference", "txid", "settled_block", "settled_at", "created_at", "batch_id",
 )  # fmt: skip
-SEARCHED: Final = ("user_id", "recipient_address", "merchant_reference", "txid", "batch_id")
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet would execute at the beginning of a cell."""
 
@@ -64,7 +68,7 @@ async def payouts(
         find=find,
         since=since or "",
         not_all=more,
-        searched=SEARCHED_ROWS,
+        searched=FOUND_ROWS,
     )
 
 
@@ -105,22 +109,47 @@ async def payout(payout_id: FromPath[str], desk: NamedDependency[Desk], done: Te
         payout=found,
         explained=explained,
         transaction=transaction,
+        own=_own(found, transaction["transfers"]) if transaction else [],
         moving=found["status"] in MOVING,
     )
 
 
+def _own(payout: Mapping[str, Any], transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a transaction's transfers the one that is this payout's; all when it is not clear."""
+    mine = [
+        each
+        for each in transfers
+        if each.get("to") == payout["recipient_address"] and each.get("amount") == payout["amount"]
+    ]
+    return mine[:1] or transfers
+
+
 async def _found(desk: Desk, text: str) -> tuple[list[dict[str, Any]], bool]:
-    """Payouts with this id, or with this text among the newest; whether there are older ones."""
+    """Payouts that a text names, newest first; whether there are older ones.
+
+    What the text can be is seen from its form: an id, a transaction, an address; else a person or
+    the beginning of a reference.
+    """
     if text.startswith("pay_"):
         one = await desk.api.maybe(at("/api/v1/payouts/{id}", id=text))
         return ([one] if one else []), False
-    rows, more = await desk.api.rows(HISTORY, SEARCHED_ROWS)
-    wanted = text.casefold()
-    return [row for row in rows if _has(row, wanted)], more
-
-
-def _has(row: Mapping[str, Any], wanted: str) -> bool:
-    return any(wanted in (row[name] or "").casefold() for name in SEARCHED)
+    if text.startswith("bat_"):
+        where = at("/api/v1/payouts/batch/{id}", id=text)
+        batch = await desk.api.maybe(where, limit=FOUND_ROWS)
+        return (batch["data"], batch["has_more"]) if batch else ([], False)
+    if TXID.fullmatch(text):
+        return await desk.api.rows(HISTORY, FOUND_ROWS, txid=text.lower())
+    if ADDRESS.fullmatch(text):
+        return await desk.api.rows(HISTORY, FOUND_ROWS, recipient_address=text)
+    if len(text) > SEARCH_MAX:
+        return [], False
+    (persons, more), (references, others) = await asyncio.gather(
+        desk.api.rows(HISTORY, FOUND_ROWS, user_id=text),
+        desk.api.rows(HISTORY, FOUND_ROWS, merchant_reference=text),
+    )
+    both = {row["payout_id"]: row for row in [*persons, *references]}.values()
+    newest = sorted(both, key=lambda row: row["created_at"], reverse=True)
+    return newest[:FOUND_ROWS], more or others or len(newest) > FOUND_ROWS
 
 
 def _day(text: str | None) -> str | None:

@@ -16,9 +16,11 @@ from tron_payment.console import (
     charts,
     finance,
     gateway,
+    live,
     overview,
     payouts,
     policy,
+    review,
     staking,
     wallets,
     webhooks,
@@ -35,14 +37,15 @@ from tron_payment.settings import Settings
 COOKIE: Final = "tronpay_console"
 SIGN_IN: Final = "/console/sign-in"
 STATIC: Final = {
+    "mark.svg": "image/svg+xml",
     "console.css": "text/css; charset=utf-8",
     "console.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
 }
 VISITOR: Final = "console_visitor"
 PAGES: Final = (
-    overview, payouts, batches, gateway, wallets, staking, finance, policy, webhooks, charts,
-    actions,
+    overview, payouts, batches, gateway, wallets, staking, finance, policy, review, webhooks,
+    charts, live, actions,
 )  # fmt: skip
 
 

@@ -10,7 +10,13 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import compare_and_set
-from tron_payment.payouts.domain import LIFECYCLE, InvalidStatus, PayoutStatus, Route
+from tron_payment.payouts.domain import (
+    LIFECYCLE,
+    InvalidSearch,
+    InvalidStatus,
+    PayoutStatus,
+    Route,
+)
 
 SWEEP_AFTER: Final = timedelta(seconds=10)
 """A queued payout this old must have its order; the sweeper makes sure."""
@@ -18,6 +24,9 @@ SWEEP_AFTER: Final = timedelta(seconds=10)
 SWEEP_MAX: Final = 200
 CANCELED_BY_HAND: Final = "canceled"
 """`Payout.eject` of one that its owner called back."""
+
+LAST_CHARACTER: Final = "\uffff"
+"""Behind everything that a reference can begin with."""
 
 BROADCAST: Final = "broadcast"
 """What a signed payout is called once its bytes were sent."""
@@ -136,7 +145,14 @@ class Payout(Document):
             ),
             IndexModel([("retry_of", ASCENDING)], name="retry_of", unique=True, sparse=True),
             IndexModel([("status", ASCENDING), ("approval_until", ASCENDING)], name="approval"),
-            IndexModel([("recipient_address", ASCENDING)], name="recipient"),
+            IndexModel(
+                [("recipient_address", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="recipient_history",
+            ),
+            IndexModel(
+                [("user_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="person_history",
+            ),
             IndexModel([("txid", ASCENDING)], name="txid", sparse=True),
         ]
 
@@ -165,6 +181,23 @@ def showing(statuses: Sequence[str]) -> dict[str, Any]:
             names = ", ".join([*PayoutStatus, BROADCAST])
             raise InvalidStatus(f"a status is one of {names}", param="status")
     return {"$or": conditions}
+
+
+def searching(**texts: str | None) -> dict[str, Any]:
+    """The condition for the one field that is searched for; each of them has its index.
+
+    Args:
+        texts: By field; `merchant_reference` is found by its beginning, the others by all of it.
+
+    Raises:
+        InvalidSearch: More than one.
+    """
+    given = {name: text for name, text in texts.items() if text}
+    if len(given) > 1:
+        raise InvalidSearch("only one of " + ", ".join(texts), param=list(given)[1])
+    if (start := given.pop("merchant_reference", None)) is not None:
+        return {"merchant_reference": {"$gte": start, "$lt": start + LAST_CHARACTER}}
+    return dict(given)
 
 
 async def by_reference(merchant_reference: str) -> Payout | None:

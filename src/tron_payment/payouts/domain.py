@@ -103,6 +103,10 @@ class PayoutNotFound(NotFound, code="payout_not_found"):
     """There is no such payout, or it is not yours."""
 
 
+class InvalidSearch(Refused, code="invalid_parameter"):
+    """A search's value is not acceptable."""
+
+
 class InvalidStatus(Refused, code="invalid_parameter"):
     """A payout has no such status."""
 

@@ -37,6 +37,7 @@ from tron_payment.payouts.views import (
 CREATE: dict[str, Any] = {"permission": "payout:create", "rate": "payout"}
 DRY_RUN = {200: answer_spec(QuoteView, "A dry run: what it would cost; nothing is stored.")}
 READ: dict[str, Any] = {"permission": "payout:read"}
+SearchText = Annotated[str | None, QueryParameter(min_length=1, max_length=128)]
 
 
 class CancelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,9 +123,24 @@ class PayoutController(Controller):
         page: NamedDependency[PageRequest],
         principal: NamedDependency[Principal],
         payouts: NamedDependency[Payouts],
+        user_id: SearchText = None,
+        recipient_address: SearchText = None,
+        merchant_reference: SearchText = None,
+        txid: SearchText = None,
     ) -> Page[PayoutView]:
-        """Your payouts, newest first."""
-        return await payouts.history(principal, page, PayoutView.of)
+        """Your payouts, newest first; by one of person, recipient, reference and transaction.
+
+        Of a merchant reference its beginning is enough.
+        """
+        return await payouts.history(
+            principal,
+            page,
+            PayoutView.of,
+            user_id=user_id,
+            recipient_address=recipient_address,
+            merchant_reference=merchant_reference,
+            txid=txid,
+        )
 
     @get("/analytics", opt=READ)
     async def analytics(

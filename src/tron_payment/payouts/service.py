@@ -241,18 +241,19 @@ class Payouts:
         principal: Principal,
         page: PageRequest,
         view: Callable[[Payout], V],
-        **where: str,
+        **search: str | None,
     ) -> Page[V]:
         """Payouts that the caller may see, newest first.
 
         Args:
-            where: Fields that must have these values, such as `route`.
+            search: At most one field with what is looked for; see `documents.searching`.
 
         Raises:
             InvalidStatus: An unknown status.
+            InvalidSearch: More than one field.
             InvalidCursor: Not from this list.
         """
-        condition: dict[str, Any] = {**where, **owner_filter(principal, "payouts")}
+        condition = store.searching(**search) | owner_filter(principal, "payouts")
         return await fetch_page(
             Payout, condition | store.showing(page.statuses), page, view, newest_first=True
         )

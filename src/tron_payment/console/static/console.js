@@ -1,4 +1,4 @@
-// Everything works without this file; it fills in the copy buttons and shows
+// Everything works without this file: it keeps pages fresh, fills in the copy buttons and shows
 // where one is in a menu that is wider than a phone.
 async function copyText(text) {
   if (navigator.clipboard && window.isSecureContext) {
@@ -22,6 +22,42 @@ document.addEventListener("click", async (event) => {
   button.focus();
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 });
+
+// One stream for the page's part that changes; while there is none, the page asks again.
+let stream = null;
+let streaming = false;
+
+function livePart() { return document.querySelector("[data-live]"); }
+
+function refresh() {
+  const part = livePart();
+  const busy = part && part.contains(document.activeElement) && document.activeElement.matches("input, summary");
+  if (part && !document.hidden && !busy && window.htmx) htmx.trigger(part, "changed");
+}
+
+function watch() {
+  const part = livePart();
+  if (!part || document.hidden) {
+    if (stream) stream.close();
+    stream = null;
+    streaming = false;
+    return;
+  }
+  if (stream && stream.readyState !== EventSource.CLOSED) return;
+  stream = new EventSource("/console/live?page=" + encodeURIComponent(part.dataset.live));
+  stream.onopen = () => { streaming = true; refresh(); };
+  stream.onerror = () => { streaming = false; };
+  stream.addEventListener("changed", refresh);
+}
+
+setInterval(() => {
+  if (!streaming) refresh();
+  watch();
+}, 3000);
+document.addEventListener("visibilitychange", () => { watch(); refresh(); });
+document.addEventListener("htmx:afterSettle", watch);
+window.addEventListener("pagehide", () => { if (stream) stream.close(); });
+watch();
 
 const here = document.querySelector("nav [aria-current]");
 const menu = document.querySelector("nav");
