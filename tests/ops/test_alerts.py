@@ -31,7 +31,7 @@ LABELS = {
     },
 }
 FUNCTIONS = frozenset(
-    "abs changes histogram_quantile increase rate sum max min and or by without".split()
+    {"abs", "changes", "histogram_quantile", "increase", "rate", "sum", "max", "min", "and", "or"}
 )
 SELECTOR = re.compile(r"\b([a-z_][a-z0-9_]*+)(?!\s*\()\s*(\{[^}]*\})?(\[[^\]]*\])?")
 MATCHER = re.compile(r'^\s*([a-z_]+)\s*(=|!=|=~|!~)\s*"([^"]*)"\s*$')
