@@ -155,3 +155,25 @@ async def test_rolling_limits_count_transfers_and_refunds_together(gateway: Worl
     assert (refund.status_code, refund.json()["code"]) == (422, "limit_exceeded")
     assert (await gateway.post("/payments/refund", body(invoice, "8"))).status_code == 202
     assert await send(gateway, "0.000001") == (422, "limit_exceeded")
+
+
+async def test_an_amount_beyond_32_bits_can_be_approved_and_holds_nobody_else_back(
+    gateway: World,
+) -> None:
+    """MongoDB gives such numbers back as a type of its own."""
+    await enforce(gateway, bands=(Band("USDT", 10 * UNIT, 1),))
+    assert await send(gateway, "3000") == (202, "")
+    assert await send(gateway, "1", "a-small-one-behind-a-large-one") == (202, "")
+    await gateway.work()
+    (asked,) = [each for each in await approvals(gateway) if each["amount"] == "3000"]
+    order = await gateway.house.engine.find(asked["order_id"])
+    assert (order.status, order.waiting_for) == ("queued", "approval")
+    path = f"/payouts/approvals/{asked['order_id']}/approve"
+    seen = {"order_hash": asked["order_hash"]}
+    done = await gateway.post(path, seen, role="treasurer", sub="tr-1")
+    assert (done.status_code, done.json()["status"]) == (200, "approved"), done.text
+    await gateway.wait(6)
+    await gateway.work()
+    await gateway.solidify()
+    order = await gateway.house.engine.find(asked["order_id"])
+    assert order.waiting_for != "approval", (order.status, order.waiting_for)

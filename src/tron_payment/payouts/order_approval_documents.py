@@ -73,7 +73,13 @@ def order_hash(order: Order) -> str:
     """What an approval is bound to: SHA-256 over everything that the order's bytes will say."""
     parts = (order.id, order.module, order.kind, order.wallet_id, order.signer, order.max_fee_sun)
     content = [*parts, order.permission_id, order.contract, order.expects, order.spends]
-    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+    return _digest(content)
+
+
+def _digest(content: Any) -> str:
+    """MongoDB gives integers beyond 32 bits back as `Int64`, which only `enc_hook` knows."""
+    text = msgspec.json.encode(content, order="deterministic", enc_hook=int)
+    return hashlib.sha256(text).hexdigest()
 
 
 async def by_id(order_id: str) -> OrderApproval | None:
