@@ -22,8 +22,12 @@ ann,{RECIPIENT},11
 bob,nobody,11
 cid,{RECIPIENT},0.01
 """
+BIG_ROWS = f"""user_id,recipient_address,amount
+dee,{RECIPIENT},4500
+"""
 STEPS = [
     "signed in", "keyboard focus is seen", "batch sent", "settled before our eyes", "life opened",
+    "approved by another person, seen live",
     "charts seen", "invoice made", "pages inspected", "signed out",
     "a viewer without scripts reads the same",
 ]  # fmt: skip
@@ -72,8 +76,11 @@ async def seen(
     """What the browser reports after the jobs."""
     file = tmp_path_factory.mktemp("browser") / "batch.csv"
     file.write_text(ROWS)
-    operator, viewer = service.token("operator", "browser"), service.token("viewer", "reader")
-    argv = ("main.mjs", service.url, operator, str(file), viewer)
+    big = file.with_name("big.csv")
+    big.write_text(BIG_ROWS)
+    roles = ("operator", "approver", "auditor", "viewer")
+    tokens = json.dumps({role: service.token(role, f"browser-{role}") for role in roles})
+    argv = ("main.mjs", service.url, tokens, str(file), str(big))
     status, out, error = await run(NODE or "", *argv, within_s=JOBS_S)
     assert status == 0, error
     found: dict[str, Any] = json.loads(out)

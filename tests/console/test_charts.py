@@ -58,12 +58,12 @@ def test_money_is_added_without_rounding() -> None:
     lines = [{"day": "2026-11-20", "currency": "USDT", "paid_out": "0.1"}] * 3
     lines.append({"day": "2026-11-20", "currency": "TRX", "paid_out": "9"})
     (bar,) = money_by_day(lines, "USDT", "paid_out")
-    assert bar.text == "0.3 USDT"
+    assert bar.text == "0.30 USDT"
 
 
 def test_lag_is_shown_for_follower_and_nodes() -> None:
     nodes = [{"alias": "n1", "lag_blocks": -1}, {"alias": "n2", "lag_blocks": None}]
-    found = lag_bars({"follower": {"lag_blocks": 3}, "nodes": nodes})
+    found = lag_bars({"follower": {"lag_blocks": 30}, "nodes": nodes})
     assert [(bar.label, bar.tone) for bar in found] == [("follower", "bad"), ("n1", "good")]
     assert lag_bars(None) == []
 

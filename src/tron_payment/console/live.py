@@ -34,8 +34,8 @@ STREAMS_PER_PERSON_MAX: Final = 8
 
 HISTORY: Final = "/api/v1/payouts/history"
 LISTS: Final = {
-    "/console": ("/stats", "/status", f"{HISTORY}?limit=8"),
-    "/console/payouts": ("/stats", f"{HISTORY}?limit=25"),
+    "/console": ("/status", f"{HISTORY}?limit=8"),
+    "/console/payouts": (f"{HISTORY}?limit=25",),
     "/console/books": ("/api/v1/payments/reconciliation",),
     "/console/health": ("/status",),
 }

@@ -8,10 +8,13 @@ from litestar.params import QueryParameter
 
 from tron_payment.console.charts import lag_bars
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Kept
 from tron_payment.console.pages import PAGE_OPT
 
 NEEDS_ROWS: Final = 10
 RECENT_ROWS: Final = 8
+STATS: Final = Kept(10.0)
+"""They count every payout that there is."""
 
 Text = Annotated[str | None, QueryParameter(max_length=300)]
 """A parameter of a page's address."""

@@ -1,4 +1,4 @@
-// A person's main jobs in a real browser: node main.mjs URL TOKEN CSV VIEWER_TOKEN. Prints JSON.
+// A person's main jobs in a real browser: node main.mjs URL TOKENS_JSON CSV BIG_CSV. Prints JSON.
 //
 // Signs in, uploads a batch with errors, watches it settle without touching the page, opens a
 // payout's life; then looks at every page: axe, no scrolling sideways at 320 px and at 200 % zoom
@@ -8,7 +8,8 @@ import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 import { launch } from "./browser.mjs";
 
-const [url, token, csv, viewerToken] = process.argv.slice(2);
+const [url, tokens, csv, bigCsv] = process.argv.slice(2);
+const token = JSON.parse(tokens);
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const found = { steps: [], messages: [], outside: [], serious: [], sideways: [] };
 const browser = await launch(chromium);
@@ -43,12 +44,17 @@ async function inspect(page, where, scheme) {
   await page.setViewportSize({ width: 1200, height: 800 });
 }
 
-try {
+async function signedIn(role) {
   const page = await watched();
   await page.goto(`${url}/console/sign-in`);
-  await page.fill("#token", token);
+  await page.fill("#token", token[role]);
   await page.click("button");
   await page.waitForURL(`${url}/console`);
+  return page;
+}
+
+try {
+  const page = await signedIn("operator");
   found.steps.push("signed in");
 
   await page.keyboard.press("Tab");
@@ -76,6 +82,29 @@ try {
   const payout = new URL(page.url()).pathname;
   found.steps.push("life opened");
 
+  await page.goto(`${url}/console/policy`);
+  await page.fill("#above", "4000");
+  await page.click("form[action='/console/policy'] button");
+  const approver = await signedIn("approver");
+  await approver.goto(`${url}/console/policy`);
+  await approver.click("summary:has-text('Put into force')");
+  await approver.click("button:has-text('Put into force')");
+  await approver.waitForSelector("text=The policy is in force");
+  await page.goto(`${url}/console/batches`);
+  await page.setInputFiles("#file", bigCsv);
+  await page.click("text=Check and price it");
+  await page.click("button:has-text('Send')");
+  await page.waitForSelector("h1:has-text('awaiting approval')");
+  const big = new URL(page.url()).pathname;
+  await approver.goto(`${url}/console/approvals`);
+  await inspect(approver, "/console/approvals", "light");
+  await approver.click(`a[href='${big}']`);
+  await approver.click("summary:has-text('Approve all')");
+  await approver.click("button:has-text('Approve all')");
+  await approver.waitForSelector("text=Your approval counts");
+  await page.waitForSelector("h1:has-text('completed')", { timeout: 90_000 });
+  found.steps.push("approved by another person, seen live");
+
   await page.goto(`${url}/console`);
   await page.waitForSelector("#charts svg[role=img]");
   found.steps.push("charts seen");
@@ -90,10 +119,12 @@ try {
   found.steps.push("invoice made");
 
   const pages = ["", "/payouts", "/batches", "/payments", "/wallets", "/signing", "/staking", "/books",
-    "/policy", "/webhooks", "/events", "/health", "/charts", "/payouts/pay_nobody"].map((each) => `/console${each}`);
+    "/approvals", "/quarantine", "/policy", "/webhooks", "/events", "/health", "/charts", "/payouts/pay_nobody"].map((each) => `/console${each}`);
   for (const where of [...pages, batch, payout, wallet, payment]) {
     for (const scheme of ["light", "dark"]) await inspect(page, where, scheme);
   }
+  const auditor = await signedIn("auditor");
+  for (const scheme of ["light", "dark"]) await inspect(auditor, "/console/audit", scheme);
   found.steps.push("pages inspected");
 
   await page.goto(`${url}/console`);
@@ -104,7 +135,7 @@ try {
 
   const scriptless = await watched({ javaScriptEnabled: false });
   await scriptless.goto(`${url}/console/sign-in`);
-  await scriptless.fill("#token", viewerToken);
+  await scriptless.fill("#token", token.viewer);
   await scriptless.click("button");
   await scriptless.goto(url + payout);
   found.scriptless = await scriptless.textContent("h1");

@@ -60,6 +60,7 @@ for (const [size, scheme] of [["desktop", "light"], ["desktop", "dark"], ["phone
   await shot(operator, "payout", payout, size, scheme);
   await shot(operator, "payouts", "/console/payouts", size, scheme);
 }
+await shot(operator, "charts", "/console/charts");
 await shot(operator, "batches", "/console/batches");
 await shot(operator, "batch", batch);
 await shot(operator, "payment", payment, "phone", "dark");

@@ -1,0 +1,47 @@
+"""Prints `docs/errors.md`: `python -m tests.console.errors_page > docs/errors.md`."""
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import tron_payment
+from tron_payment.core.errors import AppError
+
+HEAD = """# Every error code
+
+A refusal is `application/problem+json` with one of these codes; a code never changes its meaning.
+What can be repeated as it is says so in `retryable`. Printed from the code by
+`tests/console/errors_page.py`; a test compares.
+
+| code | HTTP | again? | meaning |
+|---|---|---|---|
+"""
+SKIPPED = ("tron_payment.devnet", "tron_payment.__main__")
+
+
+def every(kind: type[AppError]) -> Iterator[type[AppError]]:
+    """A kind of refusal and everything below it."""
+    yield kind
+    for each in kind.__subclasses__():
+        yield from every(each)
+
+
+def page() -> str:
+    """The page as the code has it."""
+    for module in pkgutil.walk_packages(tron_payment.__path__, "tron_payment."):
+        if not module.name.startswith(SKIPPED):
+            importlib.import_module(module.name)
+    known: dict[str, type[AppError]] = {}
+    for kind in every(AppError):
+        if kind.__module__.startswith("tron_payment."):
+            known.setdefault(kind.code, kind)
+    rows = [
+        f"| `{code}` | {kind.status} | {'yes' if kind.retryable else 'no'} | "
+        f"{kind.title().replace('|', chr(92) + '|')} |"
+        for code, kind in sorted(known.items())
+    ]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

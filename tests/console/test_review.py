@@ -1,0 +1,92 @@
+"""Quarantine and the audit log at the console: two people, and what each of them may."""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from tests.console.conftest import SignIn
+from tests.console.test_pages import pay
+from tests.e2e.service import Service, settled
+
+Eventually = Callable[..., Awaitable[None]]
+
+
+async def contradicted(service: Service) -> str:
+    """A payout that settled, set aside in the store as if its proof had been another one."""
+    made = await pay(service)
+    async with service.client("operator", "payer") as api:
+        await settled(api, [made["payout_id"]])
+    mongo = service.mongo()
+    try:
+        names = await mongo.list_database_names()
+        stores = [name for name in names if name not in ("admin", "config", "local")]
+        for name in stores:
+            await mongo[name]["payouts"].update_one(
+                {"_id": made["payout_id"]},
+                {"$set": {"status": "quarantined", "reason": "its event is missing"}},
+            )
+    finally:
+        await mongo.close()
+    found: str = made["payout_id"]
+    return found
+
+
+async def test_what_is_quarantined_is_let_out_by_two_people(
+    sign_in: SignIn, service: Service
+) -> None:
+    payout = await contradicted(service)
+    operator, approver, viewer = [await sign_in(r) for r in ("operator", "approver", "viewer")]
+    where = f"/console/quarantine/{payout}"
+    assert "In quarantine" in (await operator.get("/console")).text
+    assert where in (await operator.get(f"/console/payouts/{payout}")).text
+    assert where in (await operator.get("/console/quarantine")).text
+    page = (await operator.get(where)).text
+    assert "It was paid" in page and "its event is missing" in page
+    assert "/console/do/" not in (await viewer.get(where)).text
+    assert "/console/do/quarantine.agree" not in (await approver.get(where)).text
+
+    wrong = {"id": payout, "outcome": "failed", "note": "a guess"}
+    assert (await operator.post("/console/do/quarantine.propose", data=wrong)).status_code == 409
+    wish = {"id": payout, "outcome": "settled", "note": "seen <b>in the block"}
+    done = await operator.post("/console/do/quarantine.propose", data=wish)
+    assert done.status_code == 303 and "<b>in" not in (await operator.get(where)).text
+    forged = await operator.post("/console/do/quarantine.agree", data={"id": payout})
+    assert forged.status_code == 403
+    assert "/console/do/quarantine.agree" in (await approver.get(where)).text
+    done = await approver.post("/console/do/quarantine.agree", data={"id": payout})
+    assert done.status_code == 303
+    assert "It left quarantine" in (await approver.get(done.headers["location"])).text
+    assert 'class="tag good">settled' in (await viewer.get(f"/console/payouts/{payout}")).text
+
+    auditor = await sign_in("auditor")
+    page = (await auditor.get("/console/audit", params={"by": "object_id", "find": payout})).text
+    assert "quarantine.propose" in page and "quarantine.resolved" in page
+    assert "console-approver" in page and "<b>in" not in page
+
+
+async def test_the_audit_log_is_searched_and_its_head_is_taken_along(sign_in: SignIn) -> None:
+    auditor = await sign_in("auditor")
+    page = (await auditor.get("/console/audit")).text
+    assert "The head of the log" in page and "wallet.create" in page
+    found = (await auditor.get("/console/audit", params={"by": "action", "find": "nothing"})).text
+    assert "No such entry" in found
+    head = await auditor.get("/console/audit/head.json")
+    assert re.fullmatch(r"[0-9a-f]{64}", head.json()["hash"])
+    assert "attachment" in head.headers["content-disposition"]
+    assert (await (await sign_in("operator")).get("/console/audit/head.json")).status_code == 403
+
+
+async def test_a_page_that_changes_is_told_so(sign_in: SignIn, service: Service) -> None:
+    browser = await sign_in("operator")
+    made = await pay(service)
+    where = f"/console/payouts/{made['payout_id']}"
+    events: list[str] = []
+    async with browser.stream("GET", "/console/live", params={"page": where}) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        async for line in answer.aiter_lines():
+            if line.startswith("event: "):
+                events.append(line.removeprefix("event: "))
+            if "changed" in events:
+                break
+    assert events[0] in ("same", "changed")
+    assert (await browser.get("/console/live", params={"page": "/console/x/y"})).status_code == 404
+    assert (await browser.get("/console/live", params={"page": f"{where}/z"})).status_code == 404
