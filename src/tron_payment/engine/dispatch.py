@@ -18,24 +18,28 @@ from tron_payment.chain import BlockHeader, NodeRefused, Nodes, Position, RawDat
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.failpoints import failpoint
-from tron_payment.core.money import TRX
 from tron_payment.db.cas import LostRace, Move
 from tron_payment.db.ledger import (
     AlreadyReserved,
     Draft,
     Ledger,
-    LedgerEntry,
     Pocket,
-    Posting,
     View,
     account,
 )
 from tron_payment.engine import counters
 from tron_payment.engine import documents as store
-from tron_payment.engine.booking import merge, release, reserve
+from tron_payment.engine.booking import reserve
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import Attempt, OrderStatus, Spend
 from tron_payment.engine.fees import FeeBound, Fees, MustWait
+from tron_payment.engine.holds import (
+    closing,
+    fee_limit_within,
+    holds_of_entry,
+    holds_of_postings,
+    wanted_holds,
+)
 from tron_payment.engine.idle import any_due
 from tron_payment.engine.ports import CannotSign, Gate, Signer, SigningDesk
 from tron_payment.engine.safe_mode import SafeModes
@@ -120,7 +124,7 @@ class Dispatcher:
         ready = [order for order in ready if order.id in bounds]
         if not ready:
             return
-        wanted = {order.id: _holds(order, bounds[order.id]) for order in ready}
+        wanted = {order.id: wanted_holds(order, bounds[order.id]) for order in ready}
         try:
             entry = await self._ledger.append(lambda view: self._draft(view, ready, wanted))
         except AlreadyReserved as taken:
@@ -129,7 +133,7 @@ class Dispatcher:
         reserved = set(entry.reserves or ()) if entry is not None else set()
         if entry is not None:
             failpoint("reserve:journaled")
-            held = _held(entry)
+            held = holds_of_entry(entry)
             await self._mark_reserved(
                 [(order, held[order.id]) for order in ready if order.id in reserved], bounds
             )
@@ -167,7 +171,7 @@ class Dispatcher:
         for order in orders:
             if order.id not in finished:
                 postings = await view.reservation(order.id)
-                pairs.append((order, _spends(postings)))
+                pairs.append((order, holds_of_postings(postings)))
         await self._mark_reserved(pairs, bounds)
         gone = [order for order in orders if order.id in finished]
         await self._wait(gone, "the journal has closed this order")
@@ -184,7 +188,7 @@ class Dispatcher:
                     now,
                     set={
                         "holds": store.stored(holds),
-                        "fee_limit_sun": _fee_limit(order, holds, bounds[order.id]),
+                        "fee_limit_sun": fee_limit_within(order, holds, bounds[order.id]),
                         "due_at": store.AT_ONCE,
                         "waiting_for": "",
                     },
@@ -224,8 +228,11 @@ class Dispatcher:
                     )
                 )
                 said = chain.decode(raw)
-                assert said.contract == order.wanted_contract, order.id
-                assert said.fee_limit_sun == order.fee_limit_sun, order.id
+                if (said.contract, said.fee_limit_sun) != (
+                    order.wanted_contract,
+                    order.fee_limit_sun,
+                ):
+                    raise RuntimeError(f"{order.id}: the bytes do not say what the order wants")
                 built.append((order, raw))
         moves = [
             self._attempted(order, raw, (), cursor.number) for order, raw in built if order.detached
@@ -331,7 +338,7 @@ class Dispatcher:
         """Release what canceled and failed orders had set aside; they can never be reserved."""
         orders = await store.with_open_books(limit=BATCH_MAX)
         for order in orders:
-            await self._ledger.append(lambda view, order=order: _closing(view, order))  # type: ignore[misc]
+            await self._ledger.append(lambda view, order=order: closing(view, order))  # type: ignore[misc]
         await store.close_books([order.id for order in orders])
         return bool(orders)
 
@@ -403,45 +410,6 @@ def _unfit(cursor: Position, head: BlockHeader) -> str:
     if head.timestamp_ms - cursor.timestamp_ms > FOLLOWER_LAG_MAX_MS:
         return "follower"
     return ""
-
-
-async def _closing(view: View, order: Order) -> Draft | None:
-    if await view.finished([order.id]):
-        return None
-    cause = f"close:{order.id}"
-    if postings := await view.reservation(order.id):
-        return Draft(cause, tuple(release(order.id, _spends(postings))), finals=(order.id,))
-    return Draft(cause, reserves=(order.id,), finals=(order.id,))
-
-
-def _holds(order: Order, bound: FeeBound) -> list[Spend]:
-    fee = Spend(Address(order.signer), TRX.code, bound.hold_sun)
-    return merge([*order.wanted_spends, fee])
-
-
-def _fee_limit(order: Order, holds: Sequence[Spend], bound: FeeBound) -> int:
-    """Never more than what is set aside for fees: the journal may hold an older bound."""
-    signer = Address(order.signer)
-    held = sum(h.units for h in holds if h.holder == signer and h.asset == TRX.code)
-    spent = sum(s.units for s in order.wanted_spends if s.holder == signer and s.asset == TRX.code)
-    return min(bound.fee_limit_sun, held - spent)
-
-
-def _held(entry: LedgerEntry) -> dict[str, list[Spend]]:
-    """What an entry has set aside, by order."""
-    postings: dict[str, list[Posting]] = defaultdict(list)
-    for posting in entry.postings:
-        postings[posting.ref].append(posting)
-    return {order_id: _spends(each) for order_id, each in postings.items()}
-
-
-def _spends(postings: Sequence[Posting]) -> list[Spend]:
-    holds = []
-    for posting in postings:
-        holder, _, pocket = posting.destination.rpartition(":")
-        assert pocket == Pocket.RESERVED.value, posting
-        holds.append(Spend(Address(holder), posting.asset, posting.units))
-    return holds
 
 
 def _by_signer(orders: Sequence[Order]) -> dict[Address, list[Order]]:

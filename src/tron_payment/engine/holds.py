@@ -1,0 +1,56 @@
+"""What an order sets aside for what it spends and burns, and how the journal says it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from tron_payment.core.address import Address
+from tron_payment.core.money import TRX
+from tron_payment.db.ledger import Draft, LedgerEntry, Pocket, Posting, View
+from tron_payment.engine.booking import merge, release
+from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import Spend
+from tron_payment.engine.fees import FeeBound
+
+
+def wanted_holds(order: Order, bound: FeeBound) -> list[Spend]:
+    """What an order spends, and the most that its fee may be, in sun of its signer."""
+    fee = Spend(Address(order.signer), TRX.code, bound.hold_sun)
+    return merge([*order.wanted_spends, fee])
+
+
+def fee_limit_within(order: Order, holds: Sequence[Spend], bound: FeeBound) -> int:
+    """Never more than what is set aside for fees: the journal may hold an older bound."""
+    signer = Address(order.signer)
+    held = sum(h.units for h in holds if h.holder == signer and h.asset == TRX.code)
+    spent = sum(s.units for s in order.wanted_spends if s.holder == signer and s.asset == TRX.code)
+    return min(bound.fee_limit_sun, held - spent)
+
+
+def holds_of_entry(entry: LedgerEntry) -> dict[str, list[Spend]]:
+    """What an entry has set aside, by order."""
+    postings: dict[str, list[Posting]] = defaultdict(list)
+    for posting in entry.postings:
+        postings[posting.ref].append(posting)
+    return {order_id: holds_of_postings(each) for order_id, each in postings.items()}
+
+
+def holds_of_postings(postings: Sequence[Posting]) -> list[Spend]:
+    """What postings into the reserved pocket have set aside."""
+    holds = []
+    for posting in postings:
+        holder, _, pocket = posting.destination.rpartition(":")
+        assert pocket == Pocket.RESERVED.value, posting
+        holds.append(Spend(Address(holder), posting.asset, posting.units))
+    return holds
+
+
+async def closing(view: View, order: Order) -> Draft | None:
+    """The entry that ends an order for ever and gives back what it held; None when it has ended."""
+    if await view.finished([order.id]):
+        return None
+    cause = f"close:{order.id}"
+    if postings := await view.reservation(order.id):
+        return Draft(
+            cause, tuple(release(order.id, holds_of_postings(postings))), finals=(order.id,)
+        )
+    return Draft(cause, reserves=(order.id,), finals=(order.id,))
