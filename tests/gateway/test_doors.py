@@ -1,15 +1,23 @@
 """A limit is not left by the next door: transfers, refunds and contract calls obey the policy."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.gateway.test_refunds import body, paid
 from tests.gateway.world import API, World, somebody
+from tron_payment.chain import TriggerContract
+from tron_payment.core.ids import derived_id
+from tron_payment.http.idempotency import KeyReused, StoredAnswer
 from tron_payment.http.permissions import Role, permissions_of
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import PolicyDesk
 from tron_payment.payouts.limits import Ceiling, Window
 from tron_payment.payouts.policy import Band, Cap, Policy
+from tron_payment.usdt import Outgoing, Transfers
 from tron_payment.wallets import Wallets
 
 CAROL = somebody(0xCA201)
@@ -177,3 +185,62 @@ async def test_an_amount_beyond_32_bits_can_be_approved_and_holds_nobody_else_ba
     await gateway.solidify()
     order = await gateway.house.engine.find(asked["order_id"])
     assert order.waiting_for != "approval", (order.status, order.waiting_for)
+
+
+async def test_of_two_requests_with_one_key_neither_is_paid_on_the_others_approval(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one asks people about something smaller, before the first has its order."""
+    await enforce(gateway, bands=(Band("USDT", 10 * UNIT, 1), Band("USDT", 100 * UNIT, 2)))
+    transfers: Transfers = gateway.service(Transfers)
+    rules = transfers.rules
+
+    class Racing:
+        check = staticmethod(rules.check)
+
+        async def admit(
+            self, going: Outgoing, accept: Callable[[], Awaitable[StoredAnswer]]
+        ) -> StoredAnswer:
+            assert isinstance(going.contract, TriggerContract)
+            data = going.contract.data[:-32] + (11 * UNIT).to_bytes(32, "big")
+            other = replace(going, units=11 * UNIT, contract=replace(going.contract, data=data))
+
+            async def refused() -> StoredAnswer:
+                raise KeyReused
+
+            async def late() -> StoredAnswer:
+                with pytest.raises(KeyReused):
+                    await rules.admit(other, refused)
+                return await accept()
+
+            return await rules.admit(going, late)
+
+    monkeypatch.setattr(transfers, "rules", Racing())
+    assert await send(gateway, "101", "one-key-for-two-wishes") == (202, "")
+    transfer_id = gateway.house.idempotency.object_id("trf", "op-1", "one-key-for-two-wishes")
+    order_id = derived_id("ord", gateway.house.secret, transfer_id)
+    assert order_id not in {each["order_id"] for each in await approvals(gateway)}
+    answer = await gateway.post(
+        f"/payouts/approvals/{order_id}/approve", {}, role="treasurer", sub="tr-1"
+    )
+    assert (answer.status_code, answer.json()["code"]) == (409, "order_hash_differs")
+    await gateway.work()
+    order = await gateway.house.engine.find(order_id)
+    assert (order.status, order.reason, order.attempts) == ("failed", "order_hash_differs", [])
+
+
+async def test_trx_to_a_wallet_that_an_operator_brought_obeys_the_policy(gateway: World) -> None:
+    """Its key may be at the operator's home, too."""
+    wallets: Wallets = gateway.service(Wallets)
+    other = await wallets.ensure(None, "other")
+    await enforce(gateway, caps=(Cap("TRX", 40 * UNIT),), bands=(Band("TRX", 20 * UNIT, 1),))
+    fee = {"kind": "fee", "to_address": other.address}
+    for amount, code in (("41", "payout_cap_exceeded"), ("30", None)):
+        answer = await gateway.post(
+            "/payments/process", fee | {"amount": amount}, role="operator", sub="op-1"
+        )
+        assert answer.json().get("code") == code, answer.text
+    assert [each["amount"] for each in await approvals(gateway)] == ["30"]
+    await gateway.work()
+    (asked,) = await approvals(gateway)
+    assert (await gateway.house.engine.find(asked["order_id"])).waiting_for == "approval"

@@ -1,7 +1,7 @@
 """Orders: the one door through which anything is put on the chain, exactly once."""
 
 from tron_payment.engine.counters import TimestampCounter
-from tron_payment.engine.documents import Order
+from tron_payment.engine.documents import Order, contract_document
 from tron_payment.engine.domain import (
     LIFECYCLE,
     Attempt,
@@ -73,5 +73,6 @@ __all__ = [
     "Verdict",
     "Wish",
     "balance_of",
+    "contract_document",
     "movements",
 ]

@@ -236,7 +236,7 @@ class Handovers:
         wallet = await self._wallets.signing_wallet(asked.wallet_id, principal)
         if wallet.address == recipient:
             raise NotOurAddress("this is the wallet that pays", param="to_address")
-        return self._own(
+        handover = self._own(
             principal,
             payment_id,
             PaymentKind.FEE,
@@ -245,7 +245,9 @@ class Handovers:
             to_address=recipient,
             max_fee_sun=_fee(asked) or self._max_fee_sun,
             metadata=dict(asked.metadata),
-        )
+        )  # whoever imported the wallet may have its key, too: it is not better than a stranger's
+        await self._rules.check(outgoing_of(handover.payment, self._tokens))
+        return handover
 
     async def _contract(
         self, principal: Principal, asked: ContractRequest, payment_id: str
@@ -267,7 +269,7 @@ class Handovers:
             max_fee_sun=_fee(asked) or self._max_fee_sun,
             metadata=dict(asked.metadata),
         )
-        await self._rules.check(outgoing_of(handover.payment))
+        await self._rules.check(outgoing_of(handover.payment, self._tokens))
         return handover
 
     def _own(

@@ -9,7 +9,7 @@ from tron_payment.db.group import GroupInsert
 from tron_payment.engine import Engine
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Payment
-from tron_payment.gateway.domain import OWN_KINDS, PaymentKind
+from tron_payment.gateway.domain import OWN_KINDS
 from tron_payment.gateway.handovers import Handover, Handovers, nothing
 from tron_payment.gateway.transfers import outgoing_of, wish_of_own
 from tron_payment.gateway.views import OtherRequest
@@ -76,9 +76,9 @@ class Processing:
                 object_ids=[payment_id],
             )
 
-        if known is not None or handover.payment.kind is not PaymentKind.CONTRACT:
-            return await accept()  # the owner counts its own; fees stay in the house
-        return await self._rules.admit(outgoing_of(handover.payment), accept)
+        if known is not None or handover.payment.kind not in OWN_KINDS:
+            return await accept()  # the owner counts its own
+        return await self._rules.admit(outgoing_of(handover.payment, self._tokens), accept)
 
     async def _accept(self, handover: Handover) -> None:
         """Hand over, then store; the other way round where the object is our own."""

@@ -39,7 +39,7 @@ from tron_payment.gateway.domain import (
     refundable,
 )
 from tron_payment.gateway.rounds import Round
-from tron_payment.gateway.transfers import Sending, wish_of
+from tron_payment.gateway.transfers import Sending, contract_of, wish_of
 from tron_payment.gateway.views import RefundRequest, Viewer
 from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
 from tron_payment.http.permissions import owner_filter
@@ -148,7 +148,7 @@ class Refunds:
                 object_ids=[refund_id],
             )
 
-        going = _outgoing(refund_id, accepted, part)
+        going = self._outgoing(refund_id, accepted, part)
         return await self._rules.admit(going, accept) if fresh else await accept()
 
     async def judge(self, principal: Principal, asked: RefundRequest, refund_id: str) -> Payment:
@@ -173,7 +173,7 @@ class Refunds:
             order_id=derived_id("ord", self._secret, refund_id),
             created_at=self._clock.now(),
         )
-        await self._rules.check(_outgoing(refund_id, payment, part))
+        await self._rules.check(self._outgoing(refund_id, payment, part))
         after: Payment = payment.model_copy(
             update={"refunds": {**payment.refunds, refund_id: part}}
         )
@@ -238,7 +238,10 @@ class Refunds:
         raise LostRace("the payment keeps changing; try again")
 
     async def _place(self, payment: Payment, part: RefundPart) -> None:
-        sending = Sending(
+        await self._engine.place(wish_of(self._sending(payment, part), self._tokens))
+
+    def _sending(self, payment: Payment, part: RefundPart) -> Sending:
+        return Sending(
             order_id=part.order_id,
             kind=KIND,
             subject=payment.id,
@@ -250,7 +253,19 @@ class Refunds:
             max_fee_sun=self._max_fee_sun,
             detached=part.detached,
         )
-        await self._engine.place(wish_of(sending, self._tokens))
+
+    def _outgoing(self, refund_id: str, payment: Payment, part: RefundPart) -> Outgoing:
+        return Outgoing(
+            object_id=refund_id,
+            order_id=part.order_id,
+            principal=part.requested_by,
+            wallet_id=part.wallet_id,
+            recipient=part.to_address,
+            currency=payment.currency,
+            units=part.units,
+            contract=contract_of(self._sending(payment, part), self._tokens),
+            back_to_payer=True,
+        )
 
     async def _follow(self, order: Order) -> None:
         for _ in range(HOLD_ATTEMPTS_MAX):
@@ -303,16 +318,3 @@ class Refunds:
     async def _chain_time(self) -> datetime:
         cursor = await self._cursors.load()
         return self._clock.now() if cursor is None else from_ms(cursor.timestamp_ms)
-
-
-def _outgoing(refund_id: str, payment: Payment, part: RefundPart) -> Outgoing:
-    return Outgoing(
-        object_id=refund_id,
-        order_id=part.order_id,
-        principal=part.requested_by,
-        wallet_id=part.wallet_id,
-        recipient=part.to_address,
-        currency=payment.currency,
-        units=part.units,
-        back_to_payer=True,
-    )

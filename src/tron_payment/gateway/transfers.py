@@ -104,8 +104,8 @@ def wish_of_own(payment: Payment, tokens: TokenRegistry) -> Wish:
     )
 
 
-def outgoing_of(payment: Payment) -> Outgoing:
-    """Of a call of a stranger's contract, which takes the TRX sent along."""
+def outgoing_of(payment: Payment, tokens: TokenRegistry) -> Outgoing:
+    """Of a call of a stranger's contract, which takes the TRX sent along, or of TRX for fees."""
     assert payment.wallet_id and payment.to_address and payment.order_id, payment.id
     return Outgoing(
         object_id=payment.id,
@@ -115,4 +115,5 @@ def outgoing_of(payment: Payment) -> Outgoing:
         recipient=payment.to_address,
         currency=payment.currency,
         units=payment.units,
+        contract=wish_of_own(payment, tokens).contract,
     )

@@ -5,7 +5,7 @@ that has one is held back until enough people have approved exactly what it says
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
@@ -48,6 +48,9 @@ class OrderApproval(Document):
     recipient: str
     currency: str
     units: int = Field(ge=0, le=UNITS_MAX)
+    content: str = ""
+    """`content_hash` of what people are asked about; an order that says something else fails."""
+
     needed: int = Field(gt=0)
     approvers: list[str] = Field(default_factory=list)
     """Whose approval counts; empty means everybody with the permission."""
@@ -74,6 +77,11 @@ def order_hash(order: Order) -> str:
     parts = (order.id, order.module, order.kind, order.wallet_id, order.signer, order.max_fee_sun)
     content = [*parts, order.permission_id, order.contract, order.expects, order.spends]
     return _digest(content)
+
+
+def content_hash(contract: Mapping[str, Any]) -> str:
+    """SHA-256 over what a transaction says, of a contract as orders keep it."""
+    return _digest(contract)
 
 
 def _digest(content: Any) -> str:
@@ -129,6 +137,7 @@ RESTATED: Final = (
     "wallet_id",
     "currency",
     "units",
+    "content",
     "needed",
     "approvers",
     "until",

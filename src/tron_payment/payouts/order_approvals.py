@@ -15,12 +15,13 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, NotFound
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
-from tron_payment.engine import Engine, Order
+from tron_payment.engine import Engine, Order, contract_document
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import order_approval_documents as store
 from tron_payment.payouts.order_approval_documents import (
     ApprovalState,
     OrderApproval,
+    content_hash,
     order_hash,
 )
 from tron_payment.payouts.orders import MODULE
@@ -68,6 +69,7 @@ class OrderApprovals:
             recipient=going.recipient,
             currency=going.currency,
             units=going.units,
+            content=content_hash(contract_document(going.contract)),
             needed=verdict.approvals_needed,
             approvers=list(verdict.approvers),
             until=now + policy.approval_lifetime,
@@ -84,7 +86,7 @@ class OrderApprovals:
         found = []
         for each in await store.waiting():
             order = await self._engine.find(each.id)
-            if order is not None and not order.attempts:
+            if order is not None and not order.attempts and _is_about(each, order):
                 found.append((each, order))
         return found
 
@@ -110,7 +112,8 @@ class OrderApprovals:
             now, digest = self._clock.now(), order_hash(order)
             if now >= found.until:
                 raise ApprovalExpired
-            if seen_hash is not None and seen_hash != digest:
+            differs = seen_hash is not None and seen_hash != digest
+            if differs or not _is_about(found, order):
                 raise IntentChanged(param="order_hash", extra={"order_hash": digest})
             vote = {
                 "by": principal.id,
@@ -164,7 +167,9 @@ class OrderApprovals:
             if found is None or _is_let_go(found, order):
                 continue
             waiting[order.id] = WAITING_FOR
-            if found.status is ApprovalState.REJECTED:
+            if not _is_about(found, order):
+                await self._fail(order, IntentChanged.code)
+            elif found.status is ApprovalState.REJECTED:
                 await self._fail(order, found.reason)
             elif found.status is ApprovalState.WAITING and self._clock.now() >= found.until:
                 await self._expire(found, order)
@@ -205,8 +210,18 @@ class OrderApprovals:
         )
 
 
+def _is_about(found: OrderApproval, order: Order) -> bool:
+    """Whether the order says what people are shown and asked about.
+
+    Two requests with one key at the same time may ask about two things; one becomes the order.
+    """
+    return found.content == content_hash(order.contract)
+
+
 def _is_let_go(found: OrderApproval, order: Order) -> bool:
     """Approved by enough people, and what they approved is what the order says now."""
+    if not _is_about(found, order):
+        return False
     digest = order_hash(order)
     votes = {each["by"] for each in found.approvals if each["order_hash"] == digest}
     return found.status is ApprovalState.APPROVED and len(votes) >= found.needed

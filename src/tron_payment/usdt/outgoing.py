@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tron_payment.chain import Contract
 from tron_payment.http.idempotency import StoredAnswer
 
 
@@ -24,6 +25,9 @@ class Outgoing:
     recipient: str
     currency: str
     units: int
+    contract: Contract
+    """What the order's transaction will say; an approval is good for nothing else."""
+
     back_to_payer: bool = False
     """A refund: the recipient is whoever paid, and stands on no allow-list."""
 

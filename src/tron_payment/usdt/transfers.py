@@ -196,6 +196,7 @@ def outgoing_of(transfer: Transfer) -> Outgoing:
         recipient=transfer.counterparty,
         currency=transfer.currency,
         units=transfer.units,
+        contract=wish_of(transfer).contract,
     )
 
 
