@@ -88,6 +88,25 @@ async def test_a_success_that_paid_somebody_else_has_failed_and_nothing_stays_re
     await world.assert_books_equal_chain()
 
 
+async def test_a_success_that_paid_another_amount_to_the_right_one_proves_nothing(
+    world: World,
+) -> None:
+    """A token that keeps a fee for itself: who calls that "not paid" pays again."""
+    wish = world.wish("a")
+    less = tuple(replace(each, units=each.units + 1) for each in wish.expects)
+    await world.engine.place(replace(wish, expects=less))
+    for _ in range(10):
+        await world.tick()
+    order = await world.order("a")
+    assert order.status is OrderStatus.QUARANTINED
+    evidence = await world.engine.quarantine.look(order)
+    assert [seen.finding for seen in evidence.attempts] == [Finding.UNTOLD]
+    assert evidence.proves is None
+    with pytest.raises(NotProved):
+        await world.engine.quarantine.resolve(order, OrderStatus.FAILED, "two people")
+    assert (await world.order("a")).status is OrderStatus.QUARANTINED
+
+
 async def test_what_turned_up_after_its_proof_of_death_is_settled_by_its_block(
     world: World,
 ) -> None:

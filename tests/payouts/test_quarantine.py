@@ -1,5 +1,6 @@
 """What is in quarantine gets out by two people and on the chain's proof only."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,3 +126,22 @@ async def test_what_is_not_in_quarantine_cannot_be_resolved(pay: Pay) -> None:
     body = {"outcome": "failed", "note": "?"}
     late = await pay.post(f"{QUARANTINE}/{made['payout_id']}/propose", body)
     assert refusal(late)[:2] == (404, "not_quarantined")
+
+
+async def test_a_node_that_lags_behind_or_differs_proves_no_failure(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows nothing of the payment yet, and would say: not paid."""
+    payout_id = await skipped(pay, "a-payout-seen-by-a-lagging-node", person(), "pay")
+    path = f"{QUARANTINE}/{payout_id}"
+    node = await pay.house.nodes.pick()
+    real = node.solid_head
+
+    async def behind() -> Any:
+        head = await real()
+        return replace(head, number=1)
+
+    monkeypatch.setattr(type(node), "solid_head", lambda _: behind())
+    body = {"outcome": "failed", "note": "?"}
+    for answer in (await pay.get(path), await pay.post(f"{path}/propose", body)):
+        assert refusal(answer)[:2] == (409, "not_proved"), answer.text

@@ -8,7 +8,8 @@ order is looked up again, in blocks that as many nodes confirm as the installati
     partly     the same, but some of several events are missing
     not_paid   stands in a solidified block and did nothing that was wanted
     dead       stands in no block of its whole lifetime: all of them were read
-    untold     stands in a block whose receipt names no result
+    untold     stands in a block whose receipt names no result, or moved another amount than
+               expected to somebody who was to be paid
     open       may still come, or its lifetime is too long to be read again
 
     the findings are                      that proves
@@ -24,7 +25,16 @@ from typing import Any, Final
 
 import structlog
 
-from tron_payment.chain import Cursors, NodeClient, NodeHasNot, Nodes, Position, SolidBlock
+from tron_payment.chain import (
+    Cursors,
+    NodeClient,
+    NodeHasNot,
+    Nodes,
+    Position,
+    SolidBlock,
+    SolidTransaction,
+    trc20_transfers,
+)
 from tron_payment.contracts import artifact
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
@@ -33,6 +43,7 @@ from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import (
     UNSTATED,
     Attempt,
+    Expect,
     OrderStatus,
     Proof,
     Result,
@@ -205,6 +216,12 @@ class Quarantine:
         return False
 
 
+def _reached(expects: Sequence[Expect], transaction: SolidTransaction) -> bool:
+    """Whether any token came to somebody whom the order was to pay. A reverted one has no logs."""
+    recipients = {expect.recipient for expect in expects}
+    return any(each.recipient in recipients for each in trc20_transfers(transaction))
+
+
 def _judged(order: Order, attempt: Attempt, block: SolidBlock) -> tuple[Seen, Result]:
     transaction = block.find(attempt.txid)
     assert transaction is not None, attempt.txid
@@ -214,6 +231,8 @@ def _judged(order: Order, attempt: Attempt, block: SolidBlock) -> tuple[Seen, Re
         proofs = prove(order.wanted_expects, transaction, *topics)
     said = {ref: proof.value for ref, proof in proofs.items()}
     finding = finding_of(transaction.succeeded, transaction.result, list(said.values()))
+    if finding is Finding.NOT_PAID and _reached(order.wanted_expects, transaction):
+        finding = Finding.UNTOLD  # such as less a token's own fee: "not paid" would pay twice
     result = Result(
         txid=transaction.txid,
         block_number=block.number,

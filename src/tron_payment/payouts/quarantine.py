@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tron_payment.chain import Nodes
+from tron_payment.chain import NodeClient, Nodes
 from tron_payment.contracts import artifact
+from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Forbidden, NotFound
 from tron_payment.db.audit import Act, Audit
@@ -187,13 +188,15 @@ class QuarantineDesk:
     async def _asked(self, payout: Payout) -> tuple[PayoutStatus, list[dict[str, Any]]]:
         """What the router's solidified state says of a payout's id."""
         payment, router = self._orders.payment_id(payout), self._orders.router(payout.route)
-        said = {}
-        for name in ("paid", "canceled"):
-            data = ROUTER.call_data(name, payment)
-            answer = await self._nodes.constant_call(router, router, data, solid=True)
-            if answer.reverted:
-                raise NotProved(f"the router does not answer {name}(id)")
-            (said[name],) = ROUTER.decode_output(name, answer.output)
+        order = await self._engine.find(payout.order_id)
+        since = order.outcome.block_number if order is not None and order.outcome else 0
+        nodes = await self._nodes.picks(self._nodes.agreement)
+        if len(nodes) < self._nodes.agreement:
+            raise NotProved(f"{len(nodes)} of {self._nodes.agreement} nodes answer")
+        answers = [await _router_says(node, router, payment, since) for node in nodes]
+        said = answers[0]
+        if any(other != said for other in answers):
+            raise NotProved("the nodes contradict each other about the router")
         status = PayoutStatus.SETTLED if said["paid"] else PayoutStatus.FAILED
         return status, [{"router": router, "payment_id": payment.hex(), **said}]
 
@@ -231,6 +234,26 @@ class QuarantineDesk:
                 },
             )
         )
+
+
+async def _router_says(
+    node: NodeClient, router: Address, payment: bytes, since: int
+) -> dict[str, bool]:
+    """What one node's solidified state says; it must have the order's own block.
+
+    Raises:
+        NotProved: It is behind, or the router does not answer.
+    """
+    if (head := await node.solid_head()).number < since:
+        raise NotProved(f"{node.alias} is at block {head.number}, the order's is {since}")
+    said = {}
+    for name in ("paid", "canceled"):
+        data = ROUTER.call_data(name, payment)
+        answer = await node.constant_call(router, router, data, 0, True)
+        if answer.reverted:
+            raise NotProved(f"the router does not answer {name}(id)")
+        (said[name],) = ROUTER.decode_output(name, answer.output)
+    return said
 
 
 def _told(evidence: Evidence) -> list[dict[str, Any]]:
