@@ -34,6 +34,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     known, rest = parser.parse_known_args(arguments)
     if rest and known.command not in OWN_ARGUMENTS:
         parser.error(f"unknown arguments: {' '.join(rest)}")
+    if known.command in operator.COMMANDS and operator.is_remote(known):
+        from tron_payment.operator import remote
+
+        sys.exit(remote.run(known))
     if known.command in operator.COMMANDS:
         from tron_payment.operator import runner
 

@@ -7,9 +7,12 @@ Nothing heavy is imported here, so that `tron-payment --help` is quick. Every co
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 TIMEOUT_S: Final = 900
+URL: Final = "http://127.0.0.1:8090"
+WATCH_S: Final = 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,30 @@ def _erase(parser: argparse.ArgumentParser) -> None:
 
 
 def _payouts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("explain",))
-    parser.add_argument("payout_id")
+    parser.add_argument("action", choices=("explain", "send"))
+    parser.add_argument("payout_id", metavar="PAYOUT_ID|FILE.csv")
+    _remote(parser)
+
+
+def _batch(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("watch",))
+    parser.add_argument("batch_id")
+    _remote(parser)
+
+
+def _remote(parser: argparse.ArgumentParser) -> None:
+    """What the commands take that speak to a service by its API (remote.py)."""
+    parser.add_argument("--url", default=URL, help="of the API (%(default)s)")
+    parser.add_argument("--token-file", type=Path, help="its first line is the token")
+    parser.add_argument("--yes", action="store_true", help="send after the check without asking")
+    parser.add_argument("--result", type=Path, help="a CSV with what became of every row; is made")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the end")
+    parser.add_argument("--watch-seconds", type=int, default=WATCH_S, metavar="SECONDS")
+
+
+def is_remote(arguments: argparse.Namespace) -> bool:
+    """Whether a command speaks to a service by its API and needs no configuration here."""
+    return arguments.command == "batch" or getattr(arguments, "action", "") == "send"
 
 
 def _energy(parser: argparse.ArgumentParser) -> None:
@@ -103,5 +128,10 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
     "energy": Command("plan: what payouts cost and what to stake", "energy:energy", _energy),
     "erase": Command("take one person's name out of what has ended", "erase:erase", _erase),
-    "payouts": Command("explain: why is a payout where it is", "explain:payouts", _payouts),
+    "payouts": Command(
+        "explain: why is a payout where it is; send: check, price and send a CSV",
+        "explain:payouts",
+        _payouts,
+    ),
+    "batch": Command("watch: a batch's progress to its end", "remote:run", _batch),
 }

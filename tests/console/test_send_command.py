@@ -1,0 +1,79 @@
+"""`payouts send` and `batch watch`: the real command against a real service."""
+
+import asyncio
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.console.test_pages import RECIPIENT
+from tests.e2e.service import Service
+from tron_payment.operator.remote import progress
+
+WITHIN_S = 120.0
+
+
+async def command(service: Service, *words: str) -> tuple[int, str, str]:
+    """Exit code, output, errors; there is no terminal."""
+    child = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tron_payment.cli", *words, "--url", service.url),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            out, err = await child.communicate()
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    assert child.returncode is not None
+    return child.returncode, out.decode(), err.decode()
+
+
+@pytest.fixture
+def token(service: Service, tmp_path: Path) -> Path:
+    file = tmp_path / "token"
+    file.write_text(service.token("operator", "sender") + "\n")
+    return file
+
+
+async def test_a_file_is_shown_then_sent_once_and_told_row_by_row(
+    service: Service, token: Path, tmp_path: Path
+) -> None:
+    file, result = tmp_path / "rows.csv", tmp_path / "result.csv"
+    file.write_text(f"user_id,recipient_address,amount\nann,{RECIPIENT},11\nbob,nobody,11\n")
+    words = ("payouts", "send", str(file), "--token-file", str(token))
+    code, out, err = await command(service, *words)
+    assert code == 1 and "Nothing was sent" in out + err
+    assert "row 2: recipient_address" in err and "1 rows are good, 1 are refused" in err
+
+    code, out, _ = await command(service, *words, "--yes", "--result", str(result), "--json")
+    told = json.loads(out)
+    assert code == 1 and told["counts"] == {"settled": 1}, "a refused row is no success"
+    rows = list(csv.DictReader(result.read_text().splitlines()))
+    assert [row["status"] for row in rows] == ["settled", "refused"]
+    code, _, err = await command(service, *words, "--yes", "--result", str(result))
+    assert code == 2 and "exists already" in err
+
+    code, out, _ = await command(service, *words, "--yes", "--no-wait", "--json")
+    assert code == 0 and json.loads(out)["batch_id"] == told["batch_id"], "the same file, once"
+    watch = ("batch", "watch", told["batch_id"], "--token-file", str(token))
+    code, out, err = await command(service, *watch)
+    assert "1 of 1: 1 settled" in out + err
+
+
+async def test_what_cannot_be_done_is_told_with_its_code(service: Service, token: Path) -> None:
+    lost = ("batch", "watch", "bat_nobody", "--token-file", str(token))
+    code, _, err = await command(service, *lost)
+    assert code == 1 and "not_found" in err
+    code, _, err = await command(service, "batch", "watch", "bat_nobody")
+    assert code == 2 and "--token-file" in err
+
+
+def test_the_bar_is_as_long_as_what_has_ended() -> None:
+    bar = progress({"counts": {"settled": 1, "signed": 3}, "accepted": 4})
+    assert bar == f"[{'#' * 10}{'.' * 30}] 1 of 4: 1 settled, 3 signed"
