@@ -90,12 +90,13 @@ class Keeping:
         """Take one person's name out of everything that has ended; again is harmless."""
         count = 0
         with store_errors():
-            while ids := await _ids(
-                Payout, {"user_id": user_id, "status": {"$in": list(ENDED_PAYOUTS)}}, "_id"
-            ):
+            ended = {"user_id": user_id, "status": {"$in": list(ENDED_PAYOUTS)}}
+            while user_id != ERASED and (ids := await _ids(Payout, ended, "_id")):
                 await _erase(ids)
                 count += len(ids)
-            unfinished = await Payout.get_pymongo_collection().count_documents({"user_id": user_id})
+            unfinished = await Payout.get_pymongo_collection().count_documents(
+                {"user_id": user_id, "status": {"$nin": list(ENDED_PAYOUTS)}}
+            )
             now = self._clock.now()
             gone = await Recipient.get_pymongo_collection().delete_one(
                 {"_id": user_id, "$nor": [{"kyc_expires_at": {"$gt": now}}]}

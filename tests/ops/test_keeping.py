@@ -1,5 +1,6 @@
 """What ended long ago forgets names and notes; money, and what is under way, forget nothing."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -181,3 +182,11 @@ def test_only_what_can_never_move_again_counts_as_ended() -> None:
     assert set(ENDED_PAYOUTS) == {"settled", "failed", "canceled", "rejected"}
     assert {BatchStatus(name) for name in ENDED_BATCHES}
     assert {DeliveryStatus(name) for name in ENDED_DELIVERIES}
+
+
+async def test_a_person_who_is_called_like_the_mark_is_no_endless_work(world: World) -> None:
+    await world.payout("pay_a", "settled", OLD, user=ERASED)
+    await world.payout("pay_b", "queued", OLD, user=ERASED)
+    async with asyncio.timeout(10):
+        done = await world.keeping().erase(ERASED)
+    assert (done.payouts, done.unfinished) == (0, 1)
