@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Mongo
 from tests.gateway.test_reconciliation import run
 from tests.gateway.test_refunds import paid
+from tests.gateway.test_waiting import freeze
 from tests.gateway.world import World, again
 from tron_payment.core.errors import Refused
 from tron_payment.gateway import sweeps
@@ -84,6 +85,24 @@ async def test_a_lending_that_the_chain_refuses_falls_back_to_burning(
     sweep = await only()
     assert (sweep.status, sweep.lent_sun) == ("settled", 0)
     assert (await run(gateway))["balanced"] is True
+
+
+async def test_energy_is_taken_back_after_the_treasury_was_frozen(gateway: World) -> None:
+    await stake(gateway)
+    invoice = await paid(gateway, "25")
+    for _ in range(80):
+        if (await only()).status == "moving":
+            break
+        await gateway.tick(1)
+    treasury = (await only()).treasury_wallet_id
+    await freeze(gateway, treasury, frozen=True)
+    await rest(gateway)
+    assert ((await only()).status, (await only()).has_moved) == ("returning", True)
+    await freeze(gateway, treasury, frozen=False)
+    await rest(gateway)
+    assert (await only()).status == "settled"
+    node = gateway.nodes._members[0].client
+    assert await node.delegations(gateway.treasury, invoice["address"]) == ()
 
 
 async def test_a_new_process_goes_on_wherever_the_sweep_is(gateway: World, mongo: Mongo) -> None:

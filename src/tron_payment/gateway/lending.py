@@ -29,6 +29,9 @@ LENDING_BYTES: Final = 2 * 512
 LEND_MIN_SUN: Final = SUN_PER_TRX
 """java-tron lends no less."""
 
+PASSING: Final = frozenset({"wallet_frozen", "delegation_locked"})
+"""Refusals that end: what was lent is still there to be taken back."""
+
 US: Final = Principal(id="payment-gateway", role=Role.OPERATOR, permissions=frozenset())
 """Who asks the staking module."""
 
@@ -101,6 +104,9 @@ class Lending:
         try:
             stake = await self._asked(sweep, operation)
         except (Refused, Conflict) as refusal:
+            if operation is Operation.UNDELEGATE and refusal.code in PASSING:
+                log.info("sweep.energy_waits", sweep_id=sweep.id, reason=refusal.code)
+                return Progress.UNDER_WAY
             log.warning("sweep.energy_refused", sweep_id=sweep.id, reason=refusal.code)
             return Progress.NEVER
         except AppError as problem:
