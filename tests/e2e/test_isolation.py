@@ -22,6 +22,9 @@ RESOLVING: Final = frozenset(
 GUARD: Final = Path("egress.py")
 """Wraps these calls to refuse them."""
 
+POOL: Final = "chain/pool.py self.create_connection"
+"""httpcore's own name for making a connection object: the SOCKS pool makes one through the proxy."""
+
 OTHER_SYSTEMS: Final = re.compile(
     r"blockchain[-_ ]?core|blockchain[-_ ]?engine|session[-_ ]?anchoring|on[-_]system[-_]chain|"
     r"data[-_ ]?chain|lucid[-_ ]?blocks",
@@ -60,7 +63,7 @@ def test_nothing_imports_a_library_that_could_bypass_the_proxy() -> None:
 
 def test_nothing_asks_the_name_server_or_connects_by_name() -> None:
     found = [
-        f"{path}:{node.lineno} {ast.unparse(node.func)}"
+        f"{path} {ast.unparse(node.func)}"
         for path, text in sources()
         if path != GUARD
         for node in ast.walk(ast.parse(text))
@@ -68,7 +71,7 @@ def test_nothing_asks_the_name_server_or_connects_by_name() -> None:
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in RESOLVING
     ]
-    assert found == []
+    assert found == [POOL]
 
 
 def test_no_http_client_reads_proxies_of_the_environment() -> None:
