@@ -23,7 +23,7 @@ GUARD: Final = Path("egress.py")
 """Wraps these calls to refuse them."""
 
 POOL: Final = "chain/pool.py self.create_connection"
-"""httpcore's own name for making a connection object: the SOCKS pool makes one through the proxy."""
+"""httpcore's own name for making a connection: the SOCKS pool makes one through the proxy."""
 
 OTHER_SYSTEMS: Final = re.compile(
     r"blockchain[-_ ]?core|blockchain[-_ ]?engine|session[-_ ]?anchoring|on[-_]system[-_]chain|"
