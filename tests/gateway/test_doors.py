@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from tests.gateway.test_deposits import PAYER
 from tests.gateway.test_refunds import body, paid
-from tests.gateway.world import API, World, somebody
+from tests.gateway.world import API, Payer, World, somebody
 from tron_payment.chain import TriggerContract
 from tron_payment.core.ids import derived_id
 from tron_payment.http.idempotency import KeyReused, StoredAnswer
@@ -149,8 +150,24 @@ async def test_caps_and_the_allow_list_bind_transfers(gateway: World) -> None:
     await enforce(gateway, caps=(Cap("USDT", 5 * UNIT),), allow_list=True)
     assert await send(gateway, "6") == (422, "payout_cap_exceeded")
     assert await send(gateway, "1") == (422, "recipient_not_allowed")
-    refund = await gateway.post("/payments/refund", body(invoice, "1"))
+    stranger = await gateway.post("/payments/refund", body(invoice, "1"))
+    assert (stranger.status_code, stranger.json()["code"]) == (422, "recipient_not_allowed")
+    refund = await gateway.post("/payments/refund", body(invoice, "1", PAYER.address))
     assert refund.status_code == 202, "who has paid gets it back without being listed"
+
+
+async def test_who_has_paid_a_little_gets_no_more_without_being_listed(gateway: World) -> None:
+    """Else a coin sent to the invoice would open it for all that others have paid."""
+    invoice, dave = await paid(gateway), Payer(0xDA7E)
+    await gateway.fund(dave.address, "100")
+    await gateway.fund(dave.address, "100", "USDT")
+    await gateway.tick()
+    await gateway.pay(dave, invoice["address"], "2", "USDT")
+    await gateway.solidify()
+    await enforce(gateway, allow_list=True)
+    for amount, status in (("2.000001", 422), ("1.5", 202), ("0.6", 422), ("0.5", 202)):
+        refund = await gateway.post("/payments/refund", body(invoice, amount, dave.address))
+        assert refund.status_code == status, (amount, refund.text)
 
 
 async def test_rolling_limits_count_transfers_and_refunds_together(gateway: World) -> None:

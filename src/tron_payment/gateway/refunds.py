@@ -25,6 +25,7 @@ from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Payment, RefundPart
 from tron_payment.gateway.domain import (
     REFUNDS_MAX,
+    DepositOutcome,
     NotAnInvoice,
     PaymentKind,
     PaymentNotFound,
@@ -148,7 +149,7 @@ class Refunds:
                 object_ids=[refund_id],
             )
 
-        going = self._outgoing(refund_id, accepted, part)
+        going = await self._outgoing(refund_id, accepted, part)
         return await self._rules.admit(going, accept) if fresh else await accept()
 
     async def judge(self, principal: Principal, asked: RefundRequest, refund_id: str) -> Payment:
@@ -173,7 +174,7 @@ class Refunds:
             order_id=derived_id("ord", self._secret, refund_id),
             created_at=self._clock.now(),
         )
-        await self._rules.check(self._outgoing(refund_id, payment, part))
+        await self._rules.check(await self._outgoing(refund_id, payment, part))
         after: Payment = payment.model_copy(
             update={"refunds": {**payment.refunds, refund_id: part}}
         )
@@ -254,7 +255,19 @@ class Refunds:
             detached=part.detached,
         )
 
-    def _outgoing(self, refund_id: str, payment: Payment, part: RefundPart) -> Outgoing:
+    async def _outgoing(self, refund_id: str, payment: Payment, part: RefundPart) -> Outgoing:
+        """What the policy has to know; only what an address itself has paid needs no allow-list."""
+        to = part.to_address
+        came = sum(
+            each.units or 0
+            for each in await store.deposits_of(payment.id)
+            if each.sender == to and each.outcome is DepositOutcome.CREDITED
+        )
+        went = sum(
+            each.units
+            for key, each in payment.refunds.items()
+            if key != refund_id and each.to_address == to and each.state is not RefundState.RELEASED
+        )
         return Outgoing(
             object_id=refund_id,
             order_id=part.order_id,
@@ -264,7 +277,7 @@ class Refunds:
             currency=payment.currency,
             units=part.units,
             contract=contract_of(self._sending(payment, part), self._tokens),
-            back_to_payer=True,
+            back_to_payer=part.units <= came - went,
         )
 
     async def _follow(self, order: Order) -> None:

@@ -29,7 +29,7 @@ class Outgoing:
     """What the order's transaction will say; an approval is good for nothing else."""
 
     back_to_payer: bool = False
-    """A refund: the recipient is whoever paid, and stands on no allow-list."""
+    """A refund of what the recipient itself has paid: it needs to stand on no allow-list."""
 
 
 class Rules(Protocol):
