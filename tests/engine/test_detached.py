@@ -126,9 +126,10 @@ async def test_signatures_that_come_while_the_block_is_applied_leave_nothing_beh
     world.network.mine(5)
     settler, book = world.engine.settler, world.engine.settler._book
 
-    async def book_and_race(*arguments: object) -> None:
-        await book(*arguments)  # type: ignore[arg-type]
+    async def book_and_race(*arguments: object) -> bool:
+        booked = await book(*arguments)  # type: ignore[arg-type]
         await world.engine.take_signatures(order.id, txid, (signature,))
+        return booked
 
     settler._book = book_and_race  # type: ignore[method-assign, assignment]
     await world.run_until_final("a")
