@@ -68,6 +68,12 @@ def _payouts(parser: argparse.ArgumentParser) -> None:
     _remote(parser)
 
 
+def _trace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "id", metavar="ID", help="of a payout, order, payment, transaction, request"
+    )
+
+
 def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("watch",))
     parser.add_argument("batch_id")
@@ -132,6 +138,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "explain: why is a payout where it is; send: check, price and send a CSV",
         "explain:payouts",
         _payouts,
+    ),
+    "trace": Command(
+        "one timeline from the API request to block, books and webhook", "trace:trace", _trace
     ),
     "batch": Command("watch: a batch's progress to its end", "remote:run", _batch),
 }
