@@ -365,8 +365,20 @@ async def sign_what_the_chain_has(patch: Patch) -> None:
     """The signer's journal is believed to be closed once its line has expired."""
     real = journal._why_closed
 
-    async def why(row: Any, run: str, solid_ms: int) -> str:
-        return "expired" if row.expiration_ms <= solid_ms else await real(row, run, solid_ms)
+    async def why(row: Any, solid: journal.Solid) -> str:
+        return "expired" if row.expiration_ms <= await solid() else await real(row, solid)
+
+    patch.setattr(journal, "_why_closed", why)
+
+
+async def believe_what_we_remember(patch: Patch) -> None:
+    """The process has signed it and the order has not got it: then it was never sent."""
+    real = journal._why_closed
+
+    async def why(row: Any, solid: journal.Solid) -> str:
+        order = await Order.find_one({"_id": row.order_id})
+        forgotten = order is not None and row.txid not in {each.txid for each in order.tried}
+        return "not taken" if forgotten else await real(row, solid)
 
     patch.setattr(journal, "_why_closed", why)
 
@@ -441,4 +453,7 @@ DEFECTS: Final = (
     Defect("sign_what_the_chain_has", "the signer forgets what it signed before the restore",
            sign_what_the_chain_has,
            (f"{YOUNG}test_a_repeat_of_what_was_in_no_block_is_never_signed_again",)),
+    Defect("believe_what_we_remember", "a signature that the store does not have was never used",
+           believe_what_we_remember,
+           (f"{YOUNG}test_a_process_that_goes_on_over_a_restore_trusts_no_memory_of_its_own",)),
 )  # fmt: skip

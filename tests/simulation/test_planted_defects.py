@@ -43,6 +43,7 @@ async def test_a_planted_defect_is_caught(
         "points": points,
         "comes_back": False,
         "blocks": 2,
+        "taken": True,
         **CHOICES.get(choice.rstrip("]"), {}),
     }
     if "world" in wanted and hasattr(module, "make_world"):

@@ -1,7 +1,7 @@
 """The signer signs what the order says, once, with the wallet's own key, or says why not."""
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -136,25 +136,50 @@ async def test_the_journal_refuses_what_a_stale_order_would_allow(
     assert await SigningJournal.count() == 1
 
 
-async def test_after_a_crash_before_the_order_was_stored_it_is_signed_anew(
-    world: World, wallet: Wallet
-) -> None:
-    it = order(wallet)
-    await insert_once(it)
-    await world.signer.sign(it, raw_of(it))
-    await world.signer.sign(it, raw_of(it, timestamp_ms=2_000))
-    ends = await SigningJournal.find({"why": {"$ne": ""}}).to_list()
-    assert [(row.number, row.why) for row in ends] == [(1, "not taken")]
-
-
 class At:
     """The chain is solid and applied up to this time."""
 
     def __init__(self, timestamp_ms: int, halted: str = "") -> None:
         self.position = Position(9, "00" * 32, timestamp_ms, 0, halted)
+        self.then: int | None = None
+        """What is shown from the second time on."""
 
     async def load(self) -> Position:
-        return self.position
+        shown = self.position
+        if self.then is not None:
+            self.position = replace(shown, timestamp_ms=self.then)
+        return shown
+
+
+async def test_the_same_process_waits_for_the_expiration_like_any_other(
+    world: World, wallet: Wallet
+) -> None:
+    """It has signed and not stored, or it has stored and the store was taken back: all the same."""
+    it = order(wallet)
+    await insert_once(it)
+    await world.signer.sign(it, raw_of(it, expiration_ms=60_000))
+    world.signer.follow(At(59_999))  # type: ignore[arg-type]
+    with pytest.raises(CannotSign, match="still open"):
+        await world.signer.sign(it, raw_of(it, timestamp_ms=2_000))
+    world.signer.follow(At(60_000))  # type: ignore[arg-type]
+    await world.signer.sign(it, raw_of(it, timestamp_ms=2_000))
+    ends = await SigningJournal.find({"why": {"$ne": ""}}).to_list()
+    assert [(row.number, row.why) for row in ends] == [(1, "expired")]
+
+
+async def test_a_store_that_is_taken_back_in_the_middle_of_the_question_proves_nothing(
+    world: World, wallet: Wallet
+) -> None:
+    """How far the chain was applied comes from before the restore, the order from after it."""
+    it = order(wallet)
+    await insert_once(it)
+    await world.signer.sign(it, raw_of(it, expiration_ms=60_000))
+    at = At(60_000)
+    at.then = 57_000
+    world.signer.follow(at)  # type: ignore[arg-type]
+    with pytest.raises(CannotSign, match="still open"):
+        await world.signer.sign(it, raw_of(it, timestamp_ms=2_000))
+    assert await SigningJournal.count() == 1
 
 
 async def test_what_a_restored_order_has_forgotten_is_signed_anew_only_after_its_expiration(

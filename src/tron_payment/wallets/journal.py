@@ -5,17 +5,20 @@ orders. A line is written before its signature is given out. The next line of an
 written only when the one before is closed:
 
     the order knows the transaction    closed by the engine's proof that it is dead
-    it does not, and this process      closed: the engine stores before it sends, so the bytes
-    wrote the line                     have never left the process
-    it does not, another process       open until solidified blocks are past its expiration: the
-    wrote it                           orders may come from a backup and have forgotten it
+    it does not                        open until solidified blocks are past its expiration
+
+An order that does not know it may never have stored it, and then the bytes have not left; or it
+comes from a backup and has forgotten it, perhaps under this very process, and then they have. The
+two look the same, so that nothing but the chain is believed, and an order whose process died
+between signing and storing waits as long.
 
 By then the follower has read every block that could hold it, and the engine has made it the order's
 attempt. An order that came back only after that block was read has none: its line stays open for
-ever when the chain has the transaction (`engine.Unexplained`), and a human cancels the order.
+ever when the chain has the transaction, as nobody's (`engine.Unexplained`) or as that of an equal
+order which was signed itself, and a human cancels the order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
@@ -26,6 +29,9 @@ from pymongo import ASCENDING, IndexModel
 from tron_payment.db.cas import insert_each
 from tron_payment.db.faults import store_errors
 from tron_payment.engine import Order, Unexplained
+
+Solid = Callable[[], Awaitable[int]]
+"""Up to which chain time all solidified blocks were applied, in ms; 0 when that is not known."""
 
 
 class SigningJournal(Document):
@@ -38,12 +44,8 @@ class SigningJournal(Document):
     wallet_id: str
     signer: str
     expiration_ms: int
-    run: str = ""
-    """The process that wrote it."""
-
     why: str = ""
-    """Of an end: ``dead`` with the engine's proof, ``not taken`` when the order never had it,
-    ``expired`` when the chain is past it."""
+    """Of an end: ``dead`` with the engine's proof, ``expired`` when the chain is past it."""
 
     at: datetime
 
@@ -64,27 +66,23 @@ class Line:
     expiration_ms: int
 
 
-async def write(lines: Sequence[Line], at: datetime, *, run: str, solid_ms: int) -> list[bool]:
+async def write(lines: Sequence[Line], at: datetime, *, solid: Solid) -> list[bool]:
     """Write a line for each; True when it may be signed, False when another one is open.
-
-    Args:
-        run: This process.
-        solid_ms: Up to which chain time all solidified blocks were applied.
 
     Raises:
         StoreUnavailable: Nothing may be signed now.
     """
     assert len({line.order.id for line in lines}) == len(lines), "one line per order"
-    first = [_row(line, len(line.order.attempts) + 1, at, run) for line in lines]
+    first = [_row(line, len(line.order.attempts) + 1, at) for line in lines]
     fast = [row for row in first if row.number == 1]
     outcomes = dict(zip([row.id for row in fast], await insert_each(fast), strict=True))
     return [
-        outcomes.get(row.id) is True or await _write_next(line, at, run, solid_ms)
+        outcomes.get(row.id) is True or await _write_next(line, at, solid)
         for row, line in zip(first, lines, strict=True)
     ]
 
 
-async def _write_next(line: Line, at: datetime, run: str, solid_ms: int) -> bool:
+async def _write_next(line: Line, at: datetime, solid: Solid) -> bool:
     """Close what may be closed and write the order's next line."""
     with store_errors():
         rows = await SigningJournal.find({"order_id": line.order.id}).sort("+number").to_list()
@@ -94,34 +92,54 @@ async def _write_next(line: Line, at: datetime, run: str, solid_ms: int) -> bool
         return True  # the very same bytes again
     still_open = [row for row in opened if row.number not in ended]
     for row in still_open:
-        why = await _why_closed(row, run, solid_ms)
+        why = await _why_closed(row, solid)
         if not why:
             return False
         end = row.model_copy(update={"id": f"{row.id}:end", "why": why, "at": at})
         await insert_each([end])
     number = max((row.number for row in opened), default=0) + 1
-    (written,) = await insert_each([_row(line, number, at, run)])
+    (written,) = await insert_each([_row(line, number, at)])
     return written is True
 
 
-async def _why_closed(row: SigningJournal, run: str, solid_ms: int) -> str:
-    """Why this line is closed, by the order as it is stored now; empty when it is open."""
+async def _why_closed(row: SigningJournal, solid: Solid) -> str:
+    """Why this line is closed, by the order as it is stored now; empty when it is open.
+
+    How far the chain was applied is read before the order, so that the order has what was in those
+    blocks; and after it, so that both are of the same store when it is restored in between.
+    """
+    before_ms = await solid()
     with store_errors():
         order = await Order.find_one({"_id": row.order_id})
     assert order is not None, row.order_id
     for attempt in order.tried:
         if attempt.txid == row.txid:
             return "" if attempt.death is None else "dead"
-    if row.run == run:
-        return "not taken"
-    if row.expiration_ms > solid_ms:
-        return ""
     with store_errors():
         paid = await Unexplained.find_one({"_id": row.txid})
-    return "expired" if paid is None else ""
+    if paid is not None or await _paid_another(row.txid):
+        return ""
+    return "expired" if row.expiration_ms <= min(before_ms, await solid()) else ""
 
 
-def _row(line: Line, number: int, at: datetime, run: str) -> SigningJournal:
+async def _paid_another(txid: str) -> bool:
+    """Whether this transaction was given to an equal order, after a restore, that may have one of
+    its own as well.
+
+    If that one had never been signed, they have merely changed places, and one payment is missing.
+    """
+    with store_errors():
+        other = await Order.find_one({"attempts.txid": txid})
+        if other is None:
+            return False
+        if any(each.txid == txid and each.death is not None for each in other.tried):
+            return False
+        rows = await SigningJournal.find({"order_id": other.id}).to_list()
+    ended = {row.number for row in rows if row.why}
+    return any(row.number not in ended for row in rows)
+
+
+def _row(line: Line, number: int, at: datetime) -> SigningJournal:
     return SigningJournal(
         id=f"{line.order.id}:{number}",
         order_id=line.order.id,
@@ -130,6 +148,5 @@ def _row(line: Line, number: int, at: datetime, run: str) -> SigningJournal:
         wallet_id=line.wallet_id,
         signer=line.order.signer,
         expiration_ms=line.expiration_ms,
-        run=run,
         at=at,
     )

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from uuid import uuid4
 
 import structlog
 from coincurve import PublicKey
@@ -70,7 +69,6 @@ class KeySigner:
         self._keys: OrderedDict[tuple[str, Address], _Opened] = OrderedDict()
         self._nodes: OrderedDict[str, tuple[PrivateNode, float]] = OrderedDict()
         self._wallets: OrderedDict[str, tuple[Wallet, float]] = OrderedDict()
-        self._run = uuid4().hex
         self._cursors: Cursors | None = None
         self.signed = 0
         self.refused = 0
@@ -103,9 +101,7 @@ class KeySigner:
             txid = chain.txid(raw)
             lines.append(Line(order, txid, order.wallet_id, said.expiration_ms))
             checked.append((number, key, raw))
-        written = await journal.write(
-            lines, self._clock.now(), run=self._run, solid_ms=await self._solid_ms()
-        )
+        written = await journal.write(lines, self._clock.now(), solid=self._solid_ms)
         for may_sign, (number, key, raw) in zip(written, checked, strict=True):
             if may_sign:
                 answers[number] = sign_checked(key, raw)
