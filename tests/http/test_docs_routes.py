@@ -14,7 +14,9 @@ from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import Store, connect
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = re.compile(r"^/(devnet|wallet|walletsolidity|v1|jsonrpc|run|transactions|dev|tmp|file)\b")
+ELSEWHERE = re.compile(
+    r"^/(devnet|wallet|walletsolidity|v1|jsonrpc|run|transactions|dev|tmp|file)\b"
+)
 """Paths of nodes, of the devnet and of the file system."""
 
 FRONT_DOOR = {("GET", "/metrics"), ("GET", "/schema"), ("GET", "/api/v1"), ("GET", "/console")}
