@@ -146,6 +146,16 @@ class Reconciliations:
             now = await self.get(report.id)
             return now if now.status is ReconciliationStatus.FINISHED else await self._run(now)
 
+    async def of_one(self, address: Address) -> tuple[list[Row], int]:
+        """One address now: ledger and chain at one solidified block, and its number.
+
+        Nothing is stored. The block must be booked first, by a running service.
+
+        Raises:
+            Unavailable: A node is away, or the block is not booked for a long while.
+        """
+        return await self._compare([address], Witnesses())
+
     async def _run(self, report: Reconciliation) -> Reconciliation:
         before = await self.last()
         rows: list[Row] = []

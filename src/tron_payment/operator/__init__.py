@@ -74,6 +74,12 @@ def _trace(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _wallets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("debug",))
+    parser.add_argument("wallet", metavar="WALLET", help="its id, or an address with books")
+    parser.add_argument("--blocks", type=int, help="how many of the newest; 25 by default")
+
+
 def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("watch",))
     parser.add_argument("batch_id")
@@ -138,6 +144,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "explain: why is a payout where it is; send: check, price and send a CSV",
         "explain:payouts",
         _payouts,
+    ),
+    "wallets": Command(
+        "debug: ledger against chain, in sum and movement by movement",
+        "wallet_debug:wallets",
+        _wallets,
     ),
     "trace": Command(
         "one timeline from the API request to block, books and webhook", "trace:trace", _trace

@@ -126,6 +126,7 @@ __all__ = [
     "WalletHasOrders",
     "WalletHoldsMoney",
     "WalletKind",
+    "WalletMovement",
     "WalletNotFound",
     "WalletPassword",
     "WalletScanning",
