@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -18,7 +19,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tron-payment", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (summary, _) in COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=name not in OWN_ARGUMENTS)
+        simple = commands.add_parser(name, help=summary, add_help=name not in OWN_ARGUMENTS)
+        if name in ANSWERS:
+            simple.add_argument("--json", action="store_true", help="for programs")
     for name, command in operator.COMMANDS.items():
         described = commands.add_parser(name, help=command.help, description=command.help)
         if command.arguments is not None:
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         from tron_payment.operator import runner
 
         sys.exit(runner.run(known))
+    if known.command in ANSWERS and known.json:
+        rest = ["--json"]
     sys.exit(COMMANDS[known.command][1](rest))
 
 
@@ -69,7 +74,7 @@ def _devnet(rest: Sequence[str]) -> int:
 def _demo(rest: Sequence[str]) -> int:
     from tron_payment.demo import run
 
-    return asyncio.run(run())
+    return asyncio.run(run(as_json="--json" in rest))
 
 
 def _sign(rest: Sequence[str]) -> int:
@@ -78,10 +83,14 @@ def _sign(rest: Sequence[str]) -> int:
     return command.main(rest)
 
 
-def _permissions(_: Sequence[str]) -> int:
-    from tron_payment.http.permissions import markdown_table
+def _permissions(rest: Sequence[str]) -> int:
+    from tron_payment.http.permissions import PERMISSIONS, markdown_table
 
-    print(markdown_table(), end="")
+    if "--json" in rest:
+        table = {name: sorted(roles) for name, roles in PERMISSIONS.items()}
+        print(json.dumps({"ok": True, "permissions": table}, indent=2))
+    else:
+        print(markdown_table(), end="")
     return EXIT_OK
 
 
@@ -94,6 +103,9 @@ COMMANDS: Final[dict[str, tuple[str, Callable[[Sequence[str]], int]]]] = {
 }
 OWN_ARGUMENTS: Final = frozenset({"devnet", "sign"})
 """Commands that read their arguments themselves."""
+
+ANSWERS: Final = frozenset({"demo", "permissions"})
+"""Commands of this file that answer something, so that they take `--json`."""
 
 
 if __name__ == "__main__":

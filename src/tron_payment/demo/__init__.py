@@ -6,8 +6,10 @@ exit status 0 only when every item is settled on a solidified block, every bad r
 and the ledger equals the chain.
 """
 
+import json
 import shutil
 import sys
+from dataclasses import asdict
 from typing import Any, Final
 
 from rich.console import Console
@@ -23,11 +25,18 @@ PLAIN_WIDTH: Final = 130
 """Columns when the output goes to a file."""
 
 
-async def run() -> int:
-    """Tell the story; the process's exit status."""
-    console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+async def run(*, as_json: bool = False) -> int:
+    """Tell the story; the process's exit status.
+
+    Args:
+        as_json: The story goes to standard error, its end to standard output as JSON.
+    """
+    terminal = sys.stderr if as_json else sys.stdout
+    console = Console(width=None if terminal.isatty() else PLAIN_WIDTH, stderr=as_json)
     if not CSV_FILE.is_file():
         console.print(f"{CSV_FILE} is not here: run this from the repository's folder")
+        if as_json:
+            _print_json(2, {"error": {"code": "usage", "detail": f"{CSV_FILE} is not here"}})
         return 2
     shutil.rmtree(FOLDER, ignore_errors=True)
     variables = environment()
@@ -48,7 +57,34 @@ async def run() -> int:
         f"an invoice paid and partly refunded, TRX staked: ledger {'=' if equal else '≠'} chain",
         style="bold green" if good else "bold red",
     )
-    return 0 if good else 1
+    status = 0 if good else 1
+    if as_json:
+        told = {
+            "payouts": [_row(row) for row in rows],
+            "steps": [asdict(step) for step in steps],
+            "ledger_equals_chain": equal,
+        }
+        _print_json(status, told)
+    return status
+
+
+def _print_json(status: int, data: dict[str, Any]) -> None:
+    print(json.dumps({"ok": status == 0, **data}, indent=2))
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "row": row.number,
+        "user_id": row.wish["user_id"],
+        "route": row.wish["route"],
+        "amount": row.wish["amount"],
+        "currency": row.wish["currency"],
+        "good": row.good,
+        "payout_id": row.payout.get("payout_id"),
+        "status": row.payout.get("status"),
+        "txid": row.payout.get("txid"),
+        "refused": row.refusal.get("code"),
+    }
 
 
 def _table(rows: list[Row], steps: list[Step]) -> Table:

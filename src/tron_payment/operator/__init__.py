@@ -80,6 +80,12 @@ def _wallets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--blocks", type=int, help="how many of the newest; 25 by default")
 
 
+def _monitor(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--once", action="store_true", help="look once; so does --json")
+    parser.add_argument("--every", type=int, default=2, metavar="SECONDS", help="(%(default)s)")
+    parser.add_argument("--seconds", type=int, default=WATCH_S, help="then end (%(default)s)")
+
+
 def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("watch",))
     parser.add_argument("batch_id")
@@ -149,6 +155,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
         "debug: ledger against chain, in sum and movement by movement",
         "wallet_debug:wallets",
         _wallets,
+    ),
+    "monitor": Command(
+        "what is under way, what it waits for, how far the chain is followed; live",
+        "monitor:monitor",
+        _monitor,
     ),
     "trace": Command(
         "one timeline from the API request to block, books and webhook", "trace:trace", _trace
