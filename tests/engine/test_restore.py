@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Mongo
 from tests.engine.network import ROUTER
 from tests.engine.world import ALICE, ALL_DOCUMENTS, BOB, FINAL, World, assert_nothing_reserved
-from tron_payment.chain import NodesUnavailable
+from tron_payment.chain import Cursor, MongoCursors, NodesUnavailable
 from tron_payment.engine import OrderStatus, SafeMode
 
 HOUR_BLOCKS = 1_200
@@ -271,6 +271,44 @@ async def test_a_store_that_goes_back_under_a_running_process_is_noticed(world: 
     assert await world.engine.stats() == {"settled": 2}
     assert world.network.token[ALICE] == 2 * UNITS
     await it_ends_by_itself(world)
+    await world.assert_books_equal_chain()
+
+
+async def test_a_store_that_goes_back_by_a_block_is_compared_with_the_chain_again(
+    world: World,
+) -> None:
+    """Too little to be told from a new primary, but a block has what the store has forgotten."""
+    backup, held = await held_until_backed_up(world, "a", "b")
+    held[0] = False
+    world.clock.advance(timedelta(seconds=6))
+    await world.tick(2)
+    assert world.network.token[ALICE] == 2 * UNITS
+    signed_before = len(world.key.signed)
+    await restore(backup)
+    await world.process.run_dry()
+    assert await begun_why() == ["forgotten"]
+    await world.tick(60)
+    assert await world.engine.stats() == {"settled": 2}
+    assert len(world.key.signed) == signed_before
+    assert world.network.token[ALICE] == 2 * UNITS
+    await it_ends_by_itself(world)
+    await world.assert_books_equal_chain()
+
+
+async def test_a_new_primary_that_is_a_moment_behind_is_no_reason_to_stop(world: World) -> None:
+    await world.engine.place(world.wish("a", UNITS))
+    await world.tick(2)
+    rows = {Cursor: await Cursor.get_pymongo_collection().find({}).to_list()}
+    await world.tick(3)
+    later = {Cursor: await Cursor.get_pymongo_collection().find({}).to_list()}
+    await restore(rows)
+    at = await MongoCursors().load()
+    assert at is not None
+    assert await world.engine.safe_mode.why_not_sign(at) == ""
+    await restore(later)
+    await world.engine.place(world.wish("b", UNITS))
+    await world.run_until_final("a", "b")
+    assert world.alarms == []
     await world.assert_books_equal_chain()
 
 

@@ -5,7 +5,7 @@ Safe mode begins, durably and for all replicas, when a store may be a restored o
 - it is far behind the head when a process starts (`LAG_MAX_MS`);
 - a block between it and the head, solidified or not, holds a transaction of a holder's that no
   attempt explains, when a process starts: this notices a backup of any age;
-- it goes back under a running process;
+- it goes back under a running process, far, or so that the blocks say the same as at a start;
 - a solidified block does what an unsigned order wants, by a transaction that nothing explains.
 
 While it lasts
@@ -63,7 +63,8 @@ SCAN_AT_ONCE: Final = 8
 """Blocks read together."""
 
 REWIND_BLOCKS_MAX: Final = 5
-"""A new primary may show the cursor as it was a moment ago; further back is another store."""
+"""A new primary may show the cursor as it was a moment ago, which the blocks will bear out; further
+back is another store."""
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""
@@ -133,21 +134,22 @@ class SafeModes:
     async def look(self, at: Position) -> None:
         """Before a process applies a block or signs: may the store be a restored one?
 
-        At the first call the blocks up to the head are read; later ones cost nothing.
+        At the first call, and when the store has gone back since, the blocks up to the head are
+        read; the other calls cost nothing.
 
         Raises:
             Unavailable: No node tells the head or a block; nothing may be done yet.
         """
         async with self._looking:
+            if at.number < self._seen:
+                at = await self._look_back(at)
             if not self._looked:
                 head = await self._nodes.head()
                 why = await self._suspicion(at, head)
                 if why:
                     await self._begin(why, head, at)
                 self._looked = True
-        if at.number < self._seen - REWIND_BLOCKS_MAX:
-            await self._look_back(self._seen)
-        self._seen = max(self._seen, at.number)
+            self._seen = max(self._seen, at.number)
 
     async def _suspicion(self, at: Position, head: BlockHeader) -> str:
         """Why a store that stands there may be a restored one; empty when it is not."""
@@ -184,13 +186,18 @@ class SafeModes:
         known = {each["txid"] for order in await store.owning(ours) for each in order.attempts}
         return sorted(ours - known)
 
-    async def _look_back(self, seen: int) -> None:
-        """The caller's position is older than one that we have seen: is the store's, too?"""
+    async def _look_back(self, shown: Position) -> Position:
+        """The caller's position is older than one that we have seen: is the store's, too? Answers
+        the one to go on from."""
         at = await self._cursors.load()
-        if at is None or at.number >= seen - REWIND_BLOCKS_MAX:
-            return
-        await self._begin("rewound", await self._nodes.head(), at)
+        if at is None or at.number >= self._seen:
+            return shown
+        if at.number < self._seen - REWIND_BLOCKS_MAX:
+            await self._begin("rewound", await self._nodes.head(), at)
+        else:
+            self._looked, self._scanned = False, 0
         self._seen = at.number
+        return at
 
     async def begin(self, at: Position) -> None:
         """A block did what an unsigned order wants, by a transaction that nothing explains.
