@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from tests.ops.installation import until
 from tests.ops.live import Live
 from tron_payment.operator.report import Exit
 
+ENDPOINTS = "/api/v1/payments/webhook-endpoints"
 ORDER = ("request", "payout", "order", "signed", "broadcast", "ledger")
 
 
@@ -53,3 +55,41 @@ def test_people_read_it_and_nobody_knows_a_wrong_id(live: Live, paid: dict[str, 
     for wrong in ("pay_nothing", "0" * 64, "req_nothing"):
         code, data = live.command_json("trace", wrong)
         assert code == Exit.FAILED and data["error"]["code"] == "not_found"
+
+
+def test_the_try_to_deliver_a_webhook_is_in_it(live: Live) -> None:
+    made = live.call("POST", ENDPOINTS, url="https://example.com/hook", types=["payout.settled"])
+    assert made.status_code == 201, made.text
+    endpoint_id = made.json()["webhook_endpoint_id"]
+    try:
+        payout_id = live.settled(live.pay())["payout_id"]
+
+        def told() -> list[str]:
+            _, data = live.command_json("trace", payout_id)
+            return [each["detail"] for each in data["timeline"] if each["what"] == "webhook"]
+
+        (line, *_) = until(told, "the delivery")
+        assert line.startswith(f"payout.settled to {endpoint_id}: ")
+    finally:
+        live.call("DELETE", f"{ENDPOINTS}/{endpoint_id}")
+
+
+def test_money_that_came_in_is_traced_by_invoice_and_transaction(live: Live) -> None:
+    wish = {"kind": "invoice", "amount": "25", "currency": "USDT"}
+    asked = live.call("POST", "/api/v1/payments/process", **wish)
+    assert asked.status_code < 300, asked.text
+    payment = asked.json()
+    body = {"address": payment["address"], "amount": "25", "currency": "USDT"}
+    live.devnet("/devnet/faucet", **body)
+    path = f"/api/v1/payments/{payment['payment_id']}"
+    until(lambda: live.call("GET", path).json()["status"] == "paid", "the invoice paid")
+
+    def told() -> dict[str, Any] | None:
+        _, found = live.command_json("trace", payment["payment_id"])
+        return found if "payment.paid" in str(found["timeline"]) else None
+
+    data = until(told, "its event")
+    assert {"payment", "deposit", "ledger", "event"} <= {each["what"] for each in data["timeline"]}
+    (transaction,) = data["transactions"]
+    code, same = live.command_json("trace", transaction["txid"])
+    assert code == Exit.OK and same["timeline"] == data["timeline"]

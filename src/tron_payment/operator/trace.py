@@ -25,6 +25,7 @@ from tron_payment.settings import Settings
 ENTRIES_MAX: Final = 200
 """Of each kind: audit entries, events, deliveries, journal entries."""
 
+NOWHERE: Final = "nothing here has this id; an X-Request-ID stands in the logs only"
 POSTINGS_SHOWN: Final = 10
 REQUEST_NEAR: Final = timedelta(minutes=1)
 """A request and what it makes are stored within this time."""
@@ -50,7 +51,7 @@ async def trace(arguments: argparse.Namespace, settings: Settings) -> Report:
     async with assembled(settings) as assembly:
         found = await find(arguments.id)
         if not found:
-            return failure("not_found", "nothing here has this id", Exit.FAILED)
+            return failure("not_found", NOWHERE, Exit.FAILED)
         with store_errors():
             moments = await _moments(found, assembly.house.audit)
         at = await assembly.house.cursors.load()
