@@ -11,6 +11,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.errors import Refused
 from tron_payment.core.redaction import Silent
+from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest
 from tron_payment.http.principals import Principal
 from tron_payment.wallets.balances import WalletBalance
@@ -325,7 +326,12 @@ async def update_wallet(
     return WalletView.of(wallet)
 
 
-@delete("/{wallet_id:str}", status_code=200, opt={"permission": "wallet:archive"})
+@delete(
+    "/{wallet_id:str}",
+    status_code=200,
+    opt={"permission": "wallet:archive"},
+    responses={202: answer_spec(WalletView, "Asked for; another treasurer has to agree")},
+)
 async def archive_wallet(
     wallet_id: FromPath[str],
     wallets: NamedDependency[Wallets],
