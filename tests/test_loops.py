@@ -282,3 +282,31 @@ async def test_loops_look_less_often_when_nobody_has_work(
     await eventually(rested)
     assert [pauses[loop.wake][-1] for loop in every] == [1.0, 10.0, 1.0], "all are awake again"
     await loops.stop()
+
+
+async def test_a_loop_that_swallows_its_cancellation_is_ended_all_the_same(
+    loops: Loops, eventually: Eventually
+) -> None:
+    """As `asyncio.wait_for` of Python 3.11 does, and pymongo uses it for each command."""
+    swallowed = 0
+
+    async def step() -> bool:
+        nonlocal swallowed
+        try:
+            await asyncio.sleep(LONG_S)
+        except asyncio.CancelledError:
+            swallowed += 1
+            if swallowed == 2:
+                raise
+        return True
+
+    loops.add(Loop("deaf", step, LONG_S, "service"))
+    loops.start()
+
+    async def under_way() -> bool:
+        return loops.all[0].began_at is not None
+
+    await eventually(under_way)
+    assert await loops.restart("service") == ["deaf"]
+    assert swallowed == 2
+    swallowed = 1

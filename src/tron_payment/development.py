@@ -30,6 +30,7 @@ from tron_payment.db.child import Child
 from tron_payment.db.embedded import EmbeddedMongod
 from tron_payment.db.ledger import Pocket
 from tron_payment.engine import balance_of
+from tron_payment.loops import end
 from tron_payment.settings import Network, Settings
 from tron_payment.wallets import Wallets
 
@@ -166,13 +167,7 @@ class _Keeper:
 
 
 def _supervised(stack: AsyncExitStack, work: Any) -> None:
-    task = asyncio.create_task(work)
-
-    async def end() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    stack.push_async_callback(end)
+    stack.push_async_callback(end, asyncio.create_task(work))
 
 
 async def devnet_usdt(settings: Settings) -> Address:
@@ -221,8 +216,7 @@ class Preparation:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await end(task)
 
     async def _prepare_patiently(self) -> None:
         while not self._done.is_set():

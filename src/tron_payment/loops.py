@@ -9,13 +9,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 30.0
 STOP_DEADLINE_S: Final = 15.0
+END_AGAIN_S: Final = 0.5
+"""A task that has not ended by then is canceled again."""
+
 STANDBY_S: Final = 1.0
 """Between two looks of a loop whose work another process does."""
 
@@ -107,11 +110,8 @@ class Loops:
             await self._cancel(name)
 
     async def _cancel(self, name: str) -> None:
-        task = self._tasks.pop(name, None)
-        if task is None:
-            return
-        task.cancel()
-        await asyncio.wait([task])
+        if (task := self._tasks.pop(name, None)) is not None:
+            await end(task)
 
     async def _run(self, loop: Loop) -> None:
         backoff_s = BACKOFF_FIRST_S
@@ -163,6 +163,20 @@ class Loops:
         was_quiet, self._worked_at = self._quiet, self._monotonic()
         if was_quiet:
             self.wake_all()
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel the tasks and wait until each has ended; what they raise stays with them.
+
+    Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives in
+    the moment when what it waits for is done (CPython issue 86296, mended in 3.12), and pymongo
+    sends each command inside one. A loop that is canceled just then would go on for ever.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=END_AGAIN_S)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -27,6 +27,7 @@ from tests.engine.world import (
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.ledger import Draft, Pocket, Posting, account
 from tron_payment.engine import OrderFinished, OrderSigned
+from tron_payment.loops import end
 
 SKEW = timedelta(minutes=15)
 POINTS_MAX = 400
@@ -141,14 +142,12 @@ async def test_two_processes_share_a_thousand_orders_while_one_is_killed_again_a
         world.pass_time()
         await asyncio.gather(steady.run_dry(), asyncio.sleep(0.02))
         if block % 3 == 2:
-            victim.cancel()
-            await asyncio.gather(victim, return_exceptions=True)
+            await end(victim)
             victim = asyncio.create_task(run_for_ever(world.another()))
         counts = await world.engine.stats()
         if counts == {"settled": 1_000}:
             break
-    victim.cancel()
-    await asyncio.gather(victim, return_exceptions=True)
+    await end(victim)
     assert await world.engine.stats() == {"settled": 1_000}
     assert world.network.token[ALICE] == 1_000 * 5_000_000
     assert {(await world.order(name)).status for name in names[:20]} <= FINAL

@@ -12,6 +12,8 @@ from typing import Any
 
 from pymongo.asynchronous.collection import AsyncCollection
 
+from tron_payment.loops import end
+
 WRITES = (
     "insert_one", "insert_many", "update_one", "update_many", "bulk_write", "replace_one",
     "delete_one", "delete_many", "find_one_and_update", "find_one_and_delete",
@@ -69,9 +71,7 @@ class Mortality:
             rest = {each for each in asyncio.all_tasks() - others - {dead} if _is_ours(each)}
             if rest:
                 await asyncio.wait(rest, timeout=END_S)
-            for each in rest:
-                each.cancel()
-            await asyncio.gather(task, *rest, return_exceptions=True)
+            await end(task, *rest)
             return False
         finally:
             dead.cancel()

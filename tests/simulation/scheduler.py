@@ -12,6 +12,8 @@ from random import Random
 
 from pymongo.errors import AutoReconnect
 
+from tron_payment.loops import end
+
 IDLE = "idle"
 SPINS = 40
 """Rounds of the event loop in which a task reaches its next point, when nothing is on the wire."""
@@ -173,8 +175,7 @@ class Scheduler:
             if actor.dead:
                 for parked in list(actor.parked):
                     parked.go.set_exception(Killed(parked.label))
-                actor.task.cancel()
-                await asyncio.gather(actor.task, return_exceptions=True)
+                await end(actor.task)
             else:
                 await actor.task
             self.actors.remove(actor)

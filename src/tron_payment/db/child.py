@@ -81,7 +81,8 @@ class Child:
             if self._process is not None and not self.gone.is_set():
                 self._process.send_signal(sign)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.gone.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self.gone.wait()
                 return
 
     def last_words(self) -> str:

@@ -143,7 +143,8 @@ class EmbeddedMongod:
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     async def _run(self, port: int = 0) -> None:
         """Start the child, and make it a primary under its present port."""

@@ -166,7 +166,8 @@ class Devnet:
             if wait_ms is None or wait_ms > 0:
                 timeout_s = None if wait_ms is None else wait_ms / 1000
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self.wake.wait(), timeout_s)
+                    async with asyncio.timeout(timeout_s):
+                        await self.wake.wait()
                 continue
             async with self.lock:
                 if self._due_in_ms() == 0:
