@@ -166,7 +166,7 @@ class Loops:
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel the tasks and wait until each has ended; what they raise stays with them.
+    """Cancel the tasks and wait until each has ended; what they raise then is of no interest.
 
     Once is not enough: `asyncio.wait_for` of Python 3.11 swallows a cancellation that arrives in
     the moment when what it waits for is done (CPython issue 86296, mended in 3.12), and pymongo
@@ -177,6 +177,7 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=END_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
