@@ -8,6 +8,9 @@ DEVICES := .venv-devices
 DEVICES_READY := $(DEVICES)/.ready
 export LUCID_ENV ?= development
 
+# One test after the other, and no bound but each test's own.
+PATIENT := -p no:xdist -o faulthandler_timeout=0
+
 .PHONY: run demo test check format bench soak fuzz contracts lock clean help
 
 help:
@@ -60,9 +63,9 @@ bench: $(READY)
 
 soak: $(READY) $(DEVICES_READY)
 	$(BIN)/python -m tests.simulation $(ARGS)
-	SOAK=1 $(BIN)/python -m pytest tests/crash -p no:xdist
-	BATCH_RACE_SEEDS=40 $(BIN)/python -m pytest tests/simulation/test_batch_races.py -p no:xdist
-	$(BIN)/python -m pytest tests -m slow -p no:xdist
+	SOAK=1 $(BIN)/python -m pytest tests/crash $(PATIENT)
+	BATCH_RACE_SEEDS=40 $(BIN)/python -m pytest tests/simulation/test_batch_races.py $(PATIENT)
+	$(BIN)/python -m pytest tests -m slow $(PATIENT)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(ARGS)

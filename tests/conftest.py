@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import pytest
@@ -18,6 +18,15 @@ from tron_payment.db.connect import Store, connect
 from tron_payment.db.embedded import EmbeddedMongod
 
 _MEMORY = Path("/dev/shm")
+_SLOW_S: Final = 5_400
+"""The bound of a test marked `slow` that names none itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of `make soak` take longer than those of `make test` may."""
+    for item in items:
+        if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_SLOW_S))
 
 
 @pytest.fixture(scope="session")

@@ -43,4 +43,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.xdist_group("e2e"))
-            item.add_marker(pytest.mark.timeout(TEST_S))
+            if "slow" not in item.keywords:
+                item.add_marker(pytest.mark.timeout(TEST_S))
