@@ -63,7 +63,7 @@ bench: $(READY)
 
 soak: $(READY) $(DEVICES_READY)
 	$(BIN)/python -m tests.simulation $(ARGS)
-	SOAK=1 $(BIN)/python -m pytest tests/crash $(PATIENT)
+	SOAK=1 $(BIN)/python -m pytest tests/crash tests/engine tests/simulation/test_model.py $(PATIENT)
 	BATCH_RACE_SEEDS=40 $(BIN)/python -m pytest tests/simulation/test_batch_races.py $(PATIENT)
 	$(BIN)/python -m pytest tests -m slow $(PATIENT)
 
