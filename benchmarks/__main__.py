@@ -11,6 +11,7 @@ from rich.console import Console
 
 from benchmarks import (
     batches,
+    console,
     devnet_blocks,
     faults,
     following,
@@ -34,6 +35,7 @@ BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
     "devnet": devnet_blocks.run,
     "following": following.run,
     "gateway": gateway.run,
+    "console": console.run,
 }
 
 
@@ -43,15 +45,15 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=BENCHMARKS, metavar="NAME")
     parser.add_argument("--profile", type=Path, help="cProfile of the service, for `payouts`")
     given = parser.parse_args()
-    console, rows = Console(width=WIDTH), list[Row]()
+    screen, rows = Console(width=WIDTH), list[Row]()
     for name in given.only or BENCHMARKS:
         began = time.perf_counter()
-        console.print(f"{name} ...", end=" ")
+        screen.print(f"{name} ...", end=" ")
         rows += asyncio.run(_one(name, given.profile))
-        console.print(f"{time.perf_counter() - began:.0f} s")
-    print_table(rows, console)
+        screen.print(f"{time.perf_counter() - began:.0f} s")
+    print_table(rows, screen)
     if given.profile is not None and given.profile.exists():
-        payouts.print_profile(given.profile, console)
+        payouts.print_profile(given.profile, screen)
 
 
 async def _one(name: str, profile: Path | None) -> list[Row]:

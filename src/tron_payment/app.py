@@ -48,6 +48,8 @@ from tron_payment.http.app import HttpApp, Lifespan, create_http
 from tron_payment.http.audit_routes import audit_router
 from tron_payment.http.health import Check
 from tron_payment.http.idempotency import Idempotency, StoredRequest
+from tron_payment.http.journal import IDLE_S as JOURNAL_IDLE_S
+from tron_payment.http.journal import Journal, PendingAct
 from tron_payment.http.one_time import UsedToken
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import RateLimiter
@@ -102,6 +104,7 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
     *engine.DOCUMENTS,
     *deployments.DOCUMENTS,
     StoredRequest,
+    PendingAct,
     UsedToken,
     RateBucket,
     SecondFactor,
@@ -123,6 +126,7 @@ async def assemble(
     """Build every floor and module on a connected store and reachable nodes."""
     inserts, books = GroupInsert(), Ledger(clock)
     log, news = Audit(clock), Events()
+    journal = Journal(log, clock, inserts)
     token_registry = usdt.build_tokens(settings, deployment.usdt)
     signer = wallets.build_signer(settings, clock)
 
@@ -157,7 +161,7 @@ async def assemble(
         audit=log,
         events=news,
         inserts=inserts,
-        idempotency=Idempotency(secret, clock, inserts),
+        idempotency=Idempotency(secret, clock, inserts, journal=journal),
     )
     house.offer(token_registry)
     house.offer(signer)
@@ -165,7 +169,10 @@ async def assemble(
     handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None)]
     follower = Follower(nodes, cursors, handlers)
     loops = Loops()
+    journal_loop = Loop("http.journal", journal.step, JOURNAL_IDLE_S, "payment-gateway")
+    journal.wake = journal_loop.wake.set
     loops.add(
+        journal_loop,
         Loop("chain.follow", follower.step, _follow_idle_s(settings), "tron-client"),
         Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
         *machine.loops,
@@ -178,6 +185,7 @@ async def assemble(
         loops=loops,
         follower=follower,
         store=store,
+        journal=journal,
         deployments=Deployments(machine, secret),
         preparations=tuple(m.prepare for m in modules if m.prepare is not None),
     )
@@ -244,6 +252,7 @@ def create_app(
         },
         limiter=limiter,
         step_up=step_up,
+        journal=assembly.journal,
         registry=registry,
         lifespan=[lifespan, *lifespans],
         open_schema=house.settings.is_development,

@@ -15,6 +15,7 @@ from tron_payment.core.errors import Unavailable
 from tron_payment.db.connect import Store
 from tron_payment.db.leases import BEAT_S, Leases, Turn
 from tron_payment.deployments import Deployments
+from tron_payment.http.journal import Journal
 from tron_payment.loops import Loop, Loops
 from tron_payment.module import House, Module
 
@@ -34,7 +35,8 @@ SHARED: Final = frozenset(
     }
 )
 """Loops that work on the store and the chain alone. The others keep something in the memory of
-their process (`gateway.hints`, `payouts.screen`, `usdt.sweep`, figures) and run in every one."""
+their process (`gateway.hints`, `http.journal`, `payouts.screen`, `usdt.sweep`, figures) and run
+in every one."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Assembly:
     loops: Loops
     follower: Follower
     store: Store
+    journal: Journal
     deployments: Deployments
     preparations: tuple[Callable[[], Awaitable[None]], ...]
     """What modules do once in development before the service is called ready."""

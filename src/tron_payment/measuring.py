@@ -71,6 +71,9 @@ class Measuring:
             ("payouts", Payout, _live(PAYOUT_LIFECYCLE, PayoutStatus), "created_at"),
         ):
             await self._queue(name, model, live, order, now)
+        count, oldest = await self._assembly.journal.pending()
+        self._figures.put("audit_pending", count)
+        self._figures.put("audit_pending_oldest_seconds", oldest)
         return False
 
     async def look(self) -> bool:

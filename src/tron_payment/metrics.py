@@ -70,6 +70,8 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "energy_available": Spec("Energy that the holder can use now", ("holder",)),
     "module_figure": Spec("Numbers of a module's own stats", ("module", "name")),
     "audit_entries": Spec("Entries in the audit log (installation)"),
+    "audit_pending": Spec("Accepted requests not in the audit log yet (installation)"),
+    "audit_pending_oldest_seconds": Spec("Age of the oldest of them (installation)"),
     "audit_chain_ok": Spec("1: every entry since our start follows from the one before"),
     "loop_steps_total": Spec("Steps of a background loop", ("loop",), True),
     "loop_failures_total": Spec("Steps that failed", ("loop",), True),

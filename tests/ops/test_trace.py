@@ -92,4 +92,5 @@ def test_money_that_came_in_is_traced_by_invoice_and_transaction(live: Live) -> 
     assert {"payment", "deposit", "ledger", "event"} <= {each["what"] for each in data["timeline"]}
     (transaction,) = data["transactions"]
     code, same = live.command_json("trace", transaction["txid"])
-    assert code == Exit.OK and same["timeline"] == data["timeline"]
+    assert code == Exit.OK
+    assert same["timeline"][: len(data["timeline"])] == data["timeline"], "it may have gone on"

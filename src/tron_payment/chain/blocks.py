@@ -1,10 +1,10 @@
 """A solidified block with its receipts: the only evidence there is."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Self
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.errors import BlockInconsistent
@@ -63,6 +63,10 @@ class SolidBlock:
             watched: The last 20 bytes of each address.
         """
         return [each for each in self.transactions if not watched.isdisjoint(each.parties())]
+
+    def only(self, transactions: Iterable[SolidTransaction]) -> Self:
+        """The same block with only these of its transactions."""
+        return replace(self, transactions=tuple(transactions))
 
 
 def join(block: Block, receipts: Sequence[Receipt]) -> SolidBlock:

@@ -25,6 +25,7 @@ TRANSFER_TOPIC: Final = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4
 
 _WORD_HEX: Final = 64
 _ADDRESS_PADDING_HEX: Final = 24
+_BARE_HEX: Final = 40
 _PADDING: Final = "0" * _ADDRESS_PADDING_HEX
 
 VALUE_NOTES: Final = frozenset(note.encode().hex() for note in ("call", "create", "suicide"))
@@ -213,8 +214,8 @@ class SolidTransaction:
                 if topic.startswith(_PADDING):
                     found.append(_bytes(topic[_ADDRESS_PADDING_HEX:]))
         for internal in self.receipt.internal_transactions:
-            found.append(_bytes(internal.caller[2:]))
-            found.append(_bytes(internal.to[2:]))
+            found.append(_bytes(internal.caller[-_BARE_HEX:]))
+            found.append(_bytes(internal.to[-_BARE_HEX:]))
         return found
 
 

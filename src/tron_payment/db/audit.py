@@ -10,7 +10,7 @@ them to `verify`.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, StrEnum
 from typing import Any, Final
@@ -19,6 +19,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.ids import new_id
+from tron_payment.db.acts import Doing, doing
 from tron_payment.db.faults import store_errors
 from tron_payment.db.numbered import Appender, NumberedDocument
 
@@ -41,6 +42,9 @@ class AuditEntry(NumberedDocument):
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     request_id: str = ""
+    route: str = ""
+    """Method and path's template; empty for what no request did."""
+
     policy_version: str = ""
     prev_hash: str = ""
     hash: str = ""
@@ -67,7 +71,13 @@ class Act:
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
     request_id: str = ""
+    route: str = ""
     policy_version: str = ""
+    entry_id: str = ""
+    """Written twice under the same id, it is there once; empty for a new id."""
+
+    at: datetime | None = None
+    """When it was done, if not now."""
 
 
 class Fault(StrEnum):
@@ -113,9 +123,22 @@ class Audit:
         return entry
 
     async def append_many(self, acts: Sequence[Act]) -> list[AuditEntry]:
-        """Write acts down in this order, perhaps with others between them."""
-        at = self._clock.now()
-        return await self._appender.append([_entry(act, at) for act in acts])
+        """Write acts down in this order, perhaps with others between them.
+
+        Those of the request that is being answered take over what is known about it (acts.py).
+        """
+        at, now = self._clock.now(), doing()
+        if now is None:
+            return await self._appender.append([_entry(act, at) for act in acts])
+        theirs = [_of_request(act, now) for act in acts]
+        own = None
+        if not now.written:
+            own = next((i for i, a in enumerate(theirs) if now.actor in ("", a.actor)), None)
+        if own is not None:
+            theirs[own] = replace(theirs[own], entry_id=theirs[own].entry_id or now.entry_id)
+        entries = await self._appender.append([_entry(act, at) for act in theirs])
+        now.written = now.written or own is not None
+        return entries
 
     async def head(self) -> Head | None:
         """The newest entry's number and hash."""
@@ -211,9 +234,23 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"the audit log takes no {type(value).__name__}")
 
 
+def plain_act(act: Act) -> dict[str, Any]:
+    """The act as a document keeps it until it is in the log; `Act(**kept)` reads it again."""
+    facts = {name: getattr(act, name) for name in Act.__slots__ if getattr(act, name)}
+    for name in ("before", "after"):
+        if name in facts:
+            facts[name] = _plain(facts[name])
+    return facts
+
+
+def _of_request(act: Act, now: Doing) -> Act:
+    return replace(act, request_id=act.request_id or now.request_id, route=now.route)
+
+
 def _entry(act: Act, at: datetime) -> AuditEntry:
+    at = act.at or at
     return AuditEntry(
-        id=new_id("aud"),
+        id=act.entry_id or new_id("aud"),
         at=at.replace(microsecond=at.microsecond // 1000 * 1000),  # as the store keeps it
         actor=act.actor,
         role=act.role,
@@ -222,6 +259,7 @@ def _entry(act: Act, at: datetime) -> AuditEntry:
         before=None if act.before is None else _plain(act.before),
         after=None if act.after is None else _plain(act.after),
         request_id=act.request_id,
+        route=act.route,
         policy_version=act.policy_version,
     )
 

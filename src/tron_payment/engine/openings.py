@@ -26,7 +26,7 @@ from tron_payment.chain import NodeClient, Nodes
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.money import TRX, UNITS_MAX
-from tron_payment.db.cas import insert_once
+from tron_payment.db.cas import insert_many_once
 from tron_payment.db.ledger import (
     OPENING,
     Draft,
@@ -107,9 +107,16 @@ class Openings:
         assert len(addresses) <= FRESH_PER_ENTRY_MAX
         await self._watch(addresses)
 
-    async def request(self, address: Address) -> None:
-        """Open the books of an address that may hold money already; the next steps do it."""
-        await insert_once(OpeningRequest(id=address, requested_at=self._clock.now()))
+    async def request(self, *addresses: Address) -> None:
+        """Open the books of addresses that may hold money already.
+
+        They are watched when this returns, before anybody is given one; the next steps book what
+        they hold.
+        """
+        assert len(addresses) <= FRESH_PER_ENTRY_MAX
+        now = self._clock.now()
+        await insert_many_once([OpeningRequest(id=each, requested_at=now) for each in addresses])
+        await self._watch(addresses)
 
     async def pending(self, address: Address) -> bool:
         """True while the opening balance of an address is not yet booked."""

@@ -30,6 +30,7 @@ from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, Signing
 from tron_payment.engine.quarantine import Quarantine
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
+from tron_payment.engine.watched import Watched
 from tron_payment.loops import Loop
 
 CANCEL_ATTEMPTS_MAX: Final = 5
@@ -93,6 +94,7 @@ class Engine:
         self._clock = clock
         self._inserts = inserts
         self.fees = Fees(nodes, clock)
+        self.watched = Watched()
         self.safe_mode = SafeModes(
             clock=clock,
             ledger=ledger,
@@ -118,6 +120,7 @@ class Engine:
             cursors=cursors,
             alarm=alarm,
             safe_mode=self.safe_mode,
+            watched=self.watched,
         )
         self.quarantine = Quarantine(clock=clock, nodes=nodes, cursors=cursors)
         self._handlers: dict[str, OrderHandler] = {}

@@ -12,7 +12,7 @@ from typing import Any, Final
 import structlog
 
 from tron_payment import chain
-from tron_payment.chain import SolidBlock, SolidTransaction
+from tron_payment.chain import Position, SolidBlock, SolidTransaction
 from tron_payment.contracts import artifact
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
@@ -36,6 +36,7 @@ from tron_payment.engine.domain import (
 from tron_payment.engine.movements import Movement, movements
 from tron_payment.engine.ports import Alarm, Tokens
 from tron_payment.engine.safe_mode import SafeModes, candidates, has_forgotten
+from tron_payment.engine.watched import Watched
 
 DEATHS_AT_ONCE: Final = 500
 CONCLUDE_ATTEMPTS_MAX: Final = 10
@@ -68,9 +69,11 @@ class Settler:
         cursors: chain.Cursors,
         alarm: Alarm,
         safe_mode: SafeModes,
+        watched: Watched,
     ) -> None:
         self._clock = clock
         self._ledger = ledger
+        self._watched = watched
         self._tokens = tokens
         self._cursors = cursors
         self._alarm = alarm
@@ -81,7 +84,20 @@ class Settler:
         cursor = await self._cursors.load()
         assert cursor is not None
         await self._safe_mode.look(cursor)
-        if block.transactions and await self._safe_mode.is_on():
+        orders = await self._apply(await self._watched.judge(block), cursor)
+        await self._bury(block)
+        _die_at("settle:buried", orders)
+
+    async def _apply(self, block: SolidBlock, cursor: Position) -> Mapping[str, Order]:
+        """Book and end what the block did to us; the orders in it.
+
+        Args:
+            block: Those of its transactions in which an address of ours may be a party: every
+                signer of an order is one.
+        """
+        if not block.transactions:
+            return {}
+        if await self._safe_mode.is_on():
             await self._adopt(block)
         moves = list(movements(block, self._tokens.by_contract))
         for _ in range(ADOPT_ATTEMPTS_MAX):
@@ -95,8 +111,7 @@ class Settler:
         _die_at("settle:booked", orders)
         await self._conclude(block, orders)
         _die_at("settle:concluded", orders)
-        await self._bury(block)
-        _die_at("settle:buried", orders)
+        return orders
 
     async def _adopt(self, block: SolidBlock) -> None:
         """The store is a restored one: what it has forgotten, the chain still knows."""

@@ -35,7 +35,12 @@ class PaymentController(Controller):
     @post(
         "/process",
         status_code=HTTP_201_CREATED,
-        opt={"permission": "payment:process", "idempotent": True, "rate": "payout"},
+        opt={
+            "permission": "payment:process",
+            "idempotent": True,
+            "rate": "payout",
+            "audit": "request",
+        },
     )
     async def process(
         self,
@@ -70,7 +75,12 @@ class PaymentController(Controller):
     @post(
         "/refund",
         status_code=HTTP_202_ACCEPTED,
-        opt={"permission": "payment:refund", "idempotent": True, "rate": "payout"},
+        opt={
+            "permission": "payment:refund",
+            "idempotent": True,
+            "rate": "payout",
+            "audit": "request",
+        },
     )
     async def refund(
         self,

@@ -9,9 +9,11 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
+from tron_payment.http.acting import Acting
 from tron_payment.http.exchange import exchange_of
 from tron_payment.http.front import FrontDoor
 from tron_payment.http.gate import Gate, check_routes
+from tron_payment.http.journal import Journal
 from tron_payment.http.limits import (
     BATCH_BODY_BYTES_MAX,
     StrictRequest,
@@ -45,6 +47,7 @@ def create_http(
     dependencies: Mapping[str, Provide] | None = None,
     limiter: RateLimiter | None = None,
     step_up: StepUp | None = None,
+    journal: Journal | None = None,
     registry: CollectorRegistry | None = None,
     lifespan: Sequence[Lifespan] = (),
     title: str = "tron-payment",
@@ -60,6 +63,7 @@ def create_http(
         dependencies: Added to `principal` and `request_id`, which every handler may ask for.
         limiter: The default rates when not given.
         step_up: Asks for a second factor's code where approvals need one.
+        journal: Brings what is done into the audit log.
         registry: Where request counts and times go; one of our own when not given.
         lifespan: Entered at start, left at stop, in this order.
         open_schema: Let everybody read ``/schema``.
@@ -76,7 +80,7 @@ def create_http(
             "request_id": Provide(provide_request_id, sync_to_thread=False),
             **(dependencies or {}),
         },
-        middleware=[gate],
+        middleware=[gate] if journal is None else [gate, Acting(journal)],
         exception_handlers={Exception: respond_with_problem},
         request_class=StrictRequest,
         request_max_body_size=BATCH_BODY_BYTES_MAX,

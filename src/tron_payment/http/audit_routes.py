@@ -37,6 +37,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     before: dict[str, Any] | None
     after: dict[str, Any] | None
     request_id: str
+    route: str
     policy_version: str
     prev_hash: str
     hash: str
@@ -54,6 +55,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
             before=entry.before,
             after=entry.after,
             request_id=entry.request_id,
+            route=entry.route,
             policy_version=entry.policy_version,
             prev_hash=entry.prev_hash,
             hash=entry.hash,

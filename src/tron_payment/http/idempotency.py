@@ -34,6 +34,8 @@ from pymongo import ASCENDING, IndexModel
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, RateLimited, Refused
 from tron_payment.core.ids import derived_id, new_id
+from tron_payment.db.acts import doing
+from tron_payment.db.audit import Act, plain_act
 from tron_payment.db.faults import store_errors
 from tron_payment.db.grouped import GroupRead
 from tron_payment.http.limits import (
@@ -113,10 +115,21 @@ class StoredRequest(Document):
     forgotten: bool = False
     """The answer is gone; the key stays."""
 
+    unaudited: dict[str, Any] | None = None
+    """The act until it is in the audit log (journal.py): as `plain_act` writes it, its entry id
+    derived from this record's id and nonce. ``claimed`` besides: it is about to be written,
+    though nobody knows how the effect went."""
+
     class Settings:
         name = "requests"
+        keep_nulls = False
         indexes = [
-            IndexModel([("forgotten", ASCENDING), ("created_at", ASCENDING)], name="retention")
+            IndexModel([("forgotten", ASCENDING), ("created_at", ASCENDING)], name="retention"),
+            IndexModel(
+                [("unaudited.at", ASCENDING)],
+                name="unaudited",
+                partialFilterExpression={"unaudited.at": {"$exists": True}},
+            ),
         ]
 
 
@@ -135,6 +148,14 @@ class Inserts(Protocol):
     async def insert(self, document: Document) -> bool: ...
 
 
+class Journaling(Protocol):
+    """Takes accepted requests over into the audit log (journal.py)."""
+
+    def accepted(self, record: StoredRequest) -> None: ...
+
+    async def withdraw(self, record: StoredRequest, entry_id: str) -> None: ...
+
+
 Effect = Callable[[], Awaitable[object]]
 
 
@@ -150,6 +171,7 @@ class Idempotency:
     Args:
         secret: The installation's, from which all ids are derived.
         inserts: Stores the records; grouping makes many at once cheap.
+        journal: Hears of what was accepted; without one, acceptances leave no audit entry.
     """
 
     def __init__(
@@ -158,9 +180,11 @@ class Idempotency:
         clock: Clock,
         inserts: Inserts,
         *,
+        journal: Journaling | None = None,
         in_flight_wait_s: float = IN_FLIGHT_WAIT_S,
     ) -> None:
         self._secret = secret
+        self._journal = journal
         self._clock = clock
         self._inserts = inserts
         self._in_flight_wait_s = in_flight_wait_s
@@ -199,6 +223,7 @@ class Idempotency:
         answer: tuple[int, bytes],
         effect: Effect,
         object_ids: list[str] | None = None,
+        act: Act | None = None,
     ) -> StoredAnswer:
         """Accept the request, do its effect, and give the answer that all repeats get.
 
@@ -208,6 +233,7 @@ class Idempotency:
             answer: Status and JSON body of a first request.
             effect: See the module's text.
             object_ids: What the effect makes, for whoever reads the record later.
+            act: What the audit log shall say; operation and first object when not given.
 
         Raises:
             KeyInvalid: Wrong length or characters.
@@ -229,6 +255,7 @@ class Idempotency:
             body=answer[1],
             created_at=self._clock.now(),
         )
+        record.unaudited = self._unaudited(record, act)
         try:
             async with asyncio.timeout(self._in_flight_wait_s):
                 while running := self._running.get(record.id):
@@ -256,13 +283,47 @@ class Idempotency:
     async def _accept(self, record: StoredRequest, effect: Effect) -> StoredAnswer:
         accepted, new = await self._store(record)
         answer = self._answer_of(accepted, record.fingerprint, replayed=not new)
+        if (now := doing()) is not None:
+            now.entry_id = self._entry_id(accepted)  # this request's entry is the acceptance's
         try:
             await effect()
         except AppError as refusal:
             if refusal.status < 500 and not isinstance(refusal, RateLimited):
-                await _withdraw(accepted)
+                await self._withdraw(accepted)
             raise
+        if self._journal is not None and accepted.unaudited is not None:
+            self._journal.accepted(accepted)
         return answer
+
+    async def _withdraw(self, record: StoredRequest) -> None:
+        """Take back exactly this acceptance."""
+        if self._journal is not None:
+            await self._journal.withdraw(record, self._entry_id(record))
+            return
+        ours = {"_id": record.id, "nonce": record.nonce}
+        with store_errors():
+            await StoredRequest.get_pymongo_collection().delete_one(ours)
+
+    def _entry_id(self, record: StoredRequest) -> str:
+        return derived_id("aud", self._secret, record.id, record.nonce)
+
+    def _unaudited(self, record: StoredRequest, act: Act | None) -> dict[str, Any] | None:
+        """What the audit log will say of this request."""
+        if self._journal is None:
+            return None
+        now, object_id = doing(), record.object_ids[0] if record.object_ids else ""
+        facts = {"at": record.created_at, "entry_id": self._entry_id(record)}
+        kept = {
+            "actor": record.principal,
+            "role": now.role if now else "service",
+            "action": record.operation,
+            "object_id": object_id,
+            **({"request_id": now.request_id, "route": now.route} if now else {}),
+            **(plain_act(act) if act else {}),
+            **facts,
+        }
+        kept["after"] = {**kept.get("after", {}), "request_hash": record.fingerprint}
+        return kept
 
     async def _store(self, record: StoredRequest) -> tuple[StoredRequest, bool]:
         """The record that holds the key: ours, or the one that was first."""
@@ -344,11 +405,3 @@ async def _read_many(request_ids: Sequence[str]) -> dict[str, StoredRequest]:
     with store_errors():
         found = await StoredRequest.find({"_id": {"$in": list(request_ids)}}).to_list()
     return {record.id: record for record in found}
-
-
-async def _withdraw(record: StoredRequest) -> None:
-    """Take back exactly this acceptance."""
-    with store_errors():
-        await StoredRequest.get_pymongo_collection().delete_one(
-            {"_id": record.id, "nonce": record.nonce}
-        )

@@ -62,6 +62,7 @@ class BatchController(Controller):
         status_code=HTTP_202_ACCEPTED,
         opt={
             "permission": "payout:batch",
+            "audit": "request",
             "rate": "payout",
             "body": "batch",
             "consumes": MEDIA_TYPES,
@@ -204,7 +205,7 @@ class QuoteController(Controller):
     @post(
         "/",
         status_code=HTTP_200_OK,
-        opt={"permission": "payout:quote", "body": "batch", "consumes": (JSON,)},
+        opt={"permission": "payout:quote", "body": "batch", "consumes": (JSON,), "audit": "none"},
         operation_class=QuoteBody,
     )
     async def quote(

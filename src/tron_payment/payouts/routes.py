@@ -34,7 +34,7 @@ from tron_payment.payouts.views import (
     RejectRequest,
 )
 
-CREATE: dict[str, Any] = {"permission": "payout:create", "rate": "payout"}
+CREATE: dict[str, Any] = {"permission": "payout:create", "rate": "payout", "audit": "request"}
 DRY_RUN = {200: answer_spec(QuoteView, "A dry run: what it would cost; nothing is stored.")}
 READ: dict[str, Any] = {"permission": "payout:read"}
 SearchText = Annotated[str | None, QueryParameter(min_length=1, max_length=128)]
@@ -101,7 +101,7 @@ class PayoutController(Controller):
     @post(
         "/direct",
         status_code=HTTP_202_ACCEPTED,
-        opt={"permission": "payout:direct", "rate": "payout"},
+        opt={"permission": "payout:direct", "rate": "payout", "audit": "request"},
         responses=DRY_RUN,
     )
     async def pay_direct(
@@ -203,7 +203,7 @@ class PayoutController(Controller):
     @post(
         "/{payout_id:str}/retry",
         status_code=HTTP_202_ACCEPTED,
-        opt={"permission": "payout:create", "rate": "payout", "idempotent": True},
+        opt={**CREATE, "idempotent": True},
     )
     async def retry(
         self,

@@ -80,7 +80,13 @@ class ScheduleController(Controller):
     @post(
         "/",
         status_code=HTTP_202_ACCEPTED,
-        opt={"permission": "payout:batch", "rate": "payout", "body": "batch", "idempotent": True},
+        opt={
+            "permission": "payout:batch",
+            "rate": "payout",
+            "body": "batch",
+            "idempotent": True,
+            "audit": "request",
+        },
     )
     async def create(
         self,

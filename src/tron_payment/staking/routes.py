@@ -22,7 +22,8 @@ from tron_payment.staking.desk import StakingDesk
 from tron_payment.staking.domain import Operation
 
 READ: dict[str, Any] = {"permission": "staking:read"}
-WRITE: dict[str, Any] = {"permission": "staking:write", "rate": "payout"}
+WRITE: dict[str, Any] = {"permission": "staking:write", "rate": "payout", "audit": "request"}
+CANCEL: dict[str, Any] = {"permission": "staking:write", "rate": "payout"}
 
 
 class AccountUnknown(NotFound, code="account_unknown"):
@@ -109,7 +110,7 @@ class StakingController(Controller):
         """One operation as it stands."""
         return v.StakeView.of(await staking.operations.get(principal, stake_id))
 
-    @post("/operations/{stake_id:str}/cancel", status_code=HTTP_200_OK, opt=WRITE)
+    @post("/operations/{stake_id:str}/cancel", status_code=HTTP_200_OK, opt=CANCEL)
     async def cancel(
         self,
         stake_id: FromPath[str],

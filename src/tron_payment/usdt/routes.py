@@ -69,7 +69,7 @@ class UsdtController(Controller):
     @post(
         "/transfer",
         status_code=HTTP_202_ACCEPTED,
-        opt={"permission": "usdt:transfer", "rate": "payout"},
+        opt={"permission": "usdt:transfer", "rate": "payout", "audit": "request"},
         responses=DRY_RUN,
     )
     async def transfer(
@@ -84,7 +84,7 @@ class UsdtController(Controller):
     @post(
         "/approve",
         status_code=HTTP_202_ACCEPTED,
-        opt={"permission": "usdt:approve", "rate": "payout"},
+        opt={"permission": "usdt:approve", "rate": "payout", "audit": "request"},
         responses=DRY_RUN,
     )
     async def approve(
@@ -158,7 +158,7 @@ class UsdtController(Controller):
         """What a spender may still take from an owner; the same by path."""
         return await _allowance(usdt, owner, spender, currency)
 
-    @post("/estimate-gas", status_code=HTTP_200_OK, opt=READ)
+    @post("/estimate-gas", status_code=HTTP_200_OK, opt={**READ, "audit": "none"})
     async def estimate(
         self,
         data: JSONBody[v.EstimateRequest],

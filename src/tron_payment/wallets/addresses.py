@@ -146,8 +146,7 @@ class HdAddresses:
         if wallet.keys_made_here:
             await self._openings.open_fresh([address for address, _ in fresh])
         else:
-            for address, _ in fresh:
-                await self._openings.request(address)
+            await self._openings.request(*(address for address, _ in fresh))
         await insert_many_once(
             [
                 HdAddress(id=address, wallet_id=wallet.id, index=index, free=True)
@@ -173,8 +172,7 @@ class HdAddresses:
         for start in range(first, top + 1, READ_BATCH):
             stop = min(start + READ_BATCH, top + 1)
             known = await asyncio.to_thread(_derive, wallet.xpub, range(start, stop))
-            for address, _ in known:
-                await self._openings.request(address)
+            await self._openings.request(*(address for address, _ in known))
             await insert_many_once(
                 [
                     HdAddress(id=address, wallet_id=wallet.id, index=index, free=False)

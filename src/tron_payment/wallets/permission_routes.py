@@ -102,7 +102,12 @@ async def show_permissions(
 @put(
     "/{wallet_id:str}/permissions",
     status_code=202,
-    opt={"permission": "wallet:override", "rate": "approve", "idempotent": True},
+    opt={
+        "permission": "wallet:override",
+        "rate": "approve",
+        "idempotent": True,
+        "audit": "request",
+    },
 )
 async def replace_permissions(
     wallet_id: FromPath[str],
