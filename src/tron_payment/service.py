@@ -107,7 +107,7 @@ def service_routes(
                 actor=principal.id,
                 role=principal.role,
                 action="config.reload",
-                object_id="",
+                object_id="configuration",
                 after={"reloaded": list(done.reloaded)},
             )
         )

@@ -1,5 +1,6 @@
 """Payments and deposits as stored, and every query on them."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -11,6 +12,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.money import UNITS_MAX
+from tron_payment.db.audit import Act
 from tron_payment.db.cas import Move, compare_and_set
 from tron_payment.db.faults import store_errors
 from tron_payment.gateway.domain import (
@@ -142,6 +144,15 @@ class Payment(Document):
 
     created_at: datetime
     updated_at: datetime
+
+    def act(self, role: str) -> Act:
+        """Its acceptance for the audit log; what is left out is the request's."""
+        names = ("subject", "order_id", "wallet_id", "address", "to_address")
+        facts = {name: value for name in names if (value := getattr(self, name)) is not None}
+        facts |= {"kind": self.kind.value, "currency": self.currency, "units": self.units}
+        if self.call_data is not None:
+            facts["call_data_sha256"] = hashlib.sha256(self.call_data).hexdigest()
+        return Act(actor=self.principal, role=role, action="", object_id=self.id, after=facts)
 
     class Settings:
         name = "payments"

@@ -11,6 +11,7 @@ from litestar.response import Stream
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import rfc3339
+from tron_payment.db.acts import describe
 from tron_payment.gateway.export_documents import Export, ExportKind
 from tron_payment.gateway.export_entries import parse_rates
 from tron_payment.gateway.reports import Period
@@ -103,6 +104,11 @@ class ExportController(Controller):
             Period.of(data.first, data.last, house.clock.now().date()),
             data.value_currency or "",
             parse_rates(data.rates),
+        )
+        describe(
+            action="export.request",
+            object_id=export.id,
+            after={"kind": export.kind.value, "format": export.form},
         )
         return ExportView.of(export)
 

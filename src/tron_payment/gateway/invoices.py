@@ -108,6 +108,7 @@ class Invoices:
             answer=(HTTP_201_CREATED, answer(accepted)),
             effect=lambda: self._store(accepted),
             object_ids=[payment_id],
+            act=accepted.act(principal.role.value),
         )
 
     async def judge(self, principal: Principal, asked: InvoiceRequest, payment_id: str) -> Payment:

@@ -74,6 +74,7 @@ class Processing:
                 answer=(HTTP_202_ACCEPTED, answer(handover.payment)),
                 effect=lambda: self._accept(handover),
                 object_ids=[payment_id],
+                act=handover.payment.act(principal.role.value),
             )
 
         if known is not None or handover.payment.kind not in OWN_KINDS:

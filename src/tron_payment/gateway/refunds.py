@@ -18,6 +18,7 @@ from tron_payment.core.address import Address, parse_address
 from tron_payment.core.clock import Clock, from_ms
 from tron_payment.core.ids import derived_id
 from tron_payment.core.money import Amount
+from tron_payment.db.audit import Act
 from tron_payment.db.cas import LostRace
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import Engine, Order
@@ -147,6 +148,13 @@ class Refunds:
                 answer=(HTTP_202_ACCEPTED, answer(accepted, refund_id)),
                 effect=lambda: self._accept(accepted.id, refund_id, part),
                 object_ids=[refund_id],
+                act=Act(
+                    actor=principal.id,
+                    role=principal.role.value,
+                    action="",
+                    object_id=refund_id,
+                    after=told_of(accepted, part),
+                ),
             )
 
         going = await self._outgoing(refund_id, accepted, part)
@@ -331,3 +339,15 @@ class Refunds:
     async def _chain_time(self) -> datetime:
         cursor = await self._cursors.load()
         return self._clock.now() if cursor is None else from_ms(cursor.timestamp_ms)
+
+
+def told_of(payment: Payment, part: RefundPart) -> dict[str, object]:
+    """What the audit log keeps of a refund that was accepted."""
+    return {
+        "payment_id": payment.id,
+        "order_id": part.order_id,
+        "wallet_id": part.wallet_id,
+        "recipient_address": part.to_address,
+        "currency": payment.currency,
+        "units": part.units,
+    }

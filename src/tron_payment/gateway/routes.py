@@ -8,6 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPTED
 
+from tron_payment.db.acts import describe
 from tron_payment.gateway.service import Gateway
 from tron_payment.gateway.views import (
     InvoiceRequest,
@@ -131,4 +132,6 @@ class PaymentController(Controller):
         gateway: NamedDependency[Gateway],
     ) -> PaymentView:
         """Cancel an invoice on which nothing was paid."""
-        return gateway.viewer.payment(await gateway.invoices.cancel(principal, payment_id))
+        canceled = await gateway.invoices.cancel(principal, payment_id)
+        describe(action="payment.cancel", after={"status": canceled.status.value})
+        return gateway.viewer.payment(canceled)

@@ -1,6 +1,8 @@
 """HTTP of webhooks: endpoints, what was delivered, events to pull, notices in."""
 
+import hashlib
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 from litestar import Controller, Request, delete, get, post, put
@@ -15,6 +17,7 @@ from litestar.status_codes import (
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.redaction import Silent
+from tron_payment.db.acts import describe
 from tron_payment.db.events import Event
 from tron_payment.gateway.service import Gateway
 from tron_payment.gateway.webhook_documents import Delivery, WebhookEndpoint
@@ -189,6 +192,7 @@ class WebhookEndpointController(Controller):
             description=data.description,
             everything=data.everything,
         )
+        describe(action="webhook.create", object_id=made.id, after=_facts(made))
         return EndpointView.of(made, gateway.webhooks.keys(made.id), with_secret=True)
 
     @get("/", opt=READ)
@@ -224,6 +228,7 @@ class WebhookEndpointController(Controller):
         gateway: NamedDependency[Gateway],
     ) -> EndpointView:
         """Change an endpoint, or switch it on and off."""
+        before = await gateway.webhooks.get(principal, endpoint_id)
         changed = await gateway.webhooks.update(
             principal,
             endpoint_id,
@@ -232,6 +237,7 @@ class WebhookEndpointController(Controller):
             description=data.description,
             enabled=data.enabled,
         )
+        describe(action="webhook.update", before=_facts(before), after=_facts(changed))
         return EndpointView.of(changed, gateway.webhooks.keys(changed.id))
 
     @delete("/{endpoint_id:str}", status_code=HTTP_204_NO_CONTENT, opt=WRITE)
@@ -242,7 +248,9 @@ class WebhookEndpointController(Controller):
         gateway: NamedDependency[Gateway],
     ) -> None:
         """Send nothing there any more."""
+        before = await gateway.webhooks.get(principal, endpoint_id)
         await gateway.webhooks.delete(principal, endpoint_id)
+        describe(action="webhook.delete", before=_facts(before))
 
     @post("/{endpoint_id:str}/rotate-secret", status_code=HTTP_200_OK, opt=WRITE)
     async def rotate(
@@ -253,6 +261,7 @@ class WebhookEndpointController(Controller):
     ) -> EndpointView:
         """A new secret; messages carry the old one's signature too for a day."""
         changed = await gateway.webhooks.rotate(principal, endpoint_id)
+        describe(action="webhook.rotate", after={"generation": changed.generation})
         return EndpointView.of(changed, gateway.webhooks.keys(changed.id), with_secret=True)
 
     @post("/{endpoint_id:str}/ping", status_code=HTTP_202_ACCEPTED, opt=WRITE)
@@ -263,7 +272,9 @@ class WebhookEndpointController(Controller):
         gateway: NamedDependency[Gateway],
     ) -> DeliveryView:
         """Send a test message."""
-        return DeliveryView.of(await gateway.webhooks.ping(principal, endpoint_id))
+        sent = await gateway.webhooks.ping(principal, endpoint_id)
+        describe(action="webhook.ping", after={"delivery_id": sent.id})
+        return DeliveryView.of(sent)
 
     @get("/{endpoint_id:str}/deliveries", opt=READ)
     async def deliveries(
@@ -290,6 +301,7 @@ class WebhookEndpointController(Controller):
     ) -> DeliveryView:
         """Send it again, with the same id and body."""
         again = await gateway.webhooks.redeliver(principal, endpoint_id, delivery_id)
+        describe(action="webhook.redeliver", object_id=endpoint_id, after={"delivery_id": again.id})
         return DeliveryView.of(again)
 
 
@@ -334,3 +346,14 @@ class EventController(Controller):
             await request.body(),
         )
         return NoticeTaken(received=True, duplicate=not is_new)
+
+
+def _facts(each: WebhookEndpoint) -> dict[str, Any]:
+    """What the audit log keeps of an endpoint: of its address, which may hold a token, the host."""
+    return {
+        "host": urlsplit(each.url).hostname or "",
+        "url_sha256": hashlib.sha256(each.url.encode()).hexdigest(),
+        "types": list(each.types),
+        "everything": each.everything,
+        "status": each.status.value,
+    }

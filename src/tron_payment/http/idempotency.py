@@ -233,7 +233,8 @@ class Idempotency:
             answer: Status and JSON body of a first request.
             effect: See the module's text.
             object_ids: What the effect makes, for whoever reads the record later.
-            act: What the audit log shall say; operation and first object when not given.
+            act: What the audit log shall say; what it leaves empty is filled in: who, operation,
+                first object.
 
         Raises:
             KeyInvalid: Wrong length or characters.

@@ -165,3 +165,16 @@ async def swept(kind: type[D], object_ids: Sequence[str]) -> None:
             await kind.get_pymongo_collection().update_many(
                 {"_id": {"$in": list(object_ids)}}, {"$unset": {"sweep_at": ""}}
             )
+
+
+TOLD: Final = (
+    *("order_id", "wallet_id", "status", "kind", "operation", "counterparty", "currency"),
+    *("units", "amount_sun", "resource", "receiver"),
+)
+"""What the audit log keeps of an object, of those fields that its kind has."""
+
+
+def told(document: OrderedDocument) -> dict[str, Any]:
+    """The object as its acceptance's audit entry has it."""
+    facts = {name: getattr(document, name, None) for name in TOLD}
+    return {name: value for name, value in facts.items() if value is not None}

@@ -11,6 +11,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, NotFound
 from tron_payment.core.ids import derived_id
+from tron_payment.db.audit import Act
 from tron_payment.db.cas import LostRace
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.db.group import GroupInsert
@@ -20,7 +21,7 @@ from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.ordered import documents as store
-from tron_payment.ordered.documents import SWEEP_AFTER, OrderedDocument, showing
+from tron_payment.ordered.documents import SWEEP_AFTER, OrderedDocument, showing, told
 
 D = TypeVar("D", bound=OrderedDocument)
 V = TypeVar("V")
@@ -137,6 +138,13 @@ class OrderedObjects(Generic[D]):
                 answer=(HTTP_202_ACCEPTED, answer(accepted)),
                 effect=lambda: self._store(accepted),
                 object_ids=[object_id],
+                act=Act(
+                    actor=principal.id,
+                    role=principal.role.value,
+                    action="",
+                    object_id=object_id,
+                    after=told(accepted),
+                ),
             )
 
         return await admit(accepted, accept) if stored is None else await accept()

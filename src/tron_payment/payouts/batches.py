@@ -154,6 +154,7 @@ class Batches:
                 answer=(HTTP_202_ACCEPTED, answer(accepted)),
                 effect=lambda: insert_once(accepted),
                 object_ids=[batch_id],
+                act=_act(principal, "batch.create", accepted),
             )
         except AppError as refusal:
             if fresh and refusal.status < 500:
@@ -163,7 +164,6 @@ class Batches:
             await self._counting.uncount(payouts)  # the same request, a moment earlier, was counted
         elif fresh:
             self._learner.note(principal.id, len(payouts))
-            await self._note(principal, "batch.create", accepted)
         self._work.wake.set()
         if accepted.accepted <= INLINE_ROWS_MAX:
             await self._work.carry_out(batch_id)
@@ -380,13 +380,15 @@ class Batches:
         return await self.get(principal, batch_id)
 
     async def _note(self, principal: Principal, action: str, batch: Batch) -> None:
-        await self._audit.append(
-            Act(
-                actor=principal.id,
-                role=principal.role.value,
-                action=action,
-                object_id=batch.id,
-                after={"accepted": batch.accepted, "order_hash": batch.intent_hash},
-                policy_version=str(batch.policy_version),
-            )
-        )
+        await self._audit.append(_act(principal, action, batch))
+
+
+def _act(principal: Principal, action: str, batch: Batch) -> Act:
+    return Act(
+        actor=principal.id,
+        role=principal.role.value,
+        action=action,
+        object_id=batch.id,
+        after={"accepted": batch.accepted, "order_hash": batch.intent_hash},
+        policy_version=str(batch.policy_version),
+    )

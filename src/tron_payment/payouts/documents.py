@@ -9,6 +9,7 @@ from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import UNITS_MAX
+from tron_payment.db.audit import Act
 from tron_payment.db.cas import compare_and_set
 from tron_payment.payouts.domain import (
     LIFECYCLE,
@@ -110,6 +111,27 @@ class Payout(Document):
     sweep_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
+
+    def act(self, role: str) -> Act:
+        """Its acceptance for the audit log; what is left out is the request's."""
+        facts = {
+            "status": self.status.value,
+            "route": self.route.value,
+            "order_id": self.order_id,
+            "order_hash": self.intent_hash,
+            "recipient_address": self.recipient_address,
+            "currency": self.currency,
+            "units": self.units,
+            "decision_rule": self.decision_rule,
+        }
+        return Act(
+            actor=self.principal,
+            role=role,
+            action="",
+            object_id=self.id,
+            after=facts,
+            policy_version=str(self.policy_version),
+        )
 
     class Settings:
         name = "payouts"

@@ -10,6 +10,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import rfc3339
+from tron_payment.db.acts import describe
 from tron_payment.http.idempotency import IdempotencyKey, canonical, respond
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
@@ -137,4 +138,6 @@ class ScheduleController(Controller):
         schedules: NamedDependency[Schedules],
     ) -> ScheduleView:
         """No further occurrence; batches that exist go on."""
-        return ScheduleView.of(await schedules.cancel(principal, schedule_id))
+        canceled = await schedules.cancel(principal, schedule_id)
+        describe(action="schedule.cancel", after={"status": canceled.status.value})
+        return ScheduleView.of(canceled)

@@ -129,6 +129,7 @@ class Payouts:
                 answer=(HTTP_202_ACCEPTED, answer(accepted)),
                 effect=lambda: self._store(accepted),
                 object_ids=[payout_id],
+                act=accepted.act(principal.role.value),
             )
         except AppError as refusal:
             if fresh and refusal.status < 500:

@@ -10,6 +10,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from tron_payment.core.address import parse_address
 from tron_payment.core.errors import NotFound
 from tron_payment.core.money import TRX, trx_text
+from tron_payment.db.acts import describe
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.ordered import provide_caller
@@ -118,7 +119,10 @@ class StakingController(Controller):
         staking: NamedDependency[StakingDesk],
     ) -> v.StakeView:
         """Cancel an operation that is not signed."""
-        return v.StakeView.of(await staking.operations.cancel(principal, stake_id))
+        canceled = await staking.operations.cancel(principal, stake_id)
+        after = {"status": canceled.status.value, "order_id": canceled.order_id}
+        describe(action="stake.cancel", after=after)
+        return v.StakeView.of(canceled)
 
     @get("/status/{address:str}", opt=READ)
     async def status(

@@ -13,6 +13,7 @@ from tron_payment.core.address import Address, parse_address
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.errors import Refused
 from tron_payment.core.money import USDT, Amount, decimal_text, trx_text
+from tron_payment.db.acts import describe
 from tron_payment.http.idempotency import canonical, required_key, respond
 from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest, provide_page
@@ -134,7 +135,10 @@ class UsdtController(Controller):
         usdt: NamedDependency[Usdt],
     ) -> v.TransferView:
         """Cancel a transfer or approval that is not signed."""
-        return v.TransferView.of(await usdt.transfers.cancel(principal, transfer_id), usdt.tokens)
+        canceled = await usdt.transfers.cancel(principal, transfer_id)
+        after = {"status": canceled.status.value, "order_id": canceled.order_id}
+        describe(action="transfer.cancel", after=after)
+        return v.TransferView.of(canceled, usdt.tokens)
 
     @get("/allowance", opt=READ)
     async def allowance(

@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from tron_payment.core.redaction import Silent
+from tron_payment.db.acts import describe
 from tron_payment.http.principals import Principal
 from tron_payment.wallets.custody import Custody
 from tron_payment.wallets.making import Who
@@ -54,7 +55,9 @@ async def verify_password(
     principal: NamedDependency[Principal],
 ) -> PasswordView:
     """Say whether this is the wallet's password; five wrong ones lock it for five minutes."""
-    return PasswordView(valid=await wallets.verify_password(principal, wallet_id, data.password))
+    valid = await wallets.verify_password(principal, wallet_id, data.password)
+    describe(action="wallet.verify_password", after={"valid": valid})
+    return PasswordView(valid=valid)
 
 
 @post(

@@ -6,6 +6,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from tron_payment.core.clock import rfc3339
+from tron_payment.db.acts import describe
 from tron_payment.http.principals import Principal
 from tron_payment.wallets.ownership import Ownership
 
@@ -38,6 +39,7 @@ async def ask_for_ownership(
 ) -> ChallengeView:
     """Make a message that the owner of the wallet's address signs; good for ten minutes, once."""
     made = await ownership.challenge(principal, wallet_id)
+    describe(action="wallet.ownership_challenge")
     return ChallengeView(
         challenge_id=made.id,
         wallet_id=made.wallet_id,

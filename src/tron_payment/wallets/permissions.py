@@ -155,7 +155,7 @@ class Permissions:
         )
         if placed:
             await self._wallets.note(
-                Who.of(principal, change_id),
+                Who.of(principal, ""),  # of the request under way
                 "wallet.permissions",
                 wallet,
                 after={"order_id": order_id, "owner": _told(update.owner_permission)},

@@ -72,7 +72,7 @@ async def signing_page_file(name: FromPath[str]) -> Response[bytes]:
     return Response(_file(name), media_type=STATIC[name])
 
 
-@post("/{signing_request_id:str}/signature", status_code=200, opt={"open": True})
+@post("/{signing_request_id:str}/signature", status_code=200, opt={"open": True, "audit": "act"})
 async def take_browser_signature(
     signing_request_id: FromPath[str],
     data: JSONBody[Signature],

@@ -1,0 +1,98 @@
+"""Every request that may change something is one act, which `Journal` brings into the audit log.
+
+Middleware behind the gate: it knows who calls and by which route, before the handler runs, and it
+sees the answer's status before it leaves. What a handler's ``opt["audit"]`` says:
+
+    absent      the act is stored first, and written before the answer; nothing for open handlers
+    "act"       so also where the handler is open: somebody signs with a link
+    "request"   the handler runs through `Idempotency.run`, whose record carries the act
+    "none"      it changes nothing, whatever its method: quotes and estimates
+"""
+
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from tron_payment.core.ids import new_id
+from tron_payment.db.acts import Doing, under_way
+from tron_payment.http.exchange import Exchange, exchange_of
+from tron_payment.http.journal import Journal
+from tron_payment.http.problems import problem_of
+
+OPTION: Final = "audit"
+ACT: Final = "act"
+REQUEST: Final = "request"
+NONE: Final = "none"
+READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ANYBODY: Final = "-"
+
+
+def kind_of(opt: dict[str, Any], method: str) -> str:
+    """How a handler's success comes into the audit log."""
+    default = NONE if method in READING or opt.get("open") else ACT
+    kind: str = opt.get(OPTION, default)
+    assert kind in (ACT, REQUEST, NONE), kind
+    return kind if method not in READING else NONE
+
+
+class Acting(ASGIMiddleware):
+    """Stores and ends acts."""
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        handler: Any = scope["route_handler"]
+        method: Any = scope.get("method")
+        kind = kind_of(handler.opt, method)
+        if kind == NONE:
+            await next_app(scope, receive, send)
+            return
+        now = _doing(scope, exchange_of(scope), handler.opt)
+        with under_way(now):
+            if kind == REQUEST:
+                await next_app(scope, receive, send)
+            else:
+                await self._through(now, scope, receive, send, next_app)
+
+    async def _through(
+        self, now: Doing, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
+    ) -> None:
+        """A crash, a 5xx and a caller who hangs up leave the stored act: its recovery tells."""
+        pending, status = now.entry_id, 0
+        await self._journal.begin(now)
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                if status < 400:
+                    await self._journal.finish(now, pending)
+            await send(message)
+
+        try:
+            await next_app(scope, receive, watch)
+        except Exception as error:
+            status = status or problem_of(error).status
+            raise
+        finally:
+            if 400 <= status < 500:
+                await self._journal.drop(pending)
+
+
+def _doing(scope: Any, exchange: Exchange, opt: dict[str, Any]) -> Doing:
+    principal = exchange.principal
+    permission = opt.get("permission", scope["route_handler"].handler_name)
+    return Doing(
+        entry_id=new_id("aud"),
+        actor=principal.id if principal else "",
+        role=principal.role.value if principal else ANYBODY,
+        action=permission.replace(":", "."),
+        route=f"{scope['method']} {scope.get('path_template', '')}",
+        request_id=exchange.request_id,
+        object_id="/".join(str(each) for each in scope.get("path_params", {}).values()),
+    )
