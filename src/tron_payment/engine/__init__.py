@@ -28,7 +28,7 @@ from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, To
 from tron_payment.engine.quarantine import Evidence, Finding, NotProved, Quarantine, Seen
 from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
 from tron_payment.engine.service import Engine, OrderFinished, OrderShown, OrderSigned, Wish
-from tron_payment.engine.watched import Watched, ids_of
+from tron_payment.engine.watched import Watched, addresses_in
 
 DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained)
 
@@ -72,7 +72,9 @@ __all__ = [
     "Tokens",
     "Unexplained",
     "Verdict",
+    "Watched",
     "Wish",
+    "addresses_in",
     "balance_of",
     "contract_document",
     "movements",

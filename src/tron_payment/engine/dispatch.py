@@ -7,7 +7,7 @@ decides whether an order has succeeded: only blocks do (settle.py).
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -150,8 +150,11 @@ class Dispatcher:
             for hold in wanted[order.id]
         }
         left = await view.balances(keys)
+        strangers = await _without_books(view, orders, wanted)
         chosen = []
         for order in orders:
+            if order.signer in strangers:
+                continue
             needs = [(account(h.holder, Pocket.AVAILABLE), h) for h in wanted[order.id]]
             if all(left[(name, hold.asset)] >= hold.units for name, hold in needs):
                 chosen.append(order.id)
@@ -410,6 +413,19 @@ def _unfit(cursor: Position, head: BlockHeader) -> str:
     if head.timestamp_ms - cursor.timestamp_ms > FOLLOWER_LAG_MAX_MS:
         return "follower"
     return ""
+
+
+async def _without_books(
+    view: View, orders: Sequence[Order], wanted: Mapping[str, Sequence[Spend]]
+) -> set[Address]:
+    """Signers for whom nothing is set aside and no books are kept: blocks are searched for the
+    addresses in the books, so what such a one signed would not be found."""
+    signers = {
+        Address(order.signer)
+        for order in orders
+        if all(hold.holder != order.signer for hold in wanted[order.id])
+    }
+    return signers - (await view.holders(signers)).keys() if signers else set()
 
 
 def _by_signer(orders: Sequence[Order]) -> dict[Address, list[Order]]:

@@ -94,6 +94,7 @@ async def build(house: House) -> Module:
         clock=house.clock,
         secret=house.secret,
         ledger=house.ledger,
+        watched=house.engine.watched,
         tokens=tokens,
         describe=viewer.describe,
     )

@@ -5,24 +5,23 @@ invoice takes the block's sum by one compare-and-set that moves its `booked_bloc
 anywhere repeats the block, and a block that an invoice has booked is not booked again.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
 from tron_payment.chain import SolidBlock
-from tron_payment.core.address import Address, address_bytes
+from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, from_ms
 from tron_payment.core.ids import derived_id
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import LostRace, Move, compare_and_set_many, insert_many_once
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import Tokens
+from tron_payment.engine import Tokens, Watched
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Deposit, Payment
 from tron_payment.gateway.domain import DepositOutcome, PaymentStatus, outcome_of
-from tron_payment.gateway.incoming import Incoming, incoming, part
+from tron_payment.gateway.incoming import Incoming, incoming
 
 BOOK_ATTEMPTS_MAX: Final = 20
 SEARCH_BATCH: Final = 5_000
@@ -42,12 +41,14 @@ class Deposits:
         clock: Clock,
         secret: bytes,
         ledger: Ledger,
+        watched: Watched,
         tokens: Tokens,
         describe: Describe,
     ) -> None:
         self._clock = clock
         self._secret = secret
         self._ledger = ledger
+        self._watched = watched
         self._tokens = tokens
         self._describe = describe
 
@@ -59,19 +60,17 @@ class Deposits:
         await self._expire(block)
 
     async def find(self, block: SolidBlock) -> dict[str, tuple[Payment, list[Incoming]]]:
-        """What the block brings to invoices, by payment id."""
-        parties: dict[bytes, list[int]] = defaultdict(list)
-        for number, transaction in enumerate(block.transactions):
-            for each in set(transaction.parties()):
-                parties[each].append(number)
+        """What the block brings to invoices, by payment id.
+
+        An invoice's address is watched before it is issued.
+        """
+        hits = await self._watched.part(block)
+        keys = list({each for transaction in hits.transactions for each in transaction.parties()})
         payments: dict[Address, Payment] = {}
-        keys = list(parties)
         for start in range(0, len(keys), SEARCH_BATCH):
             payments |= await store.by_keys(keys[start : start + SEARCH_BATCH])
         if not payments:
             return {}
-        numbers = {n for each in payments for n in parties[address_bytes(each)[1:]]}
-        hits = part(block, [block.transactions[number] for number in sorted(numbers)])
         found: dict[str, tuple[Payment, list[Incoming]]] = {}
         for one in incoming(hits, payments.keys(), self._tokens.by_contract):
             payment = payments[one.recipient]

@@ -4,7 +4,7 @@ Only successful transactions count, only exact Transfer events of the contract t
 and never a name or symbol. Zero is nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
@@ -60,13 +60,6 @@ def incoming(
             )
     for transaction in block.transactions:
         yield from _strange(transaction, watched, tokens)
-
-
-def part(block: SolidBlock, transactions: Sequence[SolidTransaction]) -> SolidBlock:
-    """The same block with only these transactions in it."""
-    return SolidBlock(
-        block.number, block.block_id, block.parent_id, block.timestamp_ms, tuple(transactions)
-    )
 
 
 def _strange(

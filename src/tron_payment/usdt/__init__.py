@@ -85,7 +85,12 @@ async def build(house: House) -> Module:
         screening=screening,
         max_fee_sun=house.settings.max_fee_sun,
     )
-    history = History(ledger=house.ledger, tokens=tokens, index=TokenIndex.of(house.settings))
+    history = History(
+        ledger=house.ledger,
+        watched=house.engine.watched,
+        tokens=tokens,
+        index=TokenIndex.of(house.settings),
+    )
     watch = Watch(
         ledger=house.ledger,
         audit=house.audit,

@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 
 from tron_payment.chain import SolidBlock, trc20_transfers
-from tron_payment.core.address import Address, address_bytes
+from tron_payment.core.address import Address
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.money import decimal_text
 from tron_payment.db.ledger import Ledger
+from tron_payment.engine import Watched
 from tron_payment.http.paging import PageRequest, fetch_page
 from tron_payment.usdt import documents as store
 from tron_payment.usdt.documents import TokenMovement
@@ -47,34 +48,40 @@ class HistoryView(msgspec.Struct, frozen=True, kw_only=True):
 class History:
     """Writes and reads the movements."""
 
-    def __init__(self, *, ledger: Ledger, tokens: TokenRegistry, index: TokenIndex | None) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        watched: Watched,
+        tokens: TokenRegistry,
+        index: TokenIndex | None,
+    ) -> None:
         self._ledger = ledger
+        self._watched = watched
         self._tokens = tokens
         self._index = index
 
     async def on_block(self, block: SolidBlock) -> None:
         """Remember what came to or left our holders; harmless when repeated."""
         codes = self._tokens.by_contract
-        bare = {address_bytes(contract)[1:].hex() for contract in codes}
         found = [
-            (index, transaction.txid, transfer)
-            for index, transaction in enumerate(block.transactions)
-            if any(entry.address in bare for entry in transaction.receipt.log)
+            (transaction, transfer)
+            for transaction in (await self._watched.part(block)).transactions
             for transfer in trc20_transfers(transaction)
             if transfer.token in codes
         ]
         if not found:
             return
-        parties = {each for _, _, t in found for each in (t.sender, t.recipient)}
+        parties = {each for _, t in found for each in (t.sender, t.recipient)}
         ours = await (await self._ledger.view()).holders(parties)
         rows = []
-        for index, txid, transfer in found:
+        for transaction, transfer in found:
             holders = sorted({transfer.sender, transfer.recipient} & ours.keys())
             if holders:
                 rows.append(
                     TokenMovement(
-                        id=store.movement_id(block.number, index, transfer.log_index),
-                        txid=txid,
+                        id=store.movement_id(block.number, transaction.index, transfer.log_index),
+                        txid=transaction.txid,
                         log_index=transfer.log_index,
                         block_number=block.number,
                         block_time=from_ms(block.timestamp_ms),

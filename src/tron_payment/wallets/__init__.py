@@ -33,6 +33,8 @@ from tron_payment.wallets.addresses import (
     HdAddresses,
     IssuedAddress,
     NotDerived,
+    every_address,
+    every_wallet,
     still_free,
 )
 from tron_payment.wallets.backup import FILE_COST, Vault
@@ -187,7 +189,8 @@ async def build(
         openings=house.openings,
     )
     house.offer(custody)
-    history = History(currencies)
+    house.engine.watched.sources += (every_address, every_wallet)
+    history = History(currencies, house.engine.watched)
     signing = SigningRequests(
         clock=house.clock,
         secret=house.secret,

@@ -20,7 +20,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.faults import store_errors
-from tron_payment.engine import Openings
+from tron_payment.engine import Openings, addresses_in
 from tron_payment.wallets import hd
 from tron_payment.wallets.documents import Wallet, active_hd, by_id
 from tron_payment.wallets.domain import (
@@ -270,6 +270,16 @@ async def addresses_of(wallet_id: str) -> AsyncIterator[list[Address]]:
             return
         yield [Address(row.id) for row in rows]
         last = rows[-1].index
+
+
+def every_address() -> AsyncIterator[list[str]]:
+    """Every address that has a row, issued or prepared, in batches."""
+    return addresses_in(HdAddress)
+
+
+def every_wallet() -> AsyncIterator[list[str]]:
+    """The wallets' own addresses, in batches."""
+    return addresses_in(Wallet, "address")
 
 
 async def count_issued(wallet_id: str) -> int:

@@ -16,7 +16,7 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.faults import store_errors
-from tron_payment.engine import Movement, MovementKind, Order, movements
+from tron_payment.engine import Movement, MovementKind, Order, Watched, movements
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.wallets.addresses import HdAddress
 from tron_payment.wallets.currencies import Currencies
@@ -78,13 +78,16 @@ class History:
 
     Args:
         currencies: Of which movements are remembered.
+        watched: A wallet's addresses are, before it has them.
     """
 
-    def __init__(self, currencies: Currencies) -> None:
+    def __init__(self, currencies: Currencies, watched: Watched) -> None:
         self._currencies = currencies
+        self._watched = watched
 
     async def on_block(self, block: SolidBlock) -> None:
         """Remember what the block did to wallets; harmless when repeated."""
+        block = await self._watched.part(block)
         moves = list(movements(block, self._currencies.by_contract))
         touched = {a for move in moves for a in (move.sender, move.recipient) if a is not None}
         if not touched:

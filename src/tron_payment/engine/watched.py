@@ -1,0 +1,157 @@
+"""Which transactions of a block can concern us, told from memory: most blocks need no query.
+
+Every address is in the journal before anybody is given it, and the journal is numbered without a
+gap. So whoever reads the journal on after a block was read knows every address that the block can
+have paid, whichever process issued it and however far behind the follower is. What is found here
+is a suspicion; the store says what it is.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
+
+import structlog
+from beanie import Document
+from pymongo import ASCENDING, DESCENDING
+
+from tron_payment.chain import SolidBlock
+from tron_payment.core.address import bare_bytes
+from tron_payment.core.address_set import AddressSet
+from tron_payment.db.faults import StoreUnavailable, store_errors
+from tron_payment.db.ledger import Holder, LedgerEntry, LedgerHead
+from tron_payment.engine.openings import OpeningRequest
+
+READ_BATCH: Final = 2_000
+"""Addresses taken in before others get their turn."""
+
+ENTRIES_AT_ONCE: Final = 1_000
+FILLS_MAX: Final = 3
+
+log = structlog.get_logger()
+
+Source = Callable[[], AsyncIterator[list[str]]]
+"""Addresses that others keep, in batches."""
+
+
+class Watched:
+    """The addresses whose movements are booked, as of a journal entry, in this process."""
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        """Read besides the books when the set is filled, so that a store whose parts were not
+        restored at one moment is watched whole."""
+
+        self._addresses = AddressSet()
+        self._filled = False
+        self._number = 0
+        self._hash = ""
+        """The last journal entry that was taken in; a restored store has another one there."""
+
+        self._following = asyncio.Lock()
+        self._known: tuple[SolidBlock, SolidBlock] | None = None
+
+    def __len__(self) -> int:
+        """How many addresses are watched."""
+        return len(self._addresses)
+
+    async def judge(self, block: SolidBlock) -> SolidBlock:
+        """The block with only those of its transactions in which an address of ours may be a party.
+
+        Knows every address that was in the journal when it was called.
+        """
+        async with self._following:
+            await self._follow()
+            part = _part(block, self._addresses)
+            self._known = block, part
+        return part
+
+    async def part(self, block: SolidBlock) -> SolidBlock:
+        """The same for those who come after the one that judged this very block."""
+        known = self._known
+        return known[1] if known is not None and known[0] is block else await self.judge(block)
+
+    async def _follow(self) -> None:
+        """Take in what the journal says since; all again when it is not the one that we know.
+
+        Raises:
+            StoreUnavailable: It keeps becoming another one.
+        """
+        for _ in range(FILLS_MAX):
+            if not self._filled:
+                await self._fill()
+            while self._filled:
+                if await self._read_on():
+                    return
+        raise StoreUnavailable
+
+    async def _read_on(self) -> bool:
+        """Take in the next entries; True when these were the last ones."""
+        entries = await _entries(self._number)
+        if self._number:
+            known = entries[0] if entries else {}
+            if (known.get("_id"), known.get("hash")) != (self._number, self._hash):
+                log.warning("watched.journal_changed", number=self._number)
+                self._filled = False
+                return False
+        for entry in entries:
+            opened = entry.get("opens") or ()
+            self._addresses.update(bare_bytes(each["address"]) for each in opened)
+            self._number, self._hash = entry["_id"], entry["hash"]
+        return len(entries) < ENTRIES_AT_ONCE
+
+    async def _fill(self) -> None:
+        """Read everything there is. The place in the journal comes first: what was opened up to it
+        stands among the holders, what is opened after it is read on from there."""
+        number, digest = await _place()
+        for batches in (
+            addresses_in(Holder),
+            addresses_in(OpeningRequest),
+            *(each() for each in self.sources),
+        ):
+            async for batch in batches:
+                self._addresses.update(map(bare_bytes, batch))
+        self._number, self._hash, self._filled = number, digest, True
+        log.info("watched.filled", addresses=len(self._addresses), journal=number)
+
+
+def _part(block: SolidBlock, addresses: AddressSet) -> SolidBlock:
+    places: dict[bytes, list[int]] = defaultdict(list)
+    for place, transaction in enumerate(block.transactions):
+        for each in transaction.parties():
+            places[each].append(place)
+    ours = sorted({place for each in addresses.perhaps(places) for place in places[each]})
+    return block.only([block.transactions[place] for place in ours])
+
+
+async def _place() -> tuple[int, str]:
+    """Number and hash of the last entry whose openings the holders show for certain."""
+    with store_errors():
+        head = await LedgerHead.find_one({"_id": "head"})
+        found = LedgerEntry.get_pymongo_collection().find(
+            {"_id": {"$lte": head.applied if head else 0}}, {"hash": 1}
+        )
+        rows = await found.sort("_id", DESCENDING).limit(1).to_list()
+    return (rows[0]["_id"], rows[0]["hash"]) if rows else (0, "")
+
+
+async def _entries(first: int) -> list[dict[str, Any]]:
+    """The journal from this entry on: numbers, hashes, and what was opened."""
+    with store_errors():
+        rows = LedgerEntry.get_pymongo_collection().find(
+            {"_id": {"$gte": first}}, {"hash": 1, "opens.address": 1}
+        )
+        return await rows.sort("_id", ASCENDING).limit(ENTRIES_AT_ONCE).to_list()
+
+
+async def addresses_in(model: type[Document], field: str = "_id") -> AsyncIterator[list[str]]:
+    """Every address in this field of a collection, in batches."""
+    with store_errors():
+        rows = model.get_pymongo_collection().find({}, {field: 1}, batch_size=READ_BATCH)
+        batch: list[str] = []
+        async for row in rows:
+            batch.append(row[field])
+            if len(batch) == READ_BATCH:
+                yield batch
+                batch = []
+        yield batch
