@@ -33,7 +33,7 @@ READY_S: Final = 240.0
 STOP_S: Final = 60.0
 CALL_S: Final = 20.0
 POLL_S: Final = 0.1
-SETTLE_S: Final = 180.0
+SETTLE_S: Final = 300.0
 FINAL: Final = frozenset({"settled", "failed", "canceled", "rejected", "quarantined"})
 OURS: Final = ("LUCID_", "TRON_", "DEVNET_", "MONGO", "JWT_", "PAYMENT_", "RATE_")
 """Variables of the outer environment that would change what is tested."""
