@@ -5,8 +5,7 @@ request does, its effect, comes after and is harmless to do again: every id in i
 the same principal and key. So there is nothing to lock and nothing to clean up:
 
     died before the insert        nothing happened; a repeat is a first request
-    died after it                 a repeat finds the record, does the effect (again), and gives
-                                  the stored answer
+    died after it                 a repeat does the effect (again) and gives the stored answer
     the effect is refused         the record goes away again; refusals are not remembered
 
 What a caller of `run` owes:
@@ -38,6 +37,7 @@ from tron_payment.db.acts import doing
 from tron_payment.db.audit import Act, plain_act
 from tron_payment.db.faults import store_errors
 from tron_payment.db.grouped import GroupRead
+from tron_payment.db.lean import LeanDocument
 from tron_payment.http.limits import (
     KEY_HEADER,
     KEY_LENGTH_MAX,
@@ -98,7 +98,7 @@ class InFlight(Conflict, code="idempotency_in_flight"):
     retryable = True
 
 
-class StoredRequest(Document):
+class StoredRequest(LeanDocument):
     """A request that was accepted, and its answer."""
 
     id: str  # type: ignore[assignment]  # req_..., derived from principal and key
@@ -116,9 +116,8 @@ class StoredRequest(Document):
     """The answer is gone; the key stays."""
 
     unaudited: dict[str, Any] | None = None
-    """The act until it is in the audit log (journal.py): as `plain_act` writes it, its entry id
-    derived from this record's id and nonce. ``claimed`` besides: it is about to be written,
-    though nobody knows how the effect went."""
+    """The act until it is in the audit log (journal.py), as `plain_act` writes it; its entry id is
+    derived from id and nonce. ``claimed``: about to be written, whatever came of the effect."""
 
     class Settings:
         name = "requests"
@@ -232,9 +231,8 @@ class Idempotency:
             content: The canonical content, from `canonical`.
             answer: Status and JSON body of a first request.
             effect: See the module's text.
-            object_ids: What the effect makes, for whoever reads the record later.
-            act: What the audit log shall say; what it leaves empty is filled in: who, operation,
-                first object.
+            object_ids: What the effect makes.
+            act: For the audit log; what it leaves empty is filled in.
 
         Raises:
             KeyInvalid: Wrong length or characters.
@@ -284,7 +282,7 @@ class Idempotency:
     async def _accept(self, record: StoredRequest, effect: Effect) -> StoredAnswer:
         accepted, new = await self._store(record)
         answer = self._answer_of(accepted, record.fingerprint, replayed=not new)
-        if (now := doing()) is not None:
+        if now := doing():
             now.entry_id = self._entry_id(accepted)  # this request's entry is the acceptance's
         try:
             await effect()
@@ -301,9 +299,8 @@ class Idempotency:
         if self._journal is not None:
             await self._journal.withdraw(record, self._entry_id(record))
             return
-        ours = {"_id": record.id, "nonce": record.nonce}
         with store_errors():
-            await StoredRequest.get_pymongo_collection().delete_one(ours)
+            await StoredRequest.find_one({"_id": record.id, "nonce": record.nonce}).delete()
 
     def _entry_id(self, record: StoredRequest) -> str:
         return derived_id("aud", self._secret, record.id, record.nonce)
@@ -312,16 +309,16 @@ class Idempotency:
         """What the audit log will say of this request."""
         if self._journal is None:
             return None
-        now, object_id = doing(), record.object_ids[0] if record.object_ids else ""
-        facts = {"at": record.created_at, "entry_id": self._entry_id(record)}
-        kept = {
+        now = doing()
+        kept: dict[str, Any] = {
             "actor": record.principal,
             "role": now.role if now else "service",
             "action": record.operation,
-            "object_id": object_id,
+            "object_id": record.object_ids[0] if record.object_ids else "",
             **({"request_id": now.request_id, "route": now.route} if now else {}),
             **(plain_act(act) if act else {}),
-            **facts,
+            "at": record.created_at,
+            "entry_id": self._entry_id(record),
         }
         kept["after"] = {**kept.get("after", {}), "request_hash": record.fingerprint}
         return kept
@@ -331,7 +328,7 @@ class Idempotency:
         for _ in range(LOOKS_MAX):
             if await self._inserts.insert(record):
                 return record, True
-            if (earlier := await _read(record.id)) is not None:
+            if earlier := (await _read_many([record.id])).get(record.id):
                 return earlier, False
             await asyncio.sleep(LOOK_AGAIN_S)  # withdrawn meanwhile, or not yet by majority
         raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
@@ -395,11 +392,6 @@ def respond(answer: StoredAnswer, view: type[V]) -> Response[V]:
         headers=headers,
     )
     return cast("Response[V]", response)
-
-
-async def _read(request_id: str) -> StoredRequest | None:
-    with store_errors():
-        return await StoredRequest.get(request_id)
 
 
 async def _read_many(request_ids: Sequence[str]) -> dict[str, StoredRequest]:
