@@ -42,6 +42,7 @@ async def run(profile: object) -> list[Row]:
         began = time.perf_counter()
         await _filled(service, world)
         filled_s = time.perf_counter() - began
+        await _restarted(service)
         pages = await _pages(service)
         first = await _first_look(service)
         after = await _measured(service, pages)
@@ -142,6 +143,18 @@ async def _filled(service: Service, world: dict[str, Any]) -> None:
             answer = await api.post("/api/v1/payments/webhook-endpoints", json=hook)
             assert answer.is_success, answer.text
         await fill.deliveries(store, answer.json()["webhook_endpoint_id"], PAYOUTS)
+
+
+async def _restarted(service: Service) -> None:
+    """As after a night: the days that are over have been closed."""
+    await service.stop()
+    service.start()
+    await service.ready()
+    async with service.mongo() as mongo:
+        days = mongo[service.settings.payment_db_name]["payout_days"]
+        async with asyncio.timeout(BACKLOG_S):
+            while await days.count_documents({}) < fill.DAYS // 2:
+                await asyncio.sleep(1)
 
 
 async def _pages(service: Service) -> Pages:

@@ -5,7 +5,6 @@ that it left behind (order, request, events, movements, journal) is a family, wh
 under new ids and times: BSON keeps its length when an id is replaced by one as long.
 """
 
-import hashlib
 import random
 import re
 import struct
@@ -27,7 +26,7 @@ from tron_payment.db.ledger import OPENING, WORLD, Draft, Ledger, Posting, View
 DAYS: Final = 30
 PEOPLE: Final = 5_000
 ROWS_AT_ONCE: Final = 2_000
-ORDERS_PER_ENTRY: Final = 200
+POSTINGS_PER_ENTRY: Final = 600
 BLOCKS_FROM: Final = 10**9
 """No devnet comes so far: a block of ours is never booked twice."""
 
@@ -224,16 +223,13 @@ async def book(uri: str, database: str, copies: Copies) -> int:
             if units > 0
         )
         for kind, all_of in (("reserves", copies.drafts), ("finals", copies.finals)):
-            for begin in range(0, len(all_of), ORDERS_PER_ENTRY):
-                some = all_of[begin : begin + ORDERS_PER_ENTRY]
-                postings = tuple(p for each in some for p in each)
+            for postings in _entries(all_of):
                 refs = tuple(dict.fromkeys(p.ref for p in postings))
-                cause = hashlib.sha256(f"{kind}{begin}".encode()).hexdigest()
                 count += 1
                 await _append(
                     ledger,
                     Draft(
-                        cause=f"benchmark:{cause}",
+                        cause=f"benchmark:{count}",
                         postings=(funds if count == 1 else ()) + postings,
                         reserves=refs if kind == "reserves" else (),
                         finals=refs if kind == "finals" else (),
@@ -242,6 +238,18 @@ async def book(uri: str, database: str, copies: Copies) -> int:
         return count
     finally:
         await opened.close()
+
+
+def _entries(all_of: list[tuple[Posting, ...]]) -> Iterator[tuple[Posting, ...]]:
+    """Postings of whole orders, some hundreds together, as the engine books them."""
+    some: list[Posting] = []
+    for each in all_of:
+        if some and len(some) + len(each) > POSTINGS_PER_ENTRY:
+            yield tuple(some)
+            some = []
+        some += each
+    if some:
+        yield tuple(some)
 
 
 async def _append(ledger: Ledger, draft: Draft) -> None:

@@ -30,8 +30,8 @@ SHARED: Final = frozenset(
         *("gateway.outbox", "gateway.track", "gateway.refunds", "gateway.fan_out"),
         *("gateway.deliver", "gateway.export", "gateway.sweep", "gateway.reconcile"),
         *("network.drift", "network.certify", "payouts.sweep", "payouts.batches"),
-        *("payouts.schedules", "staking.sweep", "usdt.token_openings", "wallets.signatures"),
-        "keeping.forget",
+        *("payouts.days", "payouts.schedules", "staking.sweep"),
+        *("usdt.token_openings", "wallets.signatures", "keeping.forget"),
     }
 )
 """Loops that work on the store and the chain alone. The others keep something in the memory of

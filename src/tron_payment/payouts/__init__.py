@@ -12,6 +12,8 @@ from tron_payment.payouts.batch_routes import BatchController, QuoteController
 from tron_payment.payouts.batch_work import BatchWork
 from tron_payment.payouts.batches import Batches
 from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.day_documents import PayoutDay
+from tron_payment.payouts.days import Days
 from tron_payment.payouts.decisions import Decisions
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import LIFECYCLE, Limits, PayoutStatus, Route
@@ -45,6 +47,7 @@ from tron_payment.wallets import Wallets
 
 DOCUMENTS = (
     Payout,
+    PayoutDay,
     Batch,
     Schedule,
     Payee,
@@ -60,6 +63,7 @@ SWEEP_IDLE_S = 5.0
 SCREEN_IDLE_S = 1.0
 BATCHES_IDLE_S = 1.0
 SCHEDULES_IDLE_S = 5.0
+DAYS_IDLE_S = 300.0
 
 
 async def build(house: House) -> Module:
@@ -208,6 +212,7 @@ async def build(house: House) -> Module:
             Loop("payouts.sweep", payouts.sweep, SWEEP_IDLE_S, SERVICE),
             Loop("payouts.batches", work.step, BATCHES_IDLE_S, SERVICE, wake=work.wake),
             Loop("payouts.schedules", schedules.step, SCHEDULES_IDLE_S, SERVICE),
+            Loop("payouts.days", Days(house.clock).step, DAYS_IDLE_S, SERVICE),
             Loop("payouts.screen", screen.step, SCREEN_IDLE_S, SERVICE),
         ),
         stats=payouts.stats,

@@ -1,17 +1,18 @@
 """How payouts fare: success, time to settle, fees and where the energy came from."""
 
 from datetime import datetime, timedelta
-from typing import Any, Final
+from itertools import groupby
+from typing import Final
 
 import msgspec
 
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.money import decimal_text, trx_text
-from tron_payment.db.faults import store_errors
-from tron_payment.http.paging import QUERY_MS, InvalidFilter
+from tron_payment.http.paging import InvalidFilter
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
-from tron_payment.payouts.documents import Payout
+from tron_payment.payouts import day_documents as store
+from tron_payment.payouts.day_documents import OPEN, DaySum
 from tron_payment.payouts.domain import CURRENCIES, PayoutStatus, fee_source
 
 PERIOD: Final = timedelta(days=30)
@@ -72,68 +73,42 @@ class Analytics:
         begin = after or end - PERIOD
         if not timedelta() <= end - begin <= PERIOD_MAX:
             raise InvalidFilter(f"at most {PERIOD_MAX.days} days", param="created_after")
-        where = {**owner_filter(principal, "payouts"), "created_at": {"$gte": begin, "$lte": end}}
-        with store_errors():
-            cursor = await Payout.get_pymongo_collection().aggregate(
-                _pipeline(where), maxTimeMS=QUERY_MS
-            )
-            rows = [_row(raw) async for raw in cursor]
+        sums = await store.sums(begin, end, owner_filter(principal, "payouts"))
+        rows = [_row(key, list(some)) for key, some in groupby(sorted(sums, key=_key), _key)]
         return AnalyticsView(created_after=rfc3339(begin), created_before=rfc3339(end), rows=rows)
 
 
-def _pipeline(where: dict[str, Any]) -> list[dict[str, Any]]:
-    def when(status: PayoutStatus, value: Any) -> dict[str, Any]:
-        return {"$cond": [{"$eq": ["$status", status.value]}, value, 0]}
-
-    took = {"$subtract": ["$settled_at", "$created_at"]}
-    ended = [
-        PayoutStatus.SETTLED,
-        PayoutStatus.FAILED,
-        PayoutStatus.CANCELED,
-        PayoutStatus.REJECTED,
-    ]
-    return [
-        {"$match": where},
-        {
-            "$group": {
-                "_id": {
-                    "day": {"$dateToString": {"date": "$created_at", "format": "%Y-%m-%d"}},
-                    "route": "$route",
-                    "currency": "$currency",
-                },
-                "payouts": {"$sum": 1},
-                "settled": {"$sum": when(PayoutStatus.SETTLED, 1)},
-                "failed": {"$sum": when(PayoutStatus.FAILED, 1)},
-                "ended": {"$sum": {"$cond": [{"$in": ["$status", ended]}, 1, 0]}},
-                "units": {"$sum": when(PayoutStatus.SETTLED, "$units")},
-                "took_ms": {"$sum": when(PayoutStatus.SETTLED, took)},
-                "fee_sun": {"$sum": {"$ifNull": ["$fee_paid_sun", 0]}},
-                "energy": {"$sum": {"$ifNull": ["$energy_used", 0]}},
-                "burned_sun": {"$sum": {"$ifNull": ["$energy_burned_sun", 0]}},
-            }
-        },
-        {"$sort": {"_id.day": 1, "_id.route": 1, "_id.currency": 1}},
-    ]
+def _key(each: DaySum) -> tuple[str, str, str]:
+    return each.day, each.route, each.currency
 
 
-def _row(raw: dict[str, Any]) -> AnalyticsRow:
-    settled, failed = raw["settled"], raw["failed"]
+def _row(key: tuple[str, str, str], sums: list[DaySum]) -> AnalyticsRow:
+    def payouts(*statuses: str) -> int:
+        return sum(each.payouts for each in sums if each.status in statuses)
+
+    day, route, currency = key
+    done = [each for each in sums if each.status == PayoutStatus.SETTLED.value]
+    settled, failed = payouts(PayoutStatus.SETTLED.value), payouts(PayoutStatus.FAILED.value)
     decided = settled + failed
-    energy, burned = int(raw["energy"]), int(raw["burned_sun"])
+    fee_sun = sum(each.fee_sun for each in sums)
+    energy, burned_sun = sum(each.energy for each in sums), sum(each.burned_sun for each in sums)
+    units = sum(each.units for each in done)
     return AnalyticsRow(
-        day=raw["_id"]["day"],
-        route=raw["_id"]["route"],
-        currency=raw["_id"]["currency"],
-        payouts=raw["payouts"],
+        day=day,
+        route=route,
+        currency=currency,
+        payouts=sum(each.payouts for each in sums),
         settled=settled,
         failed=failed,
-        open=raw["payouts"] - raw["ended"],
-        amount_settled=decimal_text(int(raw["units"]), CURRENCIES[raw["_id"]["currency"]].decimals),
+        open=payouts(*OPEN),
+        amount_settled=decimal_text(units, CURRENCIES[currency].decimals),
         success_percent=settled * PERCENT // decided if decided else None,
-        seconds_to_settle=int(raw["took_ms"]) // settled // 1000 if settled else None,
-        fee_trx=trx_text(int(raw["fee_sun"])),
-        fee_per_payout_trx=trx_text(int(raw["fee_sun"]) // decided) if decided else None,
+        seconds_to_settle=sum(each.took_ms for each in done) // settled // 1000
+        if settled
+        else None,
+        fee_trx=trx_text(fee_sun),
+        fee_per_payout_trx=trx_text(fee_sun // decided) if decided else None,
         energy_used=energy,
-        burned_trx=trx_text(burned),
-        energy_source=fee_source(int(raw["fee_sun"]), energy, burned),
+        burned_trx=trx_text(burned_sun),
+        energy_source=fee_source(fee_sun, energy, burned_sun),
     )

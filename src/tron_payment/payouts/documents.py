@@ -319,16 +319,6 @@ async def swept(payout_ids: Sequence[str]) -> None:
         )
 
 
-async def counts() -> dict[str, int]:
-    """How many payouts are in each status."""
-    pipeline: list[dict[str, Any]] = [
-        {"$match": {"status": {"$gte": ""}}},  # so that an index is read, not every payout
-        {"$group": {"_id": "$status", "n": {"$sum": 1}}},
-    ]
-    cursor = await Payout.get_pymongo_collection().aggregate(pipeline)
-    return {row["_id"]: row["n"] async for row in cursor}
-
-
 def promised_since(since: datetime) -> AsyncIterator[Payout]:
     """Payouts accepted since then that may still be, or were, paid."""
     given_up = [PayoutStatus.FAILED, PayoutStatus.CANCELED, PayoutStatus.REJECTED]

@@ -17,6 +17,7 @@ from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, require
 from tron_payment.http.principals import Principal
+from tron_payment.payouts import day_documents
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.counting import Counting
@@ -281,7 +282,7 @@ class Payouts:
 
     async def stats(self) -> dict[str, Any]:
         """Payouts by status."""
-        return {"payouts": await store.counts()}
+        return {"payouts": await day_documents.counts()}
 
     # ---- background --------------------------------------------------------------------------
 
