@@ -256,3 +256,22 @@ async def test_too_many_open_requests_are_told_to_come_back() -> None:
     found = problem(refused)
     assert (found["status"], found["code"], found["retryable"]) == (503, "overloaded", True)
     assert refused.headers["retry-after"] == "1"
+
+
+async def test_what_is_cut_off_when_the_server_stops_is_told_to_repeat() -> None:
+    """Uvicorn cancels what is not answered by its deadline; a 500 would say that we are broken."""
+    here = asyncio.Event()
+
+    @get("/slow", opt={"permission": "payout:read"})
+    async def slow() -> None:
+        here.set()
+        await asyncio.Event().wait()
+
+    async with serve([slow]) as world:
+        open_request = asyncio.create_task(world.client.get("/slow", headers=bearer()))
+        await here.wait()
+        open_request.cancel()
+        cut_off = await open_request
+    found = problem(cut_off)
+    assert (found["status"], found["code"], found["retryable"]) == (503, "stopping", True)
+    assert cut_off.headers["retry-after"] == "1"

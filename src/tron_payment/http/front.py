@@ -4,6 +4,7 @@ It gives the request its id, refuses odd headers, puts the security headers on t
 nobody unknown learn which paths exist, and writes one log line and one measurement.
 """
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -28,10 +29,15 @@ OPEN_REQUESTS_MAX: Final = 2_000
 """Requests answered at the same time, live status streams among them."""
 
 OVERLOADED_RETRY_S: Final = 1
+STOPPING_RETRY_S: Final = 1
 
 
 class Overloaded(Unavailable, code="overloaded"):
     """Too many requests are open; nothing was done for this one."""
+
+
+class Stopping(Unavailable, code="stopping"):
+    """The service stops before this was done, or while it was: repeat it with the same key."""
 
 
 class FrontDoor:
@@ -83,7 +89,12 @@ class FrontDoor:
             except Exception as exc:
                 await visit.answer(problem_of(exc))
             else:
-                await app(scope, receive, visit.send)
+                try:
+                    await app(scope, receive, visit.send)
+                except asyncio.CancelledError:  # only the server does this, when it ends
+                    if visit.status:
+                        raise
+                    await visit.answer(problem_of(Stopping(retry_after_s=STOPPING_RETRY_S)))
             finally:
                 self._note(scope, visit.status, exchange, time.perf_counter() - started)
 
