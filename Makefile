@@ -8,6 +8,9 @@ DEVICES := .venv-devices
 DEVICES_READY := $(DEVICES)/.ready
 export LUCID_ENV ?= development
 
+# Many tests wait for blocks: one worker more than there are cores.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+
 # One test after the other, and no bound but each test's own.
 PATIENT := -p no:xdist -o faulthandler_timeout=0
 
@@ -46,13 +49,13 @@ demo: $(READY)
 	@exec $(BIN)/tron-payment demo
 
 test: $(READY) $(DEVICES_READY)
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 check: $(READY) $(DEVICES_READY)
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix src tests
