@@ -4,7 +4,8 @@ import re
 
 from tests.console.conftest import SignIn
 from tests.console.test_pages import pay
-from tests.e2e.service import Service
+from tests.e2e.addresses import fresh_address
+from tests.e2e.service import Service, new_key
 
 BAND = {"above": "5000", "approvals": "1", "currency": "USDT"}
 
@@ -47,6 +48,22 @@ async def test_a_policy_is_proposed_by_one_and_put_into_force_by_another(
     done = await approver.post("/console/do/payout.reject", data=rejected)
     page = (await approver.get(done.headers["location"])).text
     assert "The payout was rejected." in page and "<i>not now" not in page
+
+
+async def test_who_approves_a_call_sees_what_it_says(sign_in: SignIn, service: Service) -> None:
+    """The band of the test above is in force; a call without TRX lies in none, and waits too."""
+    approver, contract, data = await sign_in("approver"), fresh_address(), "095ea7b3" + "00" * 64
+    async with service.client() as api:
+        answer = await api.post(
+            "/api/v1/payments/process",
+            json={"kind": "contract", "contract_address": contract, "data": data},
+            headers={"Idempotency-Key": new_key()},
+        )
+    assert answer.status_code == 202, answer.text
+    page = (await approver.get("/console/approvals")).text
+    assert "a contract that is not known here" in page and contract in page
+    assert "approve(address,uint256)" in page and data in page
+    assert "You approve a call of a contract that is not known here" in page
 
 
 async def test_the_kill_switch_is_turned_by_those_who_may(sign_in: SignIn) -> None:

@@ -136,6 +136,28 @@ async def test_an_order_that_is_rejected_or_not_approved_in_time_fails_unpaid(
     assert (unknown.status_code, unknown.json()["code"]) == (404, "approval_not_found")
 
 
+async def test_a_strangers_contract_is_called_only_when_others_have_seen_the_call(
+    gateway: World,
+) -> None:
+    """Without TRX it lies in no band, and may move everything that the contract was allowed."""
+    wish = {"kind": "contract", "contract_address": CAROL, "data": CALL}
+    free = await gateway.post("/payments/process", wish, role="operator", sub="op-1")
+    assert free.status_code == 202 and await approvals(gateway) == [], "there is no band yet"
+    await enforce(gateway, bands=(Band("USDT", 10 * UNIT, 1), Band("USDT", 100 * UNIT, 2)))
+    key = "a-call-of-a-stranger-s-contract"
+    for _ in range(2):
+        answer = await gateway.post("/payments/process", wish, role="operator", sub="op-1", key=key)
+        assert answer.status_code == 202, answer.text
+    (asked,) = await approvals(gateway)
+    assert (asked["amount"], asked["currency"], asked["needed"]) == ("0", "TRX", 2)
+    shown = asked["call"]
+    assert (shown["contract"], shown["data"], shown["selector"]) == (CAROL, CALL, CALL)
+    assert (shown["known"], shown["method"]) == (False, None)
+    await gateway.work()
+    order = await gateway.house.engine.find(asked["order_id"])
+    assert (order.status, order.waiting_for) == ("queued", "approval")
+
+
 async def approvals(world: World) -> list[dict[str, Any]]:
     """What waits for people."""
     answer = await world.http.get(

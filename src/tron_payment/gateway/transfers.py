@@ -116,4 +116,5 @@ def outgoing_of(payment: Payment, tokens: TokenRegistry) -> Outgoing:
         currency=payment.currency,
         units=payment.units,
         contract=wish_of_own(payment, tokens).contract,
+        stranger=payment.kind is PaymentKind.CONTRACT,
     )

@@ -11,6 +11,7 @@ from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.batch_routes import BatchController, QuoteController
 from tron_payment.payouts.batch_work import BatchWork
 from tron_payment.payouts.batches import Batches
+from tron_payment.payouts.calls import CallReader
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.day_documents import PayoutDay
 from tron_payment.payouts.days import Days
@@ -42,7 +43,7 @@ from tron_payment.payouts.schedules import Schedule, Schedules
 from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.unexplained_routes import UnexplainedController
-from tron_payment.usdt import Screening, Transfers
+from tron_payment.usdt import Screening, TokenRegistry, Transfers
 from tron_payment.wallets import Wallets
 
 DOCUMENTS = (
@@ -174,7 +175,8 @@ async def build(house: House) -> Module:
         announcer=announcer,
         counting=counting,
     )
-    order_approvals = OrderApprovals(house.clock, house.engine, house.audit)
+    calls = CallReader(house.use(TokenRegistry), house.deployment)
+    order_approvals = OrderApprovals(house.clock, house.engine, house.audit, calls)
     house.engine.gate(order_approvals.gate)
     doors = Doors(house.clock, desk, rolling, order_approvals)
     house.use(Transfers).rules = doors

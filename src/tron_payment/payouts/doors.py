@@ -54,7 +54,7 @@ class Doors:
         """
         policy = await self._desk.current()
         verdict = await self._verdict(policy, going)
-        if verdict.approvals_needed and going.units:
+        if verdict.approvals_needed:
             await self._approvals.ask(going, verdict, policy)
         if not policy.ceilings or not going.units:
             return await accept()
@@ -84,5 +84,6 @@ class Doors:
                 now=self._clock.now(),
                 allowed_at=allowed.get(going.recipient),
                 allow_list_applies=not going.back_to_payer,
+                stranger=going.stranger,
             ),
         )

@@ -13,6 +13,7 @@ from tron_payment.core.money import decimal_text
 from tron_payment.engine import Order
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.bodies import ApproveBody, RejectBody
+from tron_payment.payouts.calls import CallReader, CallView
 from tron_payment.payouts.order_approval_documents import OrderApproval, order_hash
 from tron_payment.payouts.order_approvals import OrderApprovals
 from tron_payment.payouts.policy import DECIMALS
@@ -38,12 +39,15 @@ class OrderApprovalView(msgspec.Struct, frozen=True, kw_only=True):
     order_hash: str
     """Over everything that the order's bytes will say; name it to approve what you have seen."""
 
+    call: CallView | None
+    """What the transaction says where it calls a contract; the hash is over its bytes, too."""
+
     reason: str | None
     until: str
     created_at: str
 
     @classmethod
-    def of(cls, pair: tuple[OrderApproval, Order]) -> "OrderApprovalView":
+    def of(cls, pair: tuple[OrderApproval, Order], calls: CallReader) -> "OrderApprovalView":
         found, order = pair
         return cls(
             order_id=found.id,
@@ -58,6 +62,7 @@ class OrderApprovalView(msgspec.Struct, frozen=True, kw_only=True):
             needed=found.needed,
             given_by=[each["by"] for each in found.approvals],
             order_hash=order_hash(order),
+            call=calls.read(order.contract),
             reason=found.reason or None,
             until=rfc3339(found.until),
             created_at=rfc3339(found.created_at),
@@ -75,7 +80,8 @@ class OrderApprovalController(Controller):
         self, order_approvals: NamedDependency[OrderApprovals]
     ) -> list[OrderApprovalView]:
         """Transfers, refunds and calls that wait for approvals, oldest first."""
-        return [OrderApprovalView.of(pair) for pair in await order_approvals.waiting()]
+        calls = order_approvals.calls
+        return [OrderApprovalView.of(pair, calls) for pair in await order_approvals.waiting()]
 
     @post(
         "/{order_id:str}/approve",
@@ -93,7 +99,7 @@ class OrderApprovalController(Controller):
         """Approve an order that waits for it; never one's own."""
         wish = ApproveRequest.read(await request.body())
         pair = await order_approvals.approve(principal, order_id, wish.order_hash)
-        return OrderApprovalView.of(pair)
+        return OrderApprovalView.of(pair, order_approvals.calls)
 
     @post(
         "/{order_id:str}/reject",
@@ -110,4 +116,5 @@ class OrderApprovalController(Controller):
     ) -> OrderApprovalView:
         """Say no to an order that waits for approval; it fails, unpaid."""
         wish = RejectRequest.read(await request.body())
-        return OrderApprovalView.of(await order_approvals.reject(principal, order_id, wish.reason))
+        pair = await order_approvals.reject(principal, order_id, wish.reason)
+        return OrderApprovalView.of(pair, order_approvals.calls)

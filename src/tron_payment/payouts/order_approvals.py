@@ -18,6 +18,7 @@ from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.engine import Engine, Order, contract_document
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import order_approval_documents as store
+from tron_payment.payouts.calls import CallReader
 from tron_payment.payouts.order_approval_documents import (
     ApprovalState,
     OrderApproval,
@@ -49,7 +50,8 @@ class ApprovalNotFound(NotFound, code="approval_not_found"):
 class OrderApprovals:
     """Asks, counts votes, and holds back."""
 
-    def __init__(self, clock: Clock, engine: Engine, audit: Audit) -> None:
+    def __init__(self, clock: Clock, engine: Engine, audit: Audit, calls: CallReader) -> None:
+        self.calls = calls
         self._clock = clock
         self._engine = engine
         self._audit = audit

@@ -141,6 +141,9 @@ class Facts:
     """When the recipient was put on the allow-list and approved; None when it is not."""
 
     allow_list_applies: bool = True
+    stranger: bool = False
+    """A call of a contract that is not known here: its amount says nothing."""
+
     booked_address: str | None = None
     """Of the user in the recipient book; None when the user is not in it."""
 
@@ -188,6 +191,7 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
     allow_list      listed and cooled down      refuse  recipient_not_allowed, _cooling_down
     user_address    as booked, long enough      refuse  recipient_differs, _cooling_down
     approval_band   nothing                     approve, as many as the highest band asks
+                    a stranger's contract: as many as the strictest band of any currency asks
     new_recipient   paid before                 flag
     look_alike      none like it                flag
     burst           BURST_COUNT within a minute flag
@@ -212,8 +216,11 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
     flags = tuple(_flags(facts))
     decisions.extend(Decision(flag, Outcome.FLAG) for flag in flags)
     band = band_of(policy, facts.currency, facts.units)
+    if facts.stranger:
+        band = max(policy.bands, key=lambda each: each.approvals, default=None)
     if band is not None:
         text = f"above {decimal_text(band.above_units, DECIMALS)} {band.currency}"
+        text = "a call of a contract that is not known" if facts.stranger else text
         decisions.append(Decision("approval_band", Outcome.APPROVE, text))
     if not decisions:
         decisions.append(Decision("default", Outcome.ALLOW))

@@ -28,6 +28,9 @@ class Outgoing:
     contract: Contract
     """What the order's transaction will say; an approval is good for nothing else."""
 
+    stranger: bool = False
+    """A call of a contract that is not known here: no amount says what it moves."""
+
     back_to_payer: bool = False
     """A refund of what the recipient itself has paid: it needs to stand on no allow-list."""
 
