@@ -30,6 +30,9 @@ DISK_MIB = 700
 """Room for a set's journals, and not much more."""
 
 PIECE, PIECES = 1 << 20, 16
+PIECE_SIZES = (PIECE, PIECE >> 6, PIECE >> 12)
+"""Where no large document goes in any more, many small ones may."""
+
 PAYOUTS_BEFORE, PAYOUTS_DURING = 5, 30
 REFUSED_WITHIN_S = 60
 
@@ -68,19 +71,25 @@ def ask(here: Live, number: int) -> tuple[int, str]:
 
 def fill(here: Live) -> None:
     """First the disk, then what is left of the store's own room; until it takes nothing more."""
-    with (here.folder / "mongo" / "ballast").open("wb", buffering=0) as ballast:
+    uri = (Path(here.environment["SECRETS_DIR"]) / "mongodb_uri").read_text()
+    options = {"serverSelectionTimeoutMS": 2_000, "socketTimeoutMS": 10_000, "retryWrites": False}
+    with MongoClient(uri, **options) as client:  # type: ignore[arg-type]
+        pieces = client["ballast"].create_collection("pieces")  # a full disk has no room for it
+        _fill_disk(here.folder / "mongo" / "ballast")
+        deadline = time.monotonic() + REFUSED_WITHIN_S
+        for size in PIECE_SIZES:
+            with suppress(PyMongoError):
+                while time.monotonic() < deadline:
+                    pieces.insert_many([{"piece": os.urandom(size)} for _ in range(PIECES)])
+                    client.admin.command("fsync")  # a checkpoint, else once a minute
+
+
+def _fill_disk(path: Path) -> None:
+    with path.open("wb", buffering=0) as ballast:
         piece = os.urandom(PIECE)
         with suppress(OSError):
             while ballast.write(piece) == PIECE:
                 pass
-    uri = (Path(here.environment["SECRETS_DIR"]) / "mongodb_uri").read_text()
-    options = {"serverSelectionTimeoutMS": 2_000, "socketTimeoutMS": 10_000, "retryWrites": False}
-    with MongoClient(uri, **options) as client, suppress(PyMongoError):  # type: ignore[arg-type]
-        deadline = time.monotonic() + REFUSED_WITHIN_S
-        while time.monotonic() < deadline:
-            pieces = [{"piece": os.urandom(PIECE)} for _ in range(PIECES)]
-            client["ballast"]["pieces"].insert_many(pieces)
-            client.admin.command("fsync")  # a checkpoint, which otherwise comes once a minute
 
 
 def failures(here: Live) -> float:
