@@ -226,3 +226,30 @@ def test_the_command_says_what_is_missing(
     ledger.locked = True
     assert command.main([*here, "--show-address"]) == command.EXIT_FAILED
     assert "PIN" in capsys.readouterr().err
+
+
+def test_programs_read_one_object_and_words_go_elsewhere(
+    ledger: EmulatedLedger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--ledger", "--emulator", f"127.0.0.1:{ledger.port}", "--show-address", "--json"]
+    assert command.main(arguments) == command.EXIT_OK
+    printed = capsys.readouterr()
+    answer = json.loads(printed.out)
+    assert answer["ok"] is True and answer["address"] == ME and "compare" in printed.err
+    without_token = ["--ledger", "--emulator", "127.0.0.1:1", "--json"]
+    assert command.main(without_token) == command.EXIT_USAGE
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False and "--token-file" in answer["error"]["detail"]
+
+
+def test_what_became_of_each_request_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = [
+        Outcome("sgn_1", "ab" * 32, status="complete"),
+        Outcome("sgn_2", error=errors.AddressMismatch("another device")),
+    ]
+    assert command._report(outcomes, as_json=True) == command.EXIT_FAILED
+    answer = json.loads(capsys.readouterr().out)
+    assert [each["status"] for each in answer["requests"]] == ["complete", None]
+    assert answer["ok"] is False and answer["requests"][1]["error"]["detail"] == "another device"
+    assert command._report(outcomes[:1], as_json=True) == command.EXIT_OK
+    assert json.loads(capsys.readouterr().out)["requests"][0]["error"] is None

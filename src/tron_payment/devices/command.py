@@ -2,10 +2,11 @@
 
 import argparse
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.devices.agent import Agent, Outcome, Request, Tokens, parse_token
@@ -28,10 +29,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return asyncio.run(_run(options))
     except AppError as error:
-        print(error.detail, file=sys.stderr)
+        _failed(options, error.code, str(error.detail))
         return EXIT_USAGE if isinstance(error, Refused) else EXIT_FAILED
     except OSError as error:
-        print(f"{options.token_file}: {error.strerror}", file=sys.stderr)
+        _failed(options, "file_unreadable", f"{options.token_file}: {error.strerror}")
         return EXIT_USAGE
 
 
@@ -59,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--allow-hash", action="store_true", help="sign what the device shows as a hash only"
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON object on standard output; words and questions go to standard error",
+    )
     parser.add_argument("--timeout", type=float, default=PROMPT_S, metavar="SECONDS")
     parser.add_argument(
         "--emulator",
@@ -79,7 +85,7 @@ async def _run(options: argparse.Namespace) -> int:
                 service,
                 device,
                 tokens,
-                show=print,
+                show=_to_person if options.json else print,
                 agree=_always if options.yes else _ask,
                 path=options.path,
                 timeout_s=options.timeout,
@@ -87,7 +93,7 @@ async def _run(options: argparse.Namespace) -> int:
             outcomes = await agent.run(options.request_id)
     finally:
         await device.close()
-    return _report(outcomes)
+    return _report(outcomes, as_json=options.json)
 
 
 def device_of(options: argparse.Namespace) -> HardwareWallet:
@@ -115,8 +121,12 @@ async def _show_address(device: HardwareWallet, options: argparse.Namespace) -> 
     from tron_payment.devices.paths import DEFAULT_PATH
 
     path = options.path or DEFAULT_PATH
-    print(f"{path}: {await device.address(path)}; compare it with the device's screen", flush=True)
+    address = await device.address(path)
+    line = f"{path}: {address}; compare it with the device's screen"
+    print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
     await device.address(path, display=True, timeout_s=options.timeout)
+    if options.json:
+        _answer(True, path=path, address=address)
     return EXIT_OK
 
 
@@ -134,18 +144,47 @@ def _token(file: Path | None) -> str:
 
 
 def _ask(request: Request) -> bool:
-    return input("  sign this on the device? [y/N] ").strip().lower() in ("y", "yes")
+    print("  sign this on the device? [y/N] ", end="", file=sys.stderr, flush=True)
+    return input().strip().lower() in ("y", "yes")
 
 
 def _always(request: Request) -> bool:
     return True
 
 
-def _report(outcomes: Sequence[Outcome]) -> int:
+def _report(outcomes: Sequence[Outcome], *, as_json: bool) -> int:
+    failed = [each for each in outcomes if each.error is not None]
+    if as_json:
+        _answer(not failed, requests=[_row(each) for each in outcomes])
+        return EXIT_FAILED if failed else EXIT_OK
     if not outcomes:
         print("no signing request is open")
-    failed = [each for each in outcomes if each.error is not None]
     for each in failed:
         assert each.error is not None
         print(f"{each.request_id}: {each.error.code}: {each.error.detail}", file=sys.stderr)
     return EXIT_FAILED if failed else EXIT_OK
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    error = outcome.error
+    return {
+        "signing_request_id": outcome.request_id,
+        "txid": outcome.txid or None,
+        "status": outcome.status or None,
+        "error": None if error is None else {"code": error.code, "detail": str(error.detail)},
+    }
+
+
+def _answer(ok: bool, **data: Any) -> None:
+    print(json.dumps({"ok": ok, **data}, indent=2), flush=True)
+
+
+def _failed(options: argparse.Namespace, code: str, detail: str) -> None:
+    if options.json:
+        _answer(False, error={"code": code, "detail": detail})
+    else:
+        print(detail, file=sys.stderr)
+
+
+def _to_person(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
