@@ -29,15 +29,20 @@ async def act(
     if action is None:
         raise NotFoundException
     try:
-        path, shown = at(action.path, **fields), at(action.page, **fields)
+        path = at(action.path, **fields)
     except KeyError:
         raise NotFoundException from None
+    made = ""
     if name == RECONCILE:
         await desk.api.get(path, run="true")
     else:
         body = None if action.body is None else action.body(fields)
         key = f"console-{name}-{fields.get('id', '')}" if action.keyed else None
-        await desk.api.call(action.method, path, body, key=key, code=fields.get(CODE_FIELD))
+        answer = await desk.api.call(
+            action.method, path, body, key=key, code=fields.get(CODE_FIELD)
+        )
+        made = str(answer.get("payout_id", ""))
+    shown = at(action.page, **{"id": "", **fields, "made": made})
     return Redirect(f"{shown}?done={name}", status_code=HTTP_303_SEE_OTHER)
 
 

@@ -15,7 +15,7 @@ class Action:
     permission: str
     path: str
     page: str
-    """Where the person goes afterwards."""
+    """Where the person goes afterwards; ``{made}`` is the payout that the answer names."""
 
     done: str
     """What the page then says."""
@@ -67,7 +67,7 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
         "payout.retry": Action(
             permission="payout:create",
             path="/api/v1/payouts/{id}/retry",
-            page="/console/payouts",
+            page="/console/payouts/{made}",
             done="A new payout takes the failed one's place.",
             keyed=True,
         ),

@@ -26,7 +26,7 @@ COLUMN_ROOM: Final = 140
 """Pixels of the highest column."""
 
 DAYS_SHOWN: Final = 14
-CHARTED_PAYOUTS: Final = 300
+CHARTED_PAYOUTS: Final = 100
 LAG_SHOWN: Final = 20
 """Blocks behind that fill a bar, in red: a minute on TRON."""
 
@@ -182,12 +182,15 @@ def lag_bars(status: Mapping[str, Any] | None) -> list[Bar]:
 async def charts_page(desk: NamedDependency[Desk]) -> Any:
     """Charts of the newest payouts and of the days; the overview shows them too."""
     subject = desk.visitor.subject
-    (payouts, more), (report, analytics) = await FIGURES.get(subject, lambda: _figures(desk.api))
+    (payouts, more), (report, analytics), made = await FIGURES.get(
+        subject, lambda: _figures(desk.api)
+    )
     status = await desk.api.maybe("/status")
     lines = report["data"] if report else []
     return desk.page(
         "charts.html",
         "/console",
+        as_of=made,
         seen=len(payouts),
         more=more,
         days=analysed_days(analytics["rows"]) if analytics else by_day(payouts),
@@ -195,7 +198,7 @@ async def charts_page(desk: NamedDependency[Desk]) -> Any:
         energy=energy_by_day(analytics["rows"]) if analytics else [],
         fees=fees_by_source(payouts),
         times=settling_times(payouts),
-        paid_out=money_by_day(lines, "USDT", "paid_out"),
+        paid_out=money_by_day(analytics["rows"] if analytics else [], "USDT", "amount_settled"),
         received=money_by_day(lines, "USDT", "received"),
         lag=lag_bars(status),
         room=(BAR_ROOM, COLUMN_ROOM),
@@ -203,13 +206,17 @@ async def charts_page(desk: NamedDependency[Desk]) -> Any:
 
 
 async def _figures(api: Api) -> Any:
-    """The newest payouts, and the reports of the days that are shown."""
-    since = (datetime.now(UTC) - timedelta(days=DAYS_SHOWN)).strftime("%Y-%m-%dT00:00:00Z")
-    analytics = f"/api/v1/payouts/analytics?created_after={since}"
-    return await asyncio.gather(
+    """The newest payouts, the reports of the days that are shown, and of when all that is."""
+    now = datetime.now(UTC)
+    since = (now - timedelta(days=DAYS_SHOWN)).strftime("%Y-%m-%d")
+    payouts, reports = await asyncio.gather(
         api.rows("/api/v1/payouts/history", CHARTED_PAYOUTS),
-        api.all("/api/v1/payments/reports", analytics),
+        api.all(
+            f"/api/v1/payments/reports?from={since}",
+            f"/api/v1/payouts/analytics?created_after={since}T00:00:00Z",
+        ),
     )
+    return payouts, reports, now.isoformat()
 
 
 def _share(value: Decimal, most: Decimal, room: int) -> int:

@@ -18,11 +18,20 @@ JSON: Final = "application/json"
 
 
 @get("/console/books", opt=PAGE_OPT)
-async def books(desk: NamedDependency[Desk], done: Text = None) -> Any:
-    """The last reconciliation: ledger against chain at one solidified block."""
+async def books(desk: NamedDependency[Desk], done: Text = None, days: Text = None) -> Any:
+    """The last reconciliation: ledger against chain at one solidified block.
+
+    With `days` the last 30 days too: they are added up for it, so the page asks by itself.
+    """
     report = await desk.api.get(BOOKS)
-    days = await desk.api.maybe(REPORTS) if desk.can("report:read") else None
-    return desk.page("books.html", "/console/books", done=done, report=report, days=days)
+    wanted = bool(days) and desk.can("report:read")
+    return desk.page(
+        "books.html",
+        "/console/books",
+        done=done,
+        report=report,
+        days=await desk.api.maybe(REPORTS) if wanted else None,
+    )
 
 
 @get("/console/books/report.csv", opt={**PAGE_OPT, "produces": (CSV, "text/html")})

@@ -1,6 +1,5 @@
 """Payments in: invoices with their deposits and refunds, and the other kinds of payment."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from litestar import Request, Response, get, post
@@ -16,8 +15,7 @@ from tron_payment.console.overview import Text
 from tron_payment.console.pages import PAGE_OPT
 
 PAYMENTS: Final = "/api/v1/payments"
-RECENT: Final = timedelta(days=7)
-RECENT_ROWS: Final = 300
+PAGE_ROWS: Final = 25
 MOVING: Final = frozenset({"awaiting_payment", "partially_paid", "queued", "signed", "broadcast"})
 STATUSES: Final = (
     "awaiting_payment", "partially_paid", "paid", "overpaid", "expired", "paid_late", "canceled",
@@ -30,22 +28,28 @@ REFUNDABLE: Final = frozenset(
 
 @get("/console/payments", opt=PAGE_OPT)
 async def payments(
-    desk: NamedDependency[Desk], status: Text = None, since: Text = None, done: Text = None
+    desk: NamedDependency[Desk],
+    status: Text = None,
+    since: Text = None,
+    cursor: Text = None,
+    done: Text = None,
 ) -> Any:
-    """Payments since a day (a week ago when not said), newest first."""
-    day = since or (datetime.now(UTC) - RECENT).date().isoformat()
-    rows, more = await desk.api.rows(
-        PAYMENTS, RECENT_ROWS, status=status, created_after=f"{day}T00:00:00Z"
+    """Payments, newest first: by status and day."""
+    rows = await desk.api.get(
+        PAYMENTS,
+        newest_first="true",
+        status=status,
+        created_after=f"{since}T00:00:00Z" if since else None,
+        cursor=cursor,
+        limit=PAGE_ROWS,
     )
     return desk.page(
         "payments.html",
         "/console/payments",
         done=done,
-        rows=rows[::-1],
-        more=more,
-        most=RECENT_ROWS,
+        rows=rows,
         chosen=status or "",
-        since=day,
+        since=since or "",
         statuses=STATUSES,
         key=new_key(),
     )

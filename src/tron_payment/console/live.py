@@ -45,6 +45,8 @@ THINGS: Final = {
     "payouts": "/api/v1/payouts/{id}",
     "batches": "/api/v1/payouts/batch/{id}?limit=25",
     "payments": "/api/v1/payments/{id}",
+    "signing": "/api/v1/signing-requests/{id}",
+    "webhooks": "/api/v1/payments/webhook-endpoints/{id}/deliveries?limit=25",
 }
 
 _open: Counter[str] = Counter()

@@ -8,14 +8,10 @@ from litestar.params import QueryParameter
 
 from tron_payment.console.charts import lag_bars
 from tron_payment.console.desk import Desk
-from tron_payment.console.kept import Kept
 from tron_payment.console.pages import PAGE_OPT
 
 NEEDS_ROWS: Final = 10
 RECENT_ROWS: Final = 8
-STATS: Final = Kept(10.0)
-"""They count every payout that there is."""
-
 Text = Annotated[str | None, QueryParameter(max_length=300)]
 """A parameter of a page's address."""
 
@@ -24,40 +20,32 @@ Text = Annotated[str | None, QueryParameter(max_length=300)]
 async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
     """What needs me, and how the house is."""
     history = "/api/v1/payouts/history"
-    (
-        stats,
-        status,
-        books,
-        quarantined,
-        waiting,
-        batches,
-        signing,
-        recent,
-        orders,
-    ) = await desk.api.all(
-        "/stats",
-        "/status",
-        "/api/v1/payments/reconciliation",
-        f"{history}?status=quarantined&limit={NEEDS_ROWS}",
-        f"{history}?status=awaiting_approval&limit={NEEDS_ROWS}",
-        f"/api/v1/payouts/batch?status=awaiting_approval&limit={NEEDS_ROWS}",
-        f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}",
-        f"{history}?limit={RECENT_ROWS}",
-        "/api/v1/payouts/approvals",
+    waiting = f"status=awaiting_approval&limit={NEEDS_ROWS}"
+    found = await _seen(
+        desk,
+        stats=("service:read", "/payout-router/stats"),
+        service=("service:read", "/status"),
+        books=("reconciliation:read", "/api/v1/payments/reconciliation"),
+        quarantined=("payout:read", f"{history}?status=quarantined&limit={NEEDS_ROWS}"),
+        waiting=("payout:read", f"{history}?{waiting}"),
+        batches=("payout:read", f"/api/v1/payouts/batch?{waiting}"),
+        signing=("signing:read", f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}"),
+        recent=("payout:read", f"{history}?limit={RECENT_ROWS}"),
+        orders=("policy:read", "/api/v1/payouts/approvals"),
     )
     return desk.page(
         "overview.html",
         "/console",
         done=done,
-        stats=stats,
-        service=status,
-        books=books,
-        quarantined=_rows(quarantined),
-        waiting=[row for row in _rows(waiting) if not row["batch_id"]],
-        batches=_rows(batches),
-        signing=_rows(signing),
-        recent=_rows(recent),
-        orders=_rows(orders),
+        stats=found["stats"],
+        service=found["service"],
+        books=found["books"],
+        quarantined=_rows(found["quarantined"]),
+        waiting=[row for row in _rows(found["waiting"]) if not row["batch_id"]],
+        batches=_rows(found["batches"]),
+        signing=_rows(found["signing"]),
+        recent=_rows(found["recent"]),
+        orders=_rows(found["orders"]),
     )
 
 
@@ -81,6 +69,13 @@ async def health(desk: NamedDependency[Desk]) -> Any:
         changes=_rows(changes),
         lag=lag_bars(status),
     )
+
+
+async def _seen(desk: Desk, **wanted: tuple[str, str]) -> dict[str, dict[str, Any] | None]:
+    """Answers of the API by name, all at once; None for what this person may not see."""
+    asked = {name: path for name, (permission, path) in wanted.items() if desk.can(permission)}
+    answers = await desk.api.all(*asked.values())
+    return {**dict.fromkeys(wanted), **dict(zip(asked, answers, strict=True))}
 
 
 def _rows(found: dict[str, Any] | None) -> list[dict[str, Any]]:

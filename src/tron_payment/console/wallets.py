@@ -18,16 +18,21 @@ REQUEST_STATUSES: Final = ("open", "complete", "expired", "canceled")
 
 
 @get("/console/wallets", opt=PAGE_OPT)
-async def wallets(desk: NamedDependency[Desk], cursor: Text = None) -> Any:
-    """Wallets with what is in them, by ledger and by chain."""
+async def wallets(desk: NamedDependency[Desk], cursor: Text = None, balances: Text = None) -> Any:
+    """Wallets; with `balances` what is in them, which the page asks for by itself.
+
+    The chain is asked for each balance, and a page does not wait for nodes.
+    """
     rows = await desk.api.get(WALLETS, cursor=cursor, limit=PAGE_ROWS)
-    ids = [row["wallet_id"] for row in rows["data"]]
-    balances = await desk.api.all(*(at(WALLETS + "/{id}/balance", id=each) for each in ids))
+    ids = [row["wallet_id"] for row in rows["data"]] if balances else []
+    found = await desk.api.all(*(at(WALLETS + "/{id}/balance", id=each) for each in ids))
     return desk.page(
         "wallets.html",
         "/console/wallets",
         rows=rows,
-        balances=dict(zip(ids, balances, strict=True)),
+        asked=bool(balances),
+        cursor=cursor or "",
+        balances=dict(zip(ids, found, strict=True)),
     )
 
 

@@ -16,7 +16,7 @@ from tron_payment.console.pages import PAGE_OPT
 ENDPOINTS: Final = "/api/v1/payments/webhook-endpoints"
 EVENTS: Final = "/api/v1/payments/events"
 PAGE_ROWS: Final = 25
-DELIVERY_STATUSES: Final = ("pending", "delivered", "failed")
+PENDING: Final = "pending"
 
 
 @get("/console/webhooks", opt=PAGE_OPT)
@@ -55,6 +55,7 @@ async def endpoint(
         done=done,
         endpoint=found,
         rows=rows,
+        moving=cursor is None and any(row["status"] == PENDING for row in rows["data"]),
     )
 
 

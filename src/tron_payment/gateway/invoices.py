@@ -181,13 +181,18 @@ class Invoices:
         return None if payment is None else await self.detail(payment)
 
     async def page(
-        self, principal: Principal, page: PageRequest, view: Callable[[Payment], V]
+        self,
+        principal: Principal,
+        page: PageRequest,
+        view: Callable[[Payment], V],
+        *,
+        newest_first: bool = False,
     ) -> Page[V]:
-        """Payments that the caller may see, oldest first."""
+        """Payments that the caller may see."""
         where: dict[str, Any] = owner_filter(principal, "payments")
         if statuses := page.statuses_of(PaymentStatus):
             where |= {"status": {"$in": [each.value for each in statuses]}}
-        return await fetch_page(Payment, where, page, view)
+        return await fetch_page(Payment, where, page, view, newest_first=newest_first)
 
     async def cancel(self, principal: Principal, payment_id: str) -> Payment:
         """Cancel an invoice on which nothing was paid; canceling it again changes nothing.

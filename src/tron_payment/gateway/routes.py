@@ -1,11 +1,11 @@
 """HTTP of payments: translates, does not think."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency, Provide
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED, HTTP_202_ACCEPTED
 
 from tron_payment.db.acts import describe
@@ -109,9 +109,12 @@ class PaymentController(Controller):
         page: NamedDependency[PageRequest],
         principal: NamedDependency[Principal],
         gateway: NamedDependency[Gateway],
+        newest_first: Annotated[bool, QueryParameter()] = False,
     ) -> Page[PaymentView]:
-        """Payments that you may see, oldest first."""
-        return await gateway.invoices.page(principal, page, gateway.viewer.payment)
+        """Payments that you may see, oldest first unless `newest_first` is true."""
+        return await gateway.invoices.page(
+            principal, page, gateway.viewer.payment, newest_first=newest_first
+        )
 
     @get("/{payment_id:str}", opt=READ)
     async def read(

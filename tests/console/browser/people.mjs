@@ -1,0 +1,75 @@
+// People at browsers: signing in, and looking at every page as a machine can.
+import { mkdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+import { launch } from "./browser.mjs";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const SHOTS = process.env.SHOTS || "";
+const SIZES = { desktop: { width: 1240, height: 800 }, phone: { width: 375, height: 740 } };
+
+export async function open(url, token) {
+  const browser = await launch(chromium);
+  const found = { steps: [], messages: [], outside: [], serious: [], sideways: [] };
+
+  async function watched(options = {}) {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
+    const page = await context.newPage();
+    page.on("console", (message) => found.messages.push(`${page.url()}: ${message.text()}`));
+    page.on("pageerror", (error) => found.messages.push(`${page.url()}: ${error}`));
+    page.on("request", (request) => {
+      if (!request.url().startsWith(url) && !request.url().startsWith("data:")) found.outside.push(request.url());
+    });
+    return page;
+  }
+
+  async function signedIn(role) {
+    const page = await watched();
+    await page.goto(`${url}/console/sign-in`);
+    await page.fill("#token", token[role]);
+    await page.click("button");
+    await page.waitForURL(`${url}/console`);
+    return page;
+  }
+
+  // The page as it is now: axe in light and dark, no scrolling sideways at 320 px and at 200 % zoom.
+  async function inspectHere(page, name, schemes = ["light", "dark"]) {
+    for (const scheme of schemes) {
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.waitForTimeout(150);
+      await page.evaluate(axe);
+      const { violations } = await page.evaluate(() => window.axe.run());
+      for (const each of violations) {
+        if (["serious", "critical"].includes(each.impact)) {
+          found.serious.push(`${name} ${scheme}: ${each.id} ${each.nodes.map((n) => n.target).slice(0, 3).join(" | ")}`);
+        }
+      }
+    }
+    const size = page.viewportSize();
+    for (const width of [320, 600]) {
+      await page.setViewportSize({ width, height: 700 });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+      if (wide > width) found.sideways.push(`${name}: ${wide} at ${width}`);
+    }
+    await page.setViewportSize(size);
+    await page.emulateMedia({ colorScheme: "light" });
+  }
+
+  // A picture for the documents, when SHOTS names a folder.
+  async function shot(page, name, size = "desktop", colorScheme = "light") {
+    if (!SHOTS) return;
+    mkdirSync(SHOTS, { recursive: true });
+    const before = page.viewportSize();
+    await page.setViewportSize(SIZES[size]);
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(300);
+    const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+    const height = Math.max(500, Math.min(tall, size === "phone" ? 2000 : 1500));
+    await page.setViewportSize({ width: SIZES[size].width, height });
+    await page.screenshot({ path: `${SHOTS}/${name}-${size}-${colorScheme}.png` });
+    await page.setViewportSize(before);
+    await page.emulateMedia({ colorScheme: "light" });
+  }
+
+  return { browser, found, watched, signedIn, inspectHere, shot };
+}
