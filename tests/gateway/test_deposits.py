@@ -1,6 +1,7 @@
 """Every way in which money comes to an invoice, or seems to."""
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.conftest import Mongo
 from tests.gateway.world import SOLID_LAG, Payer, World, again
 from tron_payment.core.address import address_bytes
 from tron_payment.core.money import parse_units
+from tron_payment.db.ledger import Holder
 from tron_payment.gateway import Deposit, Payment
 from tron_payment.wallets import Wallets
 
@@ -323,3 +325,67 @@ async def deploy_fake(shop: World) -> str:
         "/wallet/gettransactioninfobyid", json={"value": transaction["txID"]}
     )
     return address_of_hex(info.json()["contract_address"])
+
+
+async def _follow(process: World) -> None:
+    """What stands in a block becomes final and is followed; no other loop runs."""
+    await process.devnet.mine(SOLID_LAG + 2)
+    while await process.assembly.follower.step():
+        pass
+
+
+async def _wallet_of_new_addresses(process: World) -> str:
+    """Its addresses were never prepared before, so that they are new to every process."""
+    body = {"label": uuid4().hex, "kind": "hd"}
+    answer = await process.post("/wallets", body, role="operator")
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["wallet_id"])
+
+
+async def test_an_address_that_another_replica_issued_between_two_blocks_is_watched(
+    shop: World, mongo: Mongo
+) -> None:
+    """The one that follows blocks hears of it from the journal alone."""
+    for _ in range(2):
+        await _follow(shop)  # it has filled its set by now
+        async with again(mongo, shop) as other:
+            wallet_id = await _wallet_of_new_addresses(other)
+            invoice = await other.invoice("10", wallet_id=wallet_id)
+            shop.keys = other.keys
+        await shop.pay(PAYER, invoice["address"], "10")
+        await _follow(shop)
+        assert shown(await shop.payment(invoice["payment_id"])) == ("paid", "10", "0", "0")
+
+
+async def test_issued_and_paid_while_the_follower_is_many_blocks_behind(
+    shop: World, mongo: Mongo
+) -> None:
+    """Blocks are read ahead while replicas go on issuing; each is judged by what is known then."""
+    await _follow(shop)
+    follower, invoices = shop.assembly.follower, []
+    for _ in range(3):
+        await shop.devnet.mine(SOLID_LAG + 30)
+        for _ in range(7):  # it has read ahead, but not as far as what comes now
+            assert await follower.step()
+        async with again(mongo, shop) as other:
+            wallet_id = await _wallet_of_new_addresses(other)
+            invoices.append(await other.invoice("10", wallet_id=wallet_id, expires_in_s=86_400))
+            shop.keys = other.keys
+        await shop.pay(PAYER, invoices[-1]["address"], "10")
+        position = await shop.house.cursors.load()
+        assert position.number + 40 < (await shop.nodes.head()).number
+    await _follow(shop)
+    for invoice in invoices:
+        assert shown(await shop.payment(invoice["payment_id"])) == ("paid", "10", "0", "0")
+
+
+async def test_every_address_there_is_is_watched_although_the_books_lack_it(
+    shop: World, mongo: Mongo
+) -> None:
+    """Parts of the store that were restored at different moments: the deposit is still seen."""
+    invoice = await shop.invoice("10")
+    await Holder.find({"_id": invoice["address"]}).delete()
+    await shop.pay(PAYER, invoice["address"], "10")
+    async with again(mongo, shop) as later:
+        await _follow(later)
+        assert shown(await later.payment(invoice["payment_id"])) == ("paid", "10", "0", "0")

@@ -49,11 +49,15 @@ class MongoCursors:
 
     async def load(self) -> Position | None:
         with store_errors():
-            found = await Cursor.find_one({"_id": SOLID})
+            found = await Cursor.get_pymongo_collection().find_one({"_id": SOLID})
         if found is None:
             return None
         return Position(
-            found.number, found.block_id, found.timestamp_ms, found.started_at_number, found.halted
+            found["number"],
+            found["block_id"],
+            found["timestamp_ms"],
+            found["started_at_number"],
+            found["halted"],
         )
 
     async def start(self, position: Position) -> None:

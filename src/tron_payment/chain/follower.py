@@ -96,6 +96,10 @@ class Follower:
         self._ahead: dict[int, asyncio.Task[SolidBlock]] = {}
         self._solid_number = 0
         self._position: Position | None = None
+        self._reached: Position | None = None
+        """Where the last step has put the cursor: the next one need not ask. Handlers judge by
+        what is stored, and the cursor moves from there or not at all."""
+
         self._applied = 0
 
     async def start_at(self, number: int | None = None) -> Position:
@@ -123,7 +127,9 @@ class Follower:
             ChainContradiction: The chain contradicts itself, now or since it was found so.
             Unavailable: No node has the block; nothing was changed.
         """
-        position = await self._cursor.load() or await self.start_at()
+        position, self._reached = self._reached, None
+        if position is None:
+            position = await self._cursor.load() or await self.start_at()
         self._position = position
         if position.halted:
             self.close()
@@ -146,6 +152,7 @@ class Follower:
     async def watch(self) -> None:
         """Know where another process is that does the following; asks no node."""
         self.close()
+        self._reached = None
         self._position = await self._cursor.load()
 
     def status(self) -> FollowerStatus:
@@ -199,7 +206,7 @@ class Follower:
             await self._cursor.advance(position, to)
         except LostRace:
             return  # another replica has applied the same block
-        self._position = to
+        self._position = self._reached = to
         self._applied += 1
 
     async def _halt(self, reason: str) -> None:

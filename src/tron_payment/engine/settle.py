@@ -80,9 +80,16 @@ class Settler:
         self._safe_mode = safe_mode
 
     async def on_block(self, block: SolidBlock) -> None:
-        """Apply one solidified block; the follower calls this for every block, in order."""
+        """Apply one solidified block; the follower calls this for every block, in order.
+
+        Raises:
+            LostRace: The store has not had the block before this one: it has gone back. What is
+                proved by having read every block would be proved wrongly.
+        """
         cursor = await self._cursors.load()
         assert cursor is not None
+        if cursor.number < block.number - 1:
+            raise LostRace(f"block {block.number} on a store that stands at {cursor.number}")
         await self._safe_mode.look(cursor)
         orders = await self._apply(await self._watched.judge(block), cursor)
         await self._bury(block)

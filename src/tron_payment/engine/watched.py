@@ -7,7 +7,6 @@ is a suspicion; the store says what it is.
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
@@ -116,12 +115,11 @@ class Watched:
 
 
 def _part(block: SolidBlock, addresses: AddressSet) -> SolidBlock:
-    places: dict[bytes, list[int]] = defaultdict(list)
-    for place, transaction in enumerate(block.transactions):
-        for each in transaction.parties():
-            places[each].append(place)
-    ours = sorted({place for each in addresses.perhaps(places) for place in places[each]})
-    return block.only([block.transactions[place] for place in ours])
+    parties: set[bytes] = set()
+    for transaction in block.transactions:
+        parties.update(transaction.parties())
+    ours = set(addresses.perhaps(parties))
+    return block.only(block.touching(ours) if ours else ())
 
 
 async def _place() -> tuple[int, str]:

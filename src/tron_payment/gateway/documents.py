@@ -337,7 +337,9 @@ async def expiring(now: datetime) -> list[Payment]:
         "expires_at": {"$lte": now},
     }
     with store_errors():
-        return await Payment.find(query).limit(EXPIRED_AT_ONCE).to_list()
+        found = Payment.get_pymongo_collection().find(query)
+        rows = await found.limit(EXPIRED_AT_ONCE).to_list()
+    return [Payment.model_validate(row) for row in rows]
 
 
 async def any_open() -> bool:

@@ -74,7 +74,11 @@ async def build(house: House) -> Module:
         max_fee_sun=house.settings.max_fee_sun,
     )
     expiries = Expiries(
-        ledger=house.ledger, fees=house.engine.fees, events=house.events, secret=house.secret
+        ledger=house.ledger,
+        watched=house.engine.watched,
+        fees=house.engine.fees,
+        events=house.events,
+        secret=house.secret,
     )
     forecasts = Forecasts(
         clock=house.clock,

@@ -97,10 +97,10 @@ async def end_unstakings(address: str, txid: str, expired_by: datetime | None) -
     await Unstaking.get_pymongo_collection().update_many(query, {"$set": {"ended_by": txid}})
 
 
-async def expired_unstakings(now: datetime) -> list[Unstaking]:
-    """Those whose end was not told yet."""
-    query = {"announced": False, "ended_by": None, "expires_at": {"$lte": now}}
-    return await Unstaking.find(query).limit(EXPIRIES_MAX).to_list()
+async def unannounced_unstakings() -> list[Unstaking]:
+    """Those whose end was not told yet, soonest first."""
+    query = {"announced": False, "ended_by": None}
+    return await Unstaking.find(query).sort("+expires_at").limit(EXPIRIES_MAX).to_list()
 
 
 async def announced(ids: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """Unstakings of our holders: noticed when a solid block begins one, announced when it ends."""
 
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -17,7 +18,7 @@ from tron_payment.core.ids import derived_id
 from tron_payment.core.money import trx_text
 from tron_payment.db.events import Event, Events
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import Fees
+from tron_payment.engine import Fees, Watched
 from tron_payment.staking import documents as store
 from tron_payment.staking.documents import Unstaking
 
@@ -35,15 +36,25 @@ log = structlog.get_logger()
 class Expiries:
     """Keeps the unstakings of our holders."""
 
-    def __init__(self, *, ledger: Ledger, fees: Fees, events: Events, secret: bytes) -> None:
+    def __init__(
+        self, *, ledger: Ledger, watched: Watched, fees: Fees, events: Events, secret: bytes
+    ) -> None:
         self._ledger = ledger
+        self._watched = watched
         self._fees = fees
         self._events = events
         self._secret = secret
+        self._quiet_at = -1
+        """The block up to which we know of all that is to be announced: of the next one, too,
+        unless another process has had blocks in between."""
+
+        self._due: datetime | None = None
+        """When the next of them ends; None when there is none."""
 
     async def on_block(self, block: SolidBlock) -> None:
         """Take in what the block began and ended; harmless when repeated."""
-        for transaction in await self._ours(block):
+        for transaction in await self._ours(await self._watched.part(block)):
+            self._quiet_at = -1
             await self._apply(transaction, block)
         await self._announce(block)
 
@@ -78,13 +89,19 @@ class Expiries:
 
     async def _announce(self, block: SolidBlock) -> None:
         """Tell of each unstaking whose time is over, once."""
-        due = await store.expired_unstakings(from_ms(block.timestamp_ms))
-        if not due:
+        now = from_ms(block.timestamp_ms)
+        if self._quiet_at == block.number - 1 and (self._due is None or now < self._due):
+            self._quiet_at = block.number
             return
-        await self._events.append_many([self._event(each) for each in due])
-        await store.announced([each.id for each in due])
-        for each in due:
-            log.info("unstaking.ended", txid=each.id, address=each.address)
+        waiting = await store.unannounced_unstakings()
+        if due := [each for each in waiting if each.expires_at <= now]:
+            await self._events.append_many([self._event(each) for each in due])
+            await store.announced([each.id for each in due])
+            for each in due:
+                log.info("unstaking.ended", txid=each.id, address=each.address)
+        later = waiting[len(due) :]
+        self._due = later[0].expires_at if later else None
+        self._quiet_at = block.number if later or len(waiting) < store.EXPIRIES_MAX else -1
 
     def _event(self, unstaking: Unstaking) -> Event:
         data: dict[str, Any] = {

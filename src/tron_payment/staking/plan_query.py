@@ -58,12 +58,13 @@ class Plans:
         Raises:
             InvalidAddress, InvalidAmount: In the question.
             NotFound: No such wallet.
+            NoWallet: None is named, and there is no default one.
             NodesUnavailable: No node answers.
         """
         if asked.address is not None:
             address = parse_address(asked.address, param="address")
         else:
-            address = (await self._wallets.signing_wallet(asked.wallet_id, principal)).address
+            address = await self._wallets.paying_address(asked.wallet_id, principal)
         question = Question(
             address=address,
             days=asked.days,

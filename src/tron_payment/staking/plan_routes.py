@@ -13,8 +13,7 @@ from tron_payment.staking.desk import StakingDesk
 from tron_payment.staking.plan_query import PlanQuery
 from tron_payment.staking.plan_views import PlanView
 
-READ: dict[str, Any] = {"permission": "staking:read", "problems": ("409",)}
-"""409: the wallet is frozen, archived or only watched, or there is no default one."""
+READ: dict[str, Any] = {"permission": "staking:read"}
 
 
 def provide_plan_query(

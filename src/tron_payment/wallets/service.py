@@ -297,13 +297,7 @@ class Wallets(Maker):
             WalletCannotSign: It is only watched.
             NoWallet: None is named, and there is no default.
         """
-        if wallet_id is not None:
-            owner = owner_filter(principal, "wallets") if principal else {}
-            wallet = await store.by_id(wallet_id, owner)
-            if wallet is None:
-                raise WalletNotFound(param="wallet_id")
-        else:
-            wallet = await self._default()
+        wallet = await self._named(wallet_id, principal)
         if wallet.status is WalletStatus.FROZEN:
             raise WalletFrozen(param="wallet_id")
         if wallet.status is WalletStatus.ARCHIVED:
@@ -312,6 +306,25 @@ class Wallets(Maker):
         if wallet.envelope is None and not detached:
             raise WalletCannotSign(param="wallet_id")
         return WalletForSigning(wallet.id, Address(wallet.address), detached)
+
+    async def paying_address(
+        self, wallet_id: str | None, principal: Principal | None = None
+    ) -> Address:
+        """The same wallet's address, for reading: whether it can sign now does not matter.
+
+        Raises:
+            WalletNotFound, NoWallet: As `signing_wallet`.
+        """
+        return Address((await self._named(wallet_id, principal)).address)
+
+    async def _named(self, wallet_id: str | None, principal: Principal | None) -> Wallet:
+        if wallet_id is None:
+            return await self._default()
+        owner = owner_filter(principal, "wallets") if principal else {}
+        wallet = await store.by_id(wallet_id, owner)
+        if wallet is None:
+            raise WalletNotFound(param="wallet_id")
+        return wallet
 
     async def _default(self) -> Wallet:
         if self.default_address is not None:
