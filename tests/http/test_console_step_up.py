@@ -10,13 +10,19 @@ from uuid import uuid4
 import httpx
 import pytest
 from http_world import NOW, bearer, token
+from pydantic import SecretStr
 from whole_app import Whole, options, whole
 
 from tron_payment.app import DOCUMENTS
+from tron_payment.db.audit import Audit
 from tron_payment.db.connect import connect
+from tron_payment.http.step_up import StepUp
 from tron_payment.http.totp import hotp, step_at
+from tron_payment.settings import Settings
+from tron_payment.wallets import build_sealing
 
 ORIGIN = "http://service"
+SEALING = build_sealing(Settings.model_construct(wallet_encryption_key=SecretStr("ab" * 32)))
 BAND = {"above": "5000", "approvals": "1", "currency": "USDT"}
 
 
@@ -57,6 +63,8 @@ async def test_an_approval_at_the_console_needs_the_code(app: Whole) -> None:
         "/api/v1/me/totp/confirm", json={"code": hotp(secret, step)}, headers=headers
     )
     assert confirmed.status_code == 200, confirmed.text
+    step_up = StepUp(app.clock, SEALING, Audit(app.clock), required=True)
+    await step_up.release("console-approver", made["fingerprint"], None)
 
     async with sign_in(app, "approver") as approver:
         page = (await approver.get("/console/policy")).text
@@ -77,3 +85,35 @@ async def test_an_approval_at_the_console_needs_the_code(app: Whole) -> None:
         )
         assert done.status_code == 303, done.text
         assert "The policy is in force." in (await approver.get(done.headers["location"])).text
+
+
+async def test_the_kill_switch_goes_off_only_with_the_code(app: Whole) -> None:
+    """On is free for all who may: stopping must never wait for a device."""
+    headers = bearer(role="treasurer", sub="tr-1", exp=4_000_000_000)
+    path = "/api/v1/policy/kill-switch"
+    on = await app.client.post(path, json={"on": True, "reason": "a test"}, headers=headers)
+    assert on.status_code == 200, on.text
+    off = {"on": False, "reason": "over"}
+    for more, code in (
+        ({}, "step_up_required"),
+        ({"X-TOTP-Code": "123456"}, "step_up_not_enrolled"),
+    ):
+        refused = await app.client.post(path, json=off, headers=headers | more)
+        assert (refused.status_code, refused.json()["code"]) == (403, code)
+    (switch,) = (await app.client.get(path, headers=headers)).json()
+    assert switch["on"] is True
+    async with sign_in(app, "treasurer") as treasurer:
+        page = (await treasurer.get("/console/policy")).text
+        (form,) = re.findall(r"<form[^>]*/console/do/switch\.off.*?</form>", page, re.DOTALL)
+        assert 'name="totp_code"' in form
+    made = (await app.client.post("/api/v1/me/totp", headers=headers)).json()
+    secret, step = base64.b32decode(made["secret"]), step_at(NOW.timestamp())
+    body = {"code": hotp(secret, step)}
+    assert (
+        await app.client.post("/api/v1/me/totp/confirm", json=body, headers=headers)
+    ).status_code == 200
+    step_up = StepUp(app.clock, SEALING, Audit(app.clock), required=True)
+    await step_up.release("tr-1", made["fingerprint"], None)
+    code = {"X-TOTP-Code": hotp(secret, step + 1)}
+    done = await app.client.post(path, json=off, headers=headers | code)
+    assert done.status_code == 200 and done.json()["on"] is False, done.text

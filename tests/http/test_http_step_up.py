@@ -65,6 +65,7 @@ RFC_4226 = (
 """Appendix D."""
 
 KEK = "ab" * 32
+ENROLMENT = ("second_factor.enrol", "second_factor.confirm", "second_factor.release")
 BOB = bearer(sub="bob", role="approver", exp=4_000_000_000)
 EVE = bearer(sub="eve", role="approver", exp=4_000_000_000)
 ROOT = bearer(sub="root", role="admin", exp=4_000_000_000)
@@ -95,6 +96,13 @@ async def look() -> dict[str, str]:
 @post("/approve", status_code=200, opt={"permission": "payout:approve", "rate": "approve"})
 async def approve() -> dict[str, str]:
     return {"approved": "yes"}
+
+
+def name_of(who: dict[str, str]) -> str:
+    """The subject of the token in these headers."""
+    part = who["Authorization"].split(".")[1]
+    name: str = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["sub"]
+    return name
 
 
 class People:
@@ -131,7 +139,8 @@ class People:
         self.secrets[str(who)] = base64.b32decode(text + "=" * (-len(text) % 8))
         body = {"code": self.code(who)}
         confirmed = await self.post("/me/totp/confirm", who, body)
-        assert confirmed.status_code == 200, confirmed.text
+        assert confirmed.status_code == 200 and not confirmed.json()["enrolled"], confirmed.text
+        await self.step_up.release(name_of(who), made.json()["fingerprint"], None)
         self.later()
 
     def later(self, **time: float) -> None:
@@ -283,7 +292,9 @@ async def test_a_malformed_request_uses_up_no_code(mongo: Any) -> None:
         assert await those.approve(BOB, code) == (200, "")
 
 
-async def test_enrolment_counts_once_it_is_confirmed_and_then_stays(mongo: Any) -> None:
+async def test_enrolment_counts_once_it_is_confirmed_and_released_and_then_stays(
+    mongo: Any,
+) -> None:
     async with people(mongo) as those:
         first = (await those.post("/me/totp", BOB)).json()
         assert first["otpauth_uri"].startswith("otpauth://totp/tron-payment:bob?secret=")
@@ -296,11 +307,46 @@ async def test_enrolment_counts_once_it_is_confirmed_and_then_stays(mongo: Any) 
         assert (old.status_code, old.json()["code"]) == (403, "step_up_failed")
         those.secrets[str(BOB)] = base64.b32decode(second["secret"])
         good = await those.post("/me/totp/confirm", BOB, {"code": those.code(BOB)})
-        assert good.status_code == 200 and good.json()["enrolled"]
+        assert good.status_code == 200 and not good.json()["enrolled"]
+        those.later()
+        assert await those.approve(BOB, those.code(BOB)) == (403, "step_up_not_enrolled")
+        await those.step_up.release("bob", second["fingerprint"], None)
+        assert await those.approve(BOB, those.code(BOB)) == (200, "")
         again = await those.post("/me/totp", BOB)
         assert (again.status_code, again.json()["code"]) == (409, "second_factor_exists")
         twice = await those.post("/me/totp/confirm", BOB, {"code": those.code(BOB, 1)})
         assert (twice.status_code, twice.json()["code"]) == (409, "second_factor_exists")
+
+
+async def test_who_stole_a_token_enrols_nothing_that_counts(mongo: Any) -> None:
+    """The thief has Bob's token and a device; the admin compares fingerprints with Bob himself."""
+    async with people(mongo) as those:
+        await those.enrol(ROOT)
+        bobs = (await those.post("/me/totp", BOB)).json()
+        theirs = (await those.post("/me/totp", BOB)).json()
+        those.secrets[str(BOB)] = base64.b32decode(theirs["secret"])
+        body = {"principal": "bob", "fingerprint": theirs["fingerprint"]}
+        early = await those.post("/totp/release", ROOT, body, X_TOTP_Code=those.code(ROOT))
+        assert (early.status_code, early.json()["code"]) == (409, "second_factor_differs")
+        done = await those.post("/me/totp/confirm", BOB, {"code": those.code(BOB)})
+        assert done.status_code == 200
+        those.later()
+        assert await those.approve(BOB, those.code(BOB)) == (403, "step_up_not_enrolled")
+        told = {"principal": "bob", "fingerprint": bobs["fingerprint"]}
+        refused = await those.post("/totp/release", ROOT, told, X_TOTP_Code=those.code(ROOT))
+        assert (refused.status_code, refused.json()["code"]) == (409, "second_factor_differs")
+        bare = await those.post("/totp/release", ROOT, body)
+        assert (bare.status_code, bare.json()["code"]) == (403, "step_up_required")
+        own = await those.post("/totp/release", BOB, body, X_TOTP_Code=those.code(BOB))
+        assert (own.status_code, own.json()["code"]) == (403, "missing_permission")
+        those.later()
+        mine = {"principal": "root", "fingerprint": body["fingerprint"]}
+        self_ = await those.post("/totp/release", ROOT, mine, X_TOTP_Code=those.code(ROOT))
+        assert (self_.status_code, self_.json()["code"]) == (403, "own_second_factor")
+        those.later()
+        good = await those.post("/totp/release", ROOT, body, X_TOTP_Code=those.code(ROOT))
+        assert good.status_code == 200 and good.json()["enrolled"]
+        assert await those.approve(BOB, those.code(BOB)) == (200, "")
 
 
 async def test_removing_needs_a_code_and_resetting_another_admin(mongo: Any) -> None:
@@ -331,9 +377,9 @@ async def test_removing_needs_a_code_and_resetting_another_admin(mongo: Any) -> 
 
         acts = [entry.action async for entry in AuditEntry.find_all().sort("seq")]
         assert acts == [
-            *("second_factor.enrol", "second_factor.confirm") * 2,
+            *ENROLMENT * 2,
             "second_factor.reset",
-            *("second_factor.enrol", "second_factor.confirm"),
+            *ENROLMENT,
             "second_factor.remove",
         ]
 

@@ -10,7 +10,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
 from tron_payment.http.acting import Acting
-from tron_payment.http.exchange import exchange_of
+from tron_payment.http.exchange import CodeCheck, exchange_of
 from tron_payment.http.front import FrontDoor
 from tron_payment.http.gate import Gate, check_routes
 from tron_payment.http.journal import Journal
@@ -78,6 +78,7 @@ def create_http(
         dependencies={
             "principal": Provide(provide_principal, sync_to_thread=False),
             "request_id": Provide(provide_request_id, sync_to_thread=False),
+            "code_check": Provide(provide_code_check, sync_to_thread=False),
             **(dependencies or {}),
         },
         middleware=[gate] if journal is None else [gate, Acting(journal)],
@@ -106,3 +107,8 @@ def provide_principal(request: Request[Any, Any, Any]) -> Principal:
 def provide_request_id(request: Request[Any, Any, Any]) -> str:
     """The id of this request, for logs and audit."""
     return exchange_of(request.scope).request_id
+
+
+def provide_code_check(request: Request[Any, Any, Any]) -> CodeCheck:
+    """Asks for the caller's second factor; for handlers whose content decides about that."""
+    return CodeCheck(exchange_of(request.scope))

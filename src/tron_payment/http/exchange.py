@@ -1,5 +1,6 @@
 """What is known about one HTTP request while it is answered; it travels in the ASGI scope."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,26 @@ class Exchange:
     principal: "Principal | None" = None
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Added to the answer, whatever it will be: rate limits and the like."""
+
+    ask_code: Callable[[], Awaitable[None]] | None = None
+    """Takes one code of the caller's second factor, where approvals need one."""
+
+
+class CodeCheck:
+    """What a handler calls when the content, and not the route, asks for a second factor."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    async def __call__(self) -> None:
+        """
+        Raises:
+            CodeMissing, NotEnrolled, CodeWrong, CodeLocked: Where codes are required.
+        """
+        if self._exchange.ask_code is not None:
+            await self._exchange.ask_code()
 
 
 def exchange_of(scope: Any) -> Exchange:

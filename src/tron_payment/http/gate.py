@@ -59,14 +59,16 @@ class Gate(ASGIMiddleware):
         principal = exchange_of(scope).principal
         check_permission(principal, handler)
         step_up = self._step_up
-        if step_up is None or principal is None or handler.opt.get("permission") not in STEP_UP:
+        if step_up is None or principal is None:
             check_surface(scope, handler)
-        else:
-            code = header(scope["headers"], _CODE)
-            if code is None:
-                raise CodeMissing(param=CODE_HEADER)
+        elif handler.opt.get("permission") in STEP_UP:
+            code = _code_in(scope)
             check_surface(scope, handler)
             await step_up.check(principal, code)  # what is refused before uses up no code
+        else:
+            check_surface(scope, handler)
+            exchange = exchange_of(scope)
+            exchange.ask_code = lambda: step_up.check(principal, _code_in(scope))
         await next_app(scope, receive, send)
 
     async def admit(self, scope: Any, opt: dict[str, Any]) -> None:
@@ -90,6 +92,17 @@ class Gate(ASGIMiddleware):
         await self._limiter.admit(
             exchange.principal.id, RateClass(asked or default), exchange.answer_headers
         )
+
+
+def _code_in(scope: Any) -> str:
+    """
+    Raises:
+        CodeMissing
+    """
+    code = header(scope["headers"], _CODE)
+    if code is None:
+        raise CodeMissing(param=CODE_HEADER)
+    return code
 
 
 def source_of(client: tuple[str, int] | None) -> str:

@@ -144,8 +144,8 @@ def _complete_operation(
         operation["security"] = [{"token": []}, {"apiKey": []}]
         operation["x-permission"] = opt["permission"]
         operation["x-roles"] = sorted(PERMISSIONS[opt["permission"]])
-        if opt["permission"] in STEP_UP:
-            operation["x-step-up"] = True
+        if opt["permission"] in STEP_UP or opt.get("code"):
+            operation["x-step-up"] = opt.get("code", True)
             operation.setdefault("parameters", []).append(_CODE)
     else:
         operation["security"] = []

@@ -108,6 +108,7 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "apikey:revoke": _only(A),
         "audit:read": _only(C, A, U),
         "totp:enrol": _only(P, T, C, A),  # one's own second factor
+        "totp:release": _only(A),  # let somebody else's new one count
         "totp:reset": _only(A),  # somebody else's, who lost their device
     }
 )
@@ -154,10 +155,15 @@ STEP_UP: Final = frozenset(
         "quarantine:resolve",
         "wallet:override",
         "apikey:approve",
+        "totp:release",
         "totp:reset",
+        "killswitch:off",
     }
 )
-"""What asks for a code of the second factor besides the token, where STEP_UP_REQUIRED is set."""
+"""What asks for a code of the second factor besides the token, where STEP_UP_REQUIRED is set.
+
+The gate asks at every route whose permission it is; where only the content tells (the kill
+switch goes off), the handler does."""
 
 BEYOND_ADMIN: Final = frozenset(
     name

@@ -1,12 +1,15 @@
 """The second factor: a code from a person's own device, asked for besides the token to approve.
 
-A stolen token approves nothing alone. The secret is made here, shown once at its enrolment, and
-kept sealed by the same keys that seal wallets, bound to its person. A code is good once: the time
-step of the last good one is stored by compare-and-set, and nothing at or before it passes again.
-A wrong code is counted before it is told; after `FAILURES_MAX` of them the person is locked for a
-while that doubles each time, so that guessing a million codes takes lifetimes.
+A stolen token approves nothing alone, and enrols nothing that counts: a new factor is released by
+somebody else, an admin or who has the host, by the fingerprint that its owner was shown. The secret
+is made here, shown once at its enrolment, and kept sealed by the same keys that seal wallets, bound
+to its person. A code is good once: the time step of the last good one is stored by compare-and-set,
+and nothing at or before it passes again. A wrong code is counted before it is told; after
+`FAILURES_MAX` of them the person is locked for a while that doubles each time, so that guessing a
+million codes takes lifetimes.
 """
 
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -33,6 +36,11 @@ LOCK_DOUBLINGS_MAX: Final = 6
 """The longest lock: 15 minutes times 64 are 16 hours."""
 
 RESEALED_AT_ONCE: Final = 500
+FINGERPRINT_HEX: Final = 10
+"""40 bits: enough to tell by voice which of two secrets it is; nothing of the secret."""
+
+HOST: Final = "command-line"
+"""Who releases a factor with the command of the host."""
 
 _CODE: Final = re.compile(rf"[0-9]{{{DIGITS}}}")
 
@@ -64,7 +72,11 @@ class NoFactor(NotFound, code="second_factor_not_found"):
 
 
 class OwnFactor(Forbidden, code="own_second_factor"):
-    """Nobody resets their own second factor; another admin does."""
+    """Nobody releases or resets their own second factor; another admin does."""
+
+
+class OtherFactor(Conflict, code="second_factor_differs"):
+    """This is not the factor that waits: compare the fingerprint with its owner again."""
 
 
 class Sealer(Protocol):
@@ -86,7 +98,10 @@ class SecondFactor(Document):
     id: str  # type: ignore[assignment]  # the principal
     sealed: dict[str, Any]
     active: bool = False
-    """A first code has shown that the secret arrived."""
+    """It counts: a first code has shown that the secret arrived, and somebody else released it."""
+
+    fingerprint: str = ""
+    """Of the secret, for those who compare it by voice."""
 
     last_step: int = 0
     """The time step of the last good code; nothing at or before it is good again."""
@@ -133,10 +148,11 @@ class StepUp:
             raise NotEnrolled()
         await self._judge(factor, code)
 
-    async def enrol(self, principal: Principal, request_id: str) -> tuple[str, str]:
-        """A new secret for this person, in base32, and the URI of its QR code; told this once.
+    async def enrol(self, principal: Principal, request_id: str) -> tuple[str, str, str]:
+        """A new secret for this person, in base32, the URI of its QR code, and its fingerprint.
 
-        It counts only once `confirm` has seen a code; until then a new one takes its place.
+        Told this once. It counts only once `confirm` has seen a code and `release` was called;
+        until then a new one takes its place.
 
         Raises:
             AlreadyEnrolled: There is one that counts.
@@ -145,7 +161,8 @@ class StepUp:
         sealed = self._sealer.seal(_owner(principal.id), secret)
         now = self._clock.now()
         await self._note(principal, "second_factor.enrol", principal.id, request_id)
-        fresh = SecondFactor(id=principal.id, sealed=sealed, created_at=now)
+        shown = fingerprint_of(secret)
+        fresh = SecondFactor(id=principal.id, sealed=sealed, fingerprint=shown, created_at=now)
         if not await insert_once(fresh):
             held = await _find(principal.id)
             if held is None or held.active:
@@ -155,13 +172,14 @@ class StepUp:
                 held.id,
                 version=held.version,
                 where={"active": False},
-                set={"sealed": sealed, "created_at": now},
+                set={"sealed": sealed, "fingerprint": shown, "created_at": now},
+                unset=["confirmed_at"],
             )
         uri = enrolment_uri(secret, issuer=ISSUER, account=principal.id)
-        return uri.partition("secret=")[2].partition("&")[0], uri
+        return uri.partition("secret=")[2].partition("&")[0], uri, shown
 
     async def confirm(self, principal: Principal, code: str, request_id: str) -> SecondFactor:
-        """Let the enrolled secret count; its code shows that it arrived.
+        """Show by a code of the enrolled secret that it arrived; then somebody may release it.
 
         Raises:
             NoFactor, AlreadyEnrolled, CodeWrong, CodeLocked, LostRace
@@ -178,7 +196,39 @@ class StepUp:
             factor.id,
             version=factor.version,
             where={"active": False},
-            set={"active": True, "confirmed_at": self._clock.now()},
+            set={"confirmed_at": self._clock.now()},
+        )
+
+    async def release(
+        self, person: str, fingerprint: str, by: Principal | None, request_id: str = ""
+    ) -> SecondFactor:
+        """Let the factor count that this person has confirmed.
+
+        Args:
+            fingerprint: As its owner was shown it and has told, not by way of this service.
+            by: An admin, or None for who has the host.
+
+        Raises:
+            OwnFactor: It is the admin's own.
+            NoFactor, AlreadyEnrolled, LostRace
+            OtherFactor: Another secret waits there, or nobody has confirmed it.
+        """
+        if by is not None and person == by.id:
+            raise OwnFactor()
+        factor = await _find(person)
+        if factor is None:
+            raise NoFactor()
+        if factor.active:
+            raise AlreadyEnrolled()
+        if factor.confirmed_at is None or fingerprint != factor.fingerprint:
+            raise OtherFactor(param="fingerprint")
+        await self._note(by, "second_factor.release", person, request_id)
+        return await compare_and_set(
+            SecondFactor,
+            factor.id,
+            version=factor.version,
+            where={"active": False, "fingerprint": fingerprint},
+            set={"active": True},
         )
 
     async def remove(self, principal: Principal, code: str, request_id: str) -> None:
@@ -262,12 +312,12 @@ class StepUp:
             raise CodeWrong(param=CODE_HEADER)
         return factor
 
-    async def _note(self, by: Principal, action: str, person: str, request_id: str) -> None:
+    async def _note(self, by: Principal | None, action: str, person: str, request_id: str) -> None:
         """Written down before it is done: what happened without its entry would be worse."""
         await self._audit.append(
             Act(
-                actor=by.id,
-                role=by.role.value,
+                actor=by.id if by else HOST,
+                role=by.role.value if by else HOST,
                 action=action,
                 object_id=person,
                 request_id=request_id,
@@ -280,6 +330,11 @@ def _failed(factor: SecondFactor, now: datetime) -> dict[str, Any]:
         return {"failures": factor.failures + 1}
     lock = LOCK * 2 ** min(factor.locks, LOCK_DOUBLINGS_MAX)
     return {"failures": 0, "locks": factor.locks + 1, "locked_until": now + lock}
+
+
+def fingerprint_of(secret: bytes) -> str:
+    """What tells a secret from another one."""
+    return hashlib.sha256(b"second-factor" + secret).hexdigest()[:FINGERPRINT_HEX]
 
 
 def _owner(principal_id: str) -> str:

@@ -11,7 +11,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from tron_payment.core.redaction import Silent
 from tron_payment.http.principals import Principal
-from tron_payment.http.step_up import SecondFactor, StepUp
+from tron_payment.http.step_up import FINGERPRINT_HEX, SecondFactor, StepUp
 from tron_payment.http.totp import DIGITS, PERIOD_S
 
 CODE_PATTERN: Final = rf"^[0-9]{{{DIGITS}}}$"
@@ -31,17 +31,28 @@ class ResetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
 
 
+class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose second factor may count, by the fingerprint that they have told you."""
+
+    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
+    fingerprint: Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{FINGERPRINT_HEX}}}$")]
+
+
 class EnrolmentView(Silent, msgspec.Struct, frozen=True, kw_only=True):
     """A new second factor; the secret is shown this once, as text and as what a QR code holds."""
 
     secret: str
     otpauth_uri: str
+    fingerprint: str
+    """Tell it to the admin who releases the factor, by voice or in person."""
+
     digits: int
     period_s: int
 
 
 class FactorView(msgspec.Struct, frozen=True, kw_only=True):
-    """One's second factor, without its secret. `required`: approvals ask for its code."""
+    """One's second factor, without its secret. `required`: approvals ask for its code; `enrolled`:
+    it counts, because somebody has released it."""
 
     enrolled: bool
     required: bool
@@ -64,9 +75,16 @@ async def enrol_factor(
     request_id: NamedDependency[str],
     step_up: NamedDependency[StepUp],
 ) -> EnrolmentView:
-    """Make a secret for an authenticator app; it counts once a code has confirmed it."""
-    secret, uri = await step_up.enrol(principal, request_id)
-    return EnrolmentView(secret=secret, otpauth_uri=uri, digits=DIGITS, period_s=PERIOD_S)
+    """Make a secret for an authenticator app; it counts once a code of it came back and an admin
+    has released it."""
+    secret, uri, fingerprint = await step_up.enrol(principal, request_id)
+    return EnrolmentView(
+        secret=secret,
+        otpauth_uri=uri,
+        fingerprint=fingerprint,
+        digits=DIGITS,
+        period_s=PERIOD_S,
+    )
 
 
 @post(
@@ -108,6 +126,22 @@ async def show_factor(
     return _view(await step_up.find(principal), step_up)
 
 
+@post(
+    "/totp/release",
+    status_code=HTTP_200_OK,
+    opt={"permission": "totp:release", "rate": "approve"},
+)
+async def release_factor(
+    data: JSONBody[ReleaseRequest],
+    principal: NamedDependency[Principal],
+    request_id: NamedDependency[str],
+    step_up: NamedDependency[StepUp],
+) -> FactorView:
+    """Let somebody's new second factor count, by its fingerprint; never your own."""
+    factor = await step_up.release(data.principal, data.fingerprint, principal, request_id)
+    return _view(factor, step_up)
+
+
 @post("/totp/reset", status_code=HTTP_200_OK, opt={"permission": "totp:reset", "rate": "approve"})
 async def reset_factor(
     data: JSONBody[ResetRequest],
@@ -125,6 +159,7 @@ HANDLERS: Final[tuple[Any, ...]] = (
     confirm_factor,
     remove_factor,
     show_factor,
+    release_factor,
     reset_factor,
 )
 

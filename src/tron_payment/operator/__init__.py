@@ -13,6 +13,9 @@ from typing import Final
 TIMEOUT_S: Final = 900
 URL: Final = "http://127.0.0.1:8090"
 WATCH_S: Final = 3_600
+ROLES: Final = (
+    *("viewer", "merchant", "operator", "approver", "treasurer", "compliance", "admin", "auditor"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,20 @@ def _erase(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("user_id", help="as the merchants name the person")
 
 
+def _release(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("principal", help="whose factor it is")
+    parser.add_argument("fingerprint", help="as its owner was shown it and has told you")
+
+
 def _payouts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("explain", "send"))
     parser.add_argument("payout_id", metavar="PAYOUT_ID|FILE.csv")
     _remote(parser)
+
+
+def _token(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--role", default="operator", choices=ROLES, help="(%(default)s)")
+    parser.add_argument("--subject", help="who it is; demo-ROLE by default")
 
 
 def _trace(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +88,10 @@ def _trace(parser: argparse.ArgumentParser) -> None:
 
 
 def _wallets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("debug",))
-    parser.add_argument("wallet", metavar="WALLET", help="its id, or an address with books")
+    parser.add_argument("action", choices=("debug", "list"))
+    parser.add_argument(
+        "wallet", nargs="?", metavar="WALLET", help="its id, or an address with books; for debug"
+    )
     parser.add_argument("--blocks", type=int, help="how many of the newest; 25 by default")
 
 
@@ -145,14 +160,18 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
     "energy": Command("plan: what payouts cost and what to stake", "energy:energy", _energy),
+    "release-factor": Command(
+        "let a person's new second factor count", "factors:release", _release
+    ),
     "erase": Command("take one person's name out of what has ended", "erase:erase", _erase),
     "payouts": Command(
         "explain: why is a payout where it is; send: check, price and send a CSV",
         "explain:payouts",
         _payouts,
     ),
+    "token": Command("a caller's token for the development mode", "token:token", _token),
     "wallets": Command(
-        "debug: ledger against chain, in sum and movement by movement",
+        "list: every wallet with its money; debug: ledger against chain, by movement",
         "wallet_debug:wallets",
         _wallets,
     ),

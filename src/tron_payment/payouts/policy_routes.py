@@ -8,6 +8,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_201_CREATED
 
 from tron_payment.core.address import parse_address
+from tron_payment.http.exchange import CodeCheck
 from tron_payment.http.permissions import require
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.policy_desk import (
@@ -121,18 +122,22 @@ class PolicyController(Controller):
         """Take an address off the allow-list, at once."""
         await desk.disallow(principal, address)
 
-    @post("/kill-switch", status_code=HTTP_200_OK, opt={"permission": "policy:read"})
+    @post("/kill-switch", status_code=HTTP_200_OK, opt={"permission": "policy:read", "code": "off"})
     async def switch(
         self,
         data: JSONBody[SwitchRequest],
         principal: NamedDependency[Principal],
         desk: NamedDependency[PolicyDesk],
+        code_check: NamedDependency[CodeCheck],
     ) -> SwitchView:
         """Stop everything that is not signed yet, or let it go on.
 
-        On needs the permission `killswitch:on`, off needs `killswitch:off`.
+        On needs the permission `killswitch:on`, off needs `killswitch:off` and, where one is
+        required, a code of the second factor.
         """
         require(principal, "killswitch:on" if data.on else "killswitch:off")
+        if not data.on:
+            await code_check()
         scope = data.wallet_id or GLOBAL
         return SwitchView.of(await desk.switch(principal, scope, data.on, data.reason))
 

@@ -117,6 +117,8 @@ async def restore_all(
     """Bring back every wallet of a backup; all of it is checked before anything is written."""
     who = Who.of(principal, request_id)
     wallets = await custody.restore(who, backup=data.backup, password=data.password)
+    ids = [wallet.id for wallet in wallets]
+    describe(action="wallet.restore", object_id="backup", after={"wallets": ids})
     return RestoredView(wallets=[WalletView.of(wallet) for wallet in wallets])
 
 
