@@ -24,14 +24,17 @@ class CpuMeter:
 
     def told(self, count: int, noun: str) -> Row:
         """Milliseconds of processor time for each of `count` things, by process."""
-        spent = {name: s - self._before.get(name, 0.0) for name, s in self._seconds().items()}
-        each = {name: 1000 * seconds / count for name, seconds in spent.items()}
+        each = {name: 1000 * seconds / count for name, seconds in self.spent().items()}
         parts = ", ".join(f"{name} {ms:.2f}" for name, ms in sorted(each.items()))
         return Row(
             what=f"processor time for each {noun}",
             figure=f"{sum(each.values()):.2f} ms",
             notes=f"ms: {parts}",
         )
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of processor time by process, since it was made."""
+        return {name: s - self._before.get(name, 0.0) for name, s in self._seconds().items()}
 
     def _seconds(self) -> dict[str, float]:
         found: dict[str, float] = defaultdict(float)
