@@ -61,3 +61,16 @@ def test_only_what_has_books_can_be_looked_at(live: Live) -> None:
         assert code == Exit.FAILED and data["error"]["code"] == "not_found"
     code, data = live.command_json("wallets", "debug", hot_address(), "--blocks", "1000000")
     assert code == Exit.USAGE
+
+
+def test_wallets_are_listed_with_their_money(live: Live, paid: dict[str, Any]) -> None:
+    code, data = live.command_json("wallets", "list")
+    assert code == Exit.OK and data["has_more"] is False, data
+    (row,) = [each for each in data["wallets"] if each["address"] == hot_address()]
+    assert row["kind"] == "hot" and row["status"] == "active"
+    held = {each["currency"]: each["available"] for each in row["balances"]}
+    assert held.keys() >= {"TRX", "USDT"} and float(held["USDT"]) > 0
+    code, out, _ = live.command("wallets", "list")
+    assert code == Exit.OK and hot_address() in out and "USDT available" in out
+    code, data = live.command_json("wallets", "debug")
+    assert code == Exit.USAGE and data["error"]["code"] == "usage"

@@ -22,6 +22,7 @@ from tron_payment.engine import Movement, MovementKind, Order, movements
 from tron_payment.gateway import Reconciliations
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
+from tron_payment.operator.wallet_list import listed
 from tron_payment.settings import Settings
 from tron_payment.usdt import TokenRegistry
 from tron_payment.wallets import Wallet, WalletMovement
@@ -57,7 +58,11 @@ class Compared:
 
 
 async def wallets(arguments: argparse.Namespace, settings: Settings) -> Report:
-    """Compare the sums, then the newest blocks that touched the address."""
+    """Compare the sums, then the newest blocks that touched the address; or list all wallets."""
+    if arguments.action == "list":
+        return await listed(settings)
+    if arguments.wallet is None:
+        return failure("usage", "say which WALLET", Exit.USAGE)
     count = BLOCKS if arguments.blocks is None else arguments.blocks
     if not 1 <= count <= BLOCKS_MAX:
         return failure("usage", f"--blocks is from 1 to {BLOCKS_MAX}", Exit.USAGE)
