@@ -176,6 +176,7 @@ class Payout(Document):
                 name="person_history",
             ),
             IndexModel([("txid", ASCENDING)], name="txid", sparse=True),
+            IndexModel([("settled_at", ASCENDING)], name="settled", sparse=True),
         ]
 
 
