@@ -7,7 +7,7 @@ import { open } from "./people.mjs";
 const [url, tokens, facts] = process.argv.slice(2);
 const token = JSON.parse(tokens);
 const world = JSON.parse(facts);
-const WAIT = { timeout: 60_000 };
+const WAIT = { timeout: 120_000 };
 const { browser, found, signedIn, inspectHere, shot } = await open(url, token);
 
 async function confirmed(page, label) {

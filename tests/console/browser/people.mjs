@@ -15,6 +15,7 @@ export async function open(url, token) {
   async function watched(options = {}) {
     const context = await browser.newContext({ viewport: { width: 1200, height: 800 }, ...options });
     const page = await context.newPage();
+    page.setDefaultTimeout(90_000);
     page.on("console", (message) => found.messages.push(`${page.url()}: ${message.text()}`));
     page.on("pageerror", (error) => found.messages.push(`${page.url()}: ${error}`));
     page.on("request", (request) => {
@@ -37,6 +38,11 @@ export async function open(url, token) {
     for (const scheme of schemes) {
       await page.emulateMedia({ colorScheme: scheme });
       await page.waitForTimeout(150);
+      await page.evaluate(async () => {  // colours that are still fading are nobody's colours
+        await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const fading = document.getAnimations().filter((each) => each instanceof CSSTransition);
+        await Promise.all(fading.map((each) => each.finished.catch(() => {})));
+      });
       await page.evaluate(axe);
       const { violations } = await page.evaluate(() => window.axe.run());
       for (const each of violations) {
