@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import tron_payment
 from tron_payment.core.errors import AppError
-from tron_payment.payouts import WAITS
 
 HEAD = """# Every error code
 
@@ -16,15 +15,6 @@ What can be repeated as it is says so in `retryable`. Printed from the code by
 
 | code | HTTP | again? | meaning |
 |---|---|---|---|
-"""
-WAITING = """
-## What a payout waits for
-
-Waiting is no refusal: the payout is accepted and goes on by itself when the reason is gone. `waiting_for` begins with one
-of these words; details follow after a colon. `GET /api/v1/payouts/{payout_id}/explain` says the same in words.
-
-| `waiting_for` | it waits for | what to do |
-|---|---|---|
 """
 SKIPPED = ("tron_payment.devnet", "tron_payment.__main__")
 
@@ -50,10 +40,7 @@ def page() -> str:
         f"{kind.title().replace('|', chr(92) + '|')} |"
         for code, kind in sorted(known.items())
     ]
-    waits = [
-        f"| `{word}` | {meaning} | {todo} |" for word, (meaning, todo) in sorted(WAITS.items())
-    ]
-    return HEAD + "\n".join(rows) + "\n" + WAITING + "\n".join(waits) + "\n"
+    return HEAD + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":
