@@ -76,16 +76,22 @@ class Watched:
         Raises:
             StoreUnavailable: It keeps becoming another one.
         """
-        for _ in range(FILLS_MAX):
+        fills = 0
+        while True:
             if not self._filled:
+                if fills == FILLS_MAX:
+                    raise StoreUnavailable
                 await self._fill()
-            while self._filled:
-                if await self._read_on():
-                    return
-        raise StoreUnavailable
+                fills += 1
+            if await self._read_on(far_is_anew=not fills):
+                return
 
-    async def _read_on(self) -> bool:
-        """Take in the next entries; True when these were the last ones."""
+    async def _read_on(self, *, far_is_anew: bool) -> bool:
+        """Take in the next entries; True when these were the last ones.
+
+        Args:
+            far_is_anew: Who has not looked for long reads the addresses again, not the journal.
+        """
         entries = await _entries(self._number)
         if self._number:
             known = entries[0] if entries else {}
@@ -93,6 +99,9 @@ class Watched:
                 log.warning("watched.journal_changed", number=self._number)
                 self._filled = False
                 return False
+        if far_is_anew and len(entries) == ENTRIES_AT_ONCE:
+            self._filled = False
+            return False
         for entry in entries:
             opened = entry.get("opens") or ()
             self._addresses.update(bare_bytes(each["address"]) for each in opened)
