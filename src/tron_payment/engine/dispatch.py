@@ -7,7 +7,7 @@ decides whether an order has succeeded: only blocks do (settle.py).
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -39,6 +39,7 @@ from tron_payment.engine.holds import (
     holds_of_entry,
     holds_of_postings,
     wanted_holds,
+    without_books,
 )
 from tron_payment.engine.idle import any_due
 from tron_payment.engine.ports import CannotSign, Gate, Signer, SigningDesk
@@ -150,11 +151,8 @@ class Dispatcher:
             for hold in wanted[order.id]
         }
         left = await view.balances(keys)
-        strangers = await _without_books(view, orders, wanted)
-        chosen = []
-        for order in orders:
-            if order.signer in strangers:
-                continue
+        chosen, strangers = [], await without_books(view, orders, wanted)
+        for order in (each for each in orders if each.signer not in strangers):
             needs = [(account(h.holder, Pocket.AVAILABLE), h) for h in wanted[order.id]]
             if all(left[(name, hold.asset)] >= hold.units for name, hold in needs):
                 chosen.append(order.id)
@@ -413,19 +411,6 @@ def _unfit(cursor: Position, head: BlockHeader) -> str:
     if head.timestamp_ms - cursor.timestamp_ms > FOLLOWER_LAG_MAX_MS:
         return "follower"
     return ""
-
-
-async def _without_books(
-    view: View, orders: Sequence[Order], wanted: Mapping[str, Sequence[Spend]]
-) -> set[Address]:
-    """Signers for whom nothing is set aside and no books are kept: blocks are searched for the
-    addresses in the books, so what such a one signed would not be found."""
-    signers = {
-        Address(order.signer)
-        for order in orders
-        if all(hold.holder != order.signer for hold in wanted[order.id])
-    }
-    return signers - (await view.holders(signers)).keys() if signers else set()
 
 
 def _by_signer(orders: Sequence[Order]) -> dict[Address, list[Order]]:

@@ -1,7 +1,7 @@
 """What an order sets aside for what it spends and burns, and how the journal says it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tron_payment.core.address import Address
 from tron_payment.core.money import TRX
@@ -24,6 +24,19 @@ def fee_limit_within(order: Order, holds: Sequence[Spend], bound: FeeBound) -> i
     held = sum(h.units for h in holds if h.holder == signer and h.asset == TRX.code)
     spent = sum(s.units for s in order.wanted_spends if s.holder == signer and s.asset == TRX.code)
     return min(bound.fee_limit_sun, held - spent)
+
+
+async def without_books(
+    view: View, orders: Sequence[Order], wanted: Mapping[str, Sequence[Spend]]
+) -> set[Address]:
+    """Signers for whom nothing is set aside and no books are kept: blocks are searched for the
+    addresses in the books, so what such a one signed would not be found."""
+    signers = {
+        Address(order.signer)
+        for order in orders
+        if all(hold.holder != order.signer for hold in wanted[order.id])
+    }
+    return signers - (await view.holders(signers)).keys() if signers else set()
 
 
 def holds_of_entry(entry: LedgerEntry) -> dict[str, list[Spend]]:
