@@ -54,6 +54,9 @@ def test_production_without_anything_names_everything_that_is_missing(tmp_path: 
     found = "\n".join(problems({}, tmp_path))
     for name in ("JWT_SECRET_KEY", "WALLET_ENCRYPTION_KEY", "MONGODB_URI"):
         assert name in found
+    assert found.endswith("beside `make run`: LUCID_ENV=development")
+    told = "\n".join(problems({"LUCID_ENV": "production"}, tmp_path))
+    assert "make run" not in told, "who names production means it"
 
 
 def test_a_secret_in_the_environment_refuses_production(folder: Path) -> None:

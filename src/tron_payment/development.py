@@ -72,6 +72,12 @@ def with_secrets(settings: Settings) -> Settings:
     return settings.model_copy(update=made)
 
 
+def secrets_made(settings: Settings) -> bool:
+    """Whether it is known already who signs the callers' tokens: given, or made at a start."""
+    given = settings.jwt_secret_key.get_secret_value()
+    return bool(given) or (settings.var_dir / "dev-secrets" / "jwt_secret_key").exists()
+
+
 def _kept_secret(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -330,6 +336,8 @@ async def _announce(assembly: "Assembly") -> None:
     token = make_token(settings, "demo-operator", "operator")
     visitor = Visitor("demo-operator", "operator", token)
     link = await assembly.house.use(Sessions).make_link(visitor)
+    programs = Path(sys.executable).parent
+    key = f"my-first-payout-{secrets.token_hex(4)}"  # another at each start: a new payout
     print(
         f"""
   tron-payment is ready on {settings.base_url}
@@ -339,11 +347,16 @@ async def _announce(assembly: "Assembly") -> None:
     API        {settings.base_url}/schema
     devnet     {settings.node_urls[0]}
 
+  In another terminal, in this folder: the commands, and an operator's token
+
+    export LUCID_ENV=development PATH="{programs}:$PATH"
+    export TOKEN=$(tron-payment token)
+
   Pay 12.5 USDT to an address of the devnet:
 
     curl -s {settings.base_url}/api/v1/payouts/initiate \\
       -H 'Authorization: Bearer {token}' \\
-      -H 'Idempotency-Key: my-first-payout-1' -H 'Content-Type: application/json' \\
+      -H 'Idempotency-Key: {key}' -H 'Content-Type: application/json' \\
       -d '{{"user_id":"alice","recipient_address":"TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC",
            "amount":"12.5","currency":"USDT"}}'
 """,

@@ -455,10 +455,17 @@ def load(environ: dict[str, str] | None = None, *, secrets_dir: Path | None = No
     try:
         settings = _build(values)
     except ConfigurationError as error:
-        raise ConfigurationError([*problems, *error.problems]) from None
+        raise ConfigurationError([*problems, *error.problems, *_hint(values)]) from None
     if problems:
         raise ConfigurationError(problems)
     return settings
+
+
+def _hint(values: Mapping[str, Any]) -> list[str]:
+    """For who stands beside a `make run` and lacks what production needs."""
+    if "lucid_env" in values or "mongodb_uri" in values:
+        return []
+    return ["LUCID_ENV is not set, so this is production; beside `make run`: LUCID_ENV=development"]
 
 
 class _Explicit(Settings):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import tron_payment
 from tron_payment.core.errors import AppError
+from tron_payment.payouts import WAITS
 
 HEAD = """# Every error code
 
@@ -15,6 +16,16 @@ What can be repeated as it is says so in `retryable`. Printed from the code by
 
 | code | HTTP | again? | meaning |
 |---|---|---|---|
+"""
+WAITING = """
+## What a payout waits for
+
+Waiting is no refusal: the payout is accepted and goes on by itself when the reason is gone.
+`waiting_for` begins with one of these words; details follow after a colon.
+`GET /api/v1/payouts/{payout_id}/explain` says the same in words.
+
+| `waiting_for` | it waits for | what to do |
+|---|---|---|
 """
 SKIPPED = ("tron_payment.devnet", "tron_payment.__main__")
 
@@ -40,7 +51,10 @@ def page() -> str:
         f"{kind.title().replace('|', chr(92) + '|')} |"
         for code, kind in sorted(known.items())
     ]
-    return HEAD + "\n".join(rows) + "\n"
+    waits = [
+        f"| `{word}` | {meaning} | {todo} |" for word, (meaning, todo) in sorted(WAITS.items())
+    ]
+    return HEAD + "\n".join(rows) + "\n" + WAITING + "\n".join(waits) + "\n"
 
 
 if __name__ == "__main__":

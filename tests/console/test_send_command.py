@@ -10,7 +10,8 @@ import pytest
 
 from tests.console.test_pages import RECIPIENT
 from tests.e2e.service import Service
-from tron_payment.operator.remote import progress
+from tron_payment.operator.remote import ended, progress
+from tron_payment.operator.report import Exit
 
 WITHIN_S = 120.0
 
@@ -53,7 +54,7 @@ async def test_a_file_is_shown_then_sent_once_and_told_row_by_row(
 
     code, out, _ = await command(service, *words, "--yes", "--result", str(result), "--json")
     told = json.loads(out)
-    assert code == 1 and told["counts"] == {"settled": 1}, "a refused row is no success"
+    assert code == 5 and told["counts"] == {"settled": 1}, "a refused row is no success"
     rows = list(csv.DictReader(result.read_text().splitlines()))
     assert [row["status"] for row in rows] == ["settled", "refused"]
     code, _, err = await command(service, *words, "--yes", "--result", str(result))
@@ -63,7 +64,7 @@ async def test_a_file_is_shown_then_sent_once_and_told_row_by_row(
     assert code == 0 and json.loads(out)["batch_id"] == told["batch_id"], "the same file, once"
     watch = ("batch", "watch", told["batch_id"], "--token-file", str(token))
     code, out, err = await command(service, *watch)
-    assert "1 of 1: 1 settled" in out + err
+    assert code == 5 and "1 of 1: 1 settled" in out + err and "not sent: 1" in err
 
 
 async def test_what_cannot_be_done_is_told_with_its_code(service: Service, token: Path) -> None:
@@ -72,6 +73,22 @@ async def test_what_cannot_be_done_is_told_with_its_code(service: Service, token
     assert code == 1 and "not_found" in err
     code, _, err = await command(service, "batch", "watch", "bat_nobody")
     assert code == 2 and "--token-file" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "refused", "counts", "code"),
+    [
+        ("completed", [], {"settled": 2}, Exit.OK),
+        ("completed", [{"row": 2}], {"settled": 1}, Exit.PARTLY),
+        ("completed_with_errors", [], {"settled": 1, "failed": 1}, Exit.PARTLY),
+        ("completed_with_errors", [], {"failed": 2}, Exit.FAILED),
+        ("canceled", [], {"canceled": 2}, Exit.FAILED),
+    ],
+)
+def test_the_exit_code_says_whether_all_some_or_none_were_paid(
+    status: str, refused: list[dict[str, int]], counts: dict[str, int], code: Exit
+) -> None:
+    assert ended({"status": status, "refused": refused, "counts": counts}) is code
 
 
 def test_the_bar_is_as_long_as_what_has_ended() -> None:

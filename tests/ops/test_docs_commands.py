@@ -10,7 +10,7 @@ import pytest
 from tron_payment import cli
 
 ROOT = Path(__file__).parents[2]
-SHOWN = re.compile(r"(?:^|[`$ ])tron-payment ([a-z][^`\n|#&]*)", re.MULTILINE)
+SHOWN = re.compile(r"(?:^|[`$ ])tron-payment ([a-z][^`\n|#&>]*)", re.MULTILINE)
 
 
 def documents() -> list[Path]:

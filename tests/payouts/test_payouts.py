@@ -116,7 +116,7 @@ async def test_a_cap_of_zero_is_a_cap_and_waits(pay: Pay) -> None:
     assert (seen["status"], seen["waiting_for"]) == ("queued", "fee_above_maximum")
     assert seen["fee"]["max_fee_trx"] == "0"
     told = (await pay.get(f"/payouts/{made['payout_id']}/explain")).json()
-    assert "maximum" in told["waits_for"]
+    assert told["waits_for"].startswith("a lower fee: ")  # follows "It waits for"
 
 
 async def test_the_same_key_is_the_same_payout_by_any_mount(pay: Pay) -> None:
@@ -140,8 +140,11 @@ async def test_cancel_until_signed(pay: Pay) -> None:
     await pay.tick()
     canceled = await pay.post(f"/payouts/{made['payout_id']}/cancel")
     assert (canceled.status_code, canceled.json()["status"]) == (200, "canceled"), canceled.text
-    again = await pay.post("/payouts/cancel", {"payout_id": made["payout_id"]})
+    again = await pay.post("/payouts/cancel", {"payout_id": made["payout_id"]}, sub="late-comer")
     assert again.json()["status"] == "canceled"
+    told = (await pay.get(f"/payouts/{made['payout_id']}/explain")).json()
+    assert "canceled by op-1 before it was signed" in told["what_happened"][-1]
+    assert (told["waits_for"], told["what_to_do"]) == (None, "nothing")
     sent = await pay.pay(recipient_address=bob)
     await pay.tick()
     late = await pay.post(f"/payouts/{sent['payout_id']}/cancel")

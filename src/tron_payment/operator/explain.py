@@ -5,22 +5,11 @@ from typing import Any
 
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.money import TRX, decimal_text
-from tron_payment.engine import Attempt, Order, OrderStatus
+from tron_payment.engine import LIFECYCLE, Attempt, Order, OrderStatus
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
-from tron_payment.payouts import Payout
+from tron_payment.payouts import Payout, explained, who_ended
 from tron_payment.settings import Settings
-
-ADVICE = {
-    "funds": "the wallet or router has too little, or its books are being opened: fund it",
-    "fee_above_maximum": "the network's fee is above max_fee_trx: wait, stake energy, or cancel "
-    "and ask again with a higher maximum",
-    "follower": "the follower is behind the chain: see FollowerBehind in docs/runbooks/nodes.md",
-    "node_behind": "the node is behind what we have seen: see docs/runbooks/nodes.md",
-    "chain_contradiction": "nodes contradict each other: see docs/runbooks/money.md",
-    "signature": "a device or co-signer must sign: see /api/v1/signing-requests",
-    "killswitch": "the kill switch is on",
-}
 
 
 async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
@@ -31,6 +20,8 @@ async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
             return failure("not_found", "there is no such payout", Exit.FAILED)
         order = await assembly.house.engine.find(payout.order_id)
         at = await assembly.house.cursors.load()
+        told = explained(payout, await who_ended(assembly.house.audit, payout))
+    waiting = order is not None and not LIFECYCLE.is_final(order.status)
     data: dict[str, Any] = {
         "payout_id": payout.id,
         "status": payout.status.value,
@@ -38,7 +29,10 @@ async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
         "recipient_address": payout.recipient_address,
         "order_id": payout.order_id,
         "order_status": order.status.value if order else None,
-        "waiting_for": order.waiting_for or None if order else None,
+        "waiting_for": (order.waiting_for or None) if order and waiting else None,
+        "what_happened": told.what_happened,
+        "waits_for": told.waits_for,
+        "what_to_do": told.what_to_do,
         "reason": payout.reason or None,
         "attempts": [_attempt(each) for each in order.tried] if order else [],
         "proof": _proof(order) if order else None,
@@ -50,16 +44,16 @@ async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
 def _lines(payout: Payout, order: Order | None, data: dict[str, Any]) -> list[str]:
     lines = [f"{payout.id}: {payout.status.value}, {payout.route.value} to "
              f"{payout.recipient_address}"]  # fmt: skip
+    lines += data["what_happened"]
+    if data["waits_for"]:
+        lines.append(f"it waits for {data['waits_for']}: {data['what_to_do']}")
     if order is None:
-        return [*lines, f"its order {payout.order_id} is not there yet: the sweeper places it"]
+        return [*lines, f"it has no order {payout.order_id} (yet)"]
     lines.append(f"order {order.id}: {order.status.value}")
     for each in data["attempts"]:
         end = each["death"] or ("in the chain" if data["proof"] else "may still be taken")
         lines.append(f"  attempt {each['number']} {each['txid']} until {each['expires_at']}: {end}")
-    if order.waiting_for:
-        known = ADVICE.get(order.waiting_for.partition(":")[0], "see docs/operations.md")
-        lines.append(f"waits for {order.waiting_for}: {known}")
-    elif order.status is OrderStatus.SIGNED:
+    if order.status is OrderStatus.SIGNED:
         lines.append("sent; only a solidified block decides. It is never sent twice: a new "
                      "transaction is made after the proof that this one is dead")  # fmt: skip
     elif order.status is OrderStatus.QUARANTINED:

@@ -108,9 +108,17 @@ async def _watched(http: httpx.AsyncClient, batch_id: str, options: argparse.Nam
     data = {name: batch[name] for name in known}
     if batch["status"] in MOVING:
         return Report(data, (f"{batch_id} goes on: {progress(batch)}",), Exit.UNFINISHED)
-    good = batch["status"] == "completed" and not batch["refused"]
     lines = [f"{batch_id}: {batch['status']}", progress(batch)]
-    return Report(data, lines, Exit.OK if good else Exit.FAILED)
+    if batch["refused"]:
+        lines.append(f"refused and not sent: {len(batch['refused'])} rows")
+    return Report(data, lines, ended(batch))
+
+
+def ended(batch: Mapping[str, Any]) -> Exit:
+    """OK: every row is paid. PARTLY: some are. FAILED: none is."""
+    if batch["status"] == "completed" and not batch["refused"]:
+        return Exit.OK
+    return Exit.PARTLY if batch["counts"].get("settled") else Exit.FAILED
 
 
 def progress(batch: Mapping[str, Any]) -> str:

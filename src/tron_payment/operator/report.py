@@ -24,6 +24,9 @@ class Exit(IntEnum):
     UNFINISHED = 4
     """The time is over while the work goes on; the same command again takes it up."""
 
+    PARTLY = 5
+    """A batch has ended: some rows were paid, others were refused or not paid."""
+
 
 @dataclass(frozen=True, slots=True)
 class Report:

@@ -13,7 +13,7 @@ from tron_payment.db.audit import Audit
 from tron_payment.db.events import Event
 from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import LedgerEntry
-from tron_payment.engine import Attempt, Order
+from tron_payment.engine import LIFECYCLE, Attempt, Order
 from tron_payment.gateway import Delivery
 from tron_payment.http.idempotency import StoredRequest
 from tron_payment.operator.lookup import Found, find
@@ -64,7 +64,7 @@ async def trace(arguments: argparse.Namespace, settings: Settings) -> Report:
         "payment": found.payment.id if found.payment else None,
         "order_id": found.order.id if found.order else None,
         "status": found.order.status.value if found.order else None,
-        "waiting_for": (found.order.waiting_for or None) if found.order else None,
+        "waiting_for": _waiting_for(found.order),
         "solid_block": at.number if at else None,
         "transactions": [
             {"txid": txid, "explorer": explorer + txid if explorer else None} for txid in txids
@@ -88,6 +88,13 @@ def _lines(data: dict[str, Any], moments: list[Moment]) -> Iterator[str]:
         yield f"waits for {data['waiting_for']}: `tron-payment payouts explain` has the advice"
     for each in data["transactions"]:
         yield f"transaction {each['txid']} {each['explorer'] or '(no public explorer)'}"
+
+
+def _waiting_for(order: Order | None) -> str | None:
+    """What an order that has ended once waited for is no news."""
+    if order is None or LIFECYCLE.is_final(order.status):
+        return None
+    return order.waiting_for or None
 
 
 def _txids(found: Found) -> list[str]:

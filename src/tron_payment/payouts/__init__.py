@@ -15,10 +15,11 @@ from tron_payment.payouts.calls import CallReader
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.day_documents import PayoutDay
 from tron_payment.payouts.days import Days
-from tron_payment.payouts.decisions import Decisions
+from tron_payment.payouts.decisions import Decisions, who_ended
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import LIFECYCLE, Limits, PayoutStatus, Route
 from tron_payment.payouts.doors import Doors
+from tron_payment.payouts.explain import WAITS, explained
 from tron_payment.payouts.judge import Judge
 from tron_payment.payouts.known import Learner, PayoutWish
 from tron_payment.payouts.limits import LimitEntry, RollingLimits
@@ -224,6 +225,7 @@ async def build(house: House) -> Module:
 __all__ = [
     "DOCUMENTS",
     "LIFECYCLE",
+    "WAITS",
     "Batch",
     "Batches",
     "Decisions",
@@ -239,4 +241,6 @@ __all__ = [
     "Recipients",
     "Route",
     "build",
+    "explained",
+    "who_ended",
 ]

@@ -24,6 +24,28 @@ from tron_payment.payouts.policy import (
 )
 
 CHANGE_ATTEMPTS_MAX: Final = 5
+ENDINGS_READ_MAX: Final = 20
+"""Audit entries that are looked at for who ended a payout; saying it again leaves some."""
+
+
+async def who_ended(audit: Audit, payout: Payout) -> str:
+    """Who called a payout back or said no to it; empty when nobody did, or it is not known.
+
+    Raises:
+        StoreUnavailable
+    """
+    verb = {PayoutStatus.CANCELED: "cancel", PayoutStatus.REJECTED: "reject"}.get(payout.status)
+    if verb is None:
+        return ""
+    for kind, object_id in (("payout", payout.id), ("batch", payout.batch_id)):
+        if object_id is None:
+            continue
+        where = {"object_id": object_id, "action": f"{kind}.{verb}"}
+        entries = await audit.page(where, None, ENDINGS_READ_MAX)
+        did = [each.actor for each in entries if "order_hash" in (each.after or {})]
+        if did:
+            return did[-1]  # the first who did it; the others changed nothing
+    return ""
 
 
 class Decisions:
@@ -57,6 +79,10 @@ class Decisions:
         if payout is None:
             raise PayoutNotFound
         return payout
+
+    async def who_ended(self, payout: Payout) -> str:
+        """As `who_ended` of this file."""
+        return await who_ended(self._audit, payout)
 
     # ---- approvals ---------------------------------------------------------------------------
 

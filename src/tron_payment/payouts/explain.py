@@ -6,42 +6,80 @@ import msgspec
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.money import decimal_text, trx_text
+from tron_payment.engine import SIMULATION_REVERTED
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import CURRENCIES, PayoutStatus
 from tron_payment.payouts.views import shown_status
 
 WAITS: Final = {
     "funds": (
-        "the account that pays holds too little, what is promised to others left out",
+        "money: the account that pays holds too little, what is promised to others left out",
         "top up the router (v0, kyc) or the wallet (direct), and TRX for the fee",
     ),
     "kill_switch": (
-        "somebody has stopped all payments, or those of this wallet",
+        "the kill switch: somebody has stopped all payments, or those of this wallet",
         "have a treasurer or admin switch the kill switch off",
     ),
     "fee_above_maximum": (
-        "the network's fee is above this payout's maximum now",
+        "a lower fee: the network's is above this payout's maximum now",
         "wait for a lower fee, stake for energy, or cancel and ask with a higher max_fee_trx",
     ),
+    SIMULATION_REVERTED: (
+        "the contract: it would refuse this now",
+        "look whether the router is paused or empty",
+    ),
     "screening": (
-        "the recipient is being checked against contracts and the blacklist",
+        "the recipient to be checked against contracts and the blacklist",
         "nothing; if it stays so, look whether the nodes answer",
     ),
+    "token_paused": (
+        "USDT: its issuer has paused it",
+        "nothing; it goes on when the issuer lets it",
+    ),
+    "token_fee_active": (
+        "USDT: its issuer takes a fee of each transfer now, so less than was asked would arrive",
+        "decide whether to wait or to cancel",
+    ),
+    "recipient_blacklisted": (
+        "USDT's issuer, who has blacklisted the recipient",
+        "cancel, unless you know that this will be taken back",
+    ),
+    "node": ("a node that answers", "nothing; if it stays so, look at the nodes (AllNodesDown)"),
     "follower": (
-        "our view of the chain is too old to sign on",
-        "nothing; if it stays so, look at the nodes",
+        "newer blocks: our view of the chain is too old to sign on",
+        "nothing; if it stays so, look at the nodes (runbook FollowerBehind)",
     ),
     "node_behind": (
-        "the node is behind what we have read already",
-        "nothing; if it stays so, use another node",
+        "its node, which is behind what we have read already",
+        "nothing; if it stays so, use another node (runbook NodeBehind)",
+    ),
+    "node_refused": (
+        "a node, which refuses to price it now",
+        "read what the node said; if it stays so, cancel",
     ),
     "chain_contradiction": (
-        "nodes contradict each other, so nothing is signed",
-        "find out which node is wrong before anything else",
+        "a person: nodes contradict each other, so nothing is signed",
+        "find out which node is wrong before anything else (runbook ChainContradicted)",
     ),
-    "signature": ("it waits for a signature from outside", "sign it at /signing-requests"),
+    "safe_mode": (
+        "safe mode to end: the database seems to be older than the chain",
+        "nothing; it ends by itself (docs/operations.md, Backups)",
+    ),
+    "unexplained_transaction": (
+        "a person: nothing here explains a transaction of ours on the chain",
+        "look at it and acknowledge it (runbook UnmatchedOutgoing)",
+    ),
+    "signature": ("a signature from outside", "sign it at /signing-requests"),
+    "cannot_sign": (
+        "somebody who can sign it",
+        "look at the wallet's permissions and co-signers",
+    ),
+    "signer": (
+        "the signer, which refuses it now",
+        "read what the signer said; after a restore see docs/operations.md, Backups",
+    ),
 }
-"""By what the engine says: what it means, and what to do."""
+"""What `waiting_for` says before its colon: "it waits for" what, and what to do."""
 
 FAILURES: Final = {
     "recipient_is_contract": "the recipient turned out to be a contract; it was not paid",
@@ -63,8 +101,12 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     what_to_do: str
 
 
-def explain(payout: Payout) -> Explanation:
-    """Tell a payout's story so far."""
+def explained(payout: Payout, ended_by: str = "") -> Explanation:
+    """Tell a payout's story so far.
+
+    Args:
+        ended_by: Who called it back or said no, where somebody did and it is known.
+    """
     amount = decimal_text(payout.units, CURRENCIES[payout.currency].decimals)
     story = [
         f"{rfc3339(payout.created_at)}: {payout.principal} asked to pay {amount} "
@@ -86,7 +128,7 @@ def explain(payout: Payout) -> Explanation:
         )
     if payout.attempts > 1:
         story.append(f"{payout.attempts - 1} transactions before were proved dead; nothing moved.")
-    story += _ending(payout)
+    story += _ending(payout, ended_by)
     waits, advice = _now(payout)
     return Explanation(
         payout_id=payout.id,
@@ -98,7 +140,8 @@ def explain(payout: Payout) -> Explanation:
     )
 
 
-def _ending(payout: Payout) -> list[str]:
+def _ending(payout: Payout, ended_by: str) -> list[str]:
+    by = f" by {ended_by}" if ended_by else ""
     match payout.status:
         case PayoutStatus.SETTLED if payout.settled_at is not None:
             fee = trx_text(payout.fee_paid_sun or 0)
@@ -110,9 +153,9 @@ def _ending(payout: Payout) -> list[str]:
             why = FAILURES.get(payout.reason, f"it failed: {payout.reason}")
             return [f"{rfc3339(payout.updated_at)}: {why}. No money has moved to the recipient."]
         case PayoutStatus.CANCELED:
-            return [f"{rfc3339(payout.updated_at)}: canceled before it was signed."]
+            return [f"{rfc3339(payout.updated_at)}: canceled{by} before it was signed."]
         case PayoutStatus.REJECTED:
-            return [f"{rfc3339(payout.updated_at)}: rejected: {payout.reason}."]
+            return [f"{rfc3339(payout.updated_at)}: rejected{by}: {payout.reason}."]
         case PayoutStatus.QUARANTINED:
             return [f"{rfc3339(payout.updated_at)}: set aside for a person: {payout.reason}."]
         case _:
@@ -124,16 +167,15 @@ def _now(payout: Payout) -> tuple[str | None, str]:
         case PayoutStatus.AWAITING_APPROVAL:
             missing = payout.approvals_needed - len(payout.approvals)
             who = "the batch" if payout.batch_id else "it"
-            return f"{max(1, missing)} approvals", f"have {who} approved by somebody else"
-        case PayoutStatus.QUEUED:
+            votes = f"{missing} approvals" if missing > 1 else "1 approval"
+            return votes, f"have {who} approved by somebody else"
+        case PayoutStatus.QUEUED | PayoutStatus.AWAITING_SIGNATURE if payout.waiting_for:
             kind, _, detail = payout.waiting_for.partition(": ")
-            if kind == "simulation_reverted":
-                return (
-                    f"the contract would refuse it now ({detail})",
-                    "look whether the router is paused or empty",
-                )
-            meaning, advice = WAITS.get(kind, (payout.waiting_for or "its turn", "nothing"))
-            return meaning, advice
+            meaning, advice = WAITS.get(kind, (payout.waiting_for, "nothing"))
+            known = kind in WAITS and detail
+            return (f"{meaning} ({detail})" if known else meaning), advice
+        case PayoutStatus.QUEUED:
+            return "its turn", "nothing"
         case PayoutStatus.AWAITING_SIGNATURE:
             return WAITS["signature"]
         case PayoutStatus.SIGNED:

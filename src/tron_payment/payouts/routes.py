@@ -23,7 +23,7 @@ from tron_payment.payouts.analytics import Analytics, AnalyticsView
 from tron_payment.payouts.bodies import ApproveBody, RejectBody
 from tron_payment.payouts.decisions import Decisions
 from tron_payment.payouts.domain import Route
-from tron_payment.payouts.explain import Explanation, explain
+from tron_payment.payouts.explain import Explanation, explained
 from tron_payment.payouts.quotes import Quotes
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.views import (
@@ -159,12 +159,14 @@ class PayoutController(Controller):
         payout_id: FromPath[str],
         principal: NamedDependency[Principal],
         payouts: NamedDependency[Payouts],
+        decisions: NamedDependency[Decisions],
     ) -> Explanation:
         """In plain words: what happened, what it waits for, what to do.
 
         Takes a payout's id or the txid of its transaction.
         """
-        return explain(await payouts.find(principal, payout_id))
+        payout = await payouts.find(principal, payout_id)
+        return explained(payout, await decisions.who_ended(payout))
 
     @post(
         "/{payout_id:str}/approve",
