@@ -24,6 +24,7 @@ from tests.engine.world import (
     World,
     assert_nothing_reserved,
 )
+from tron_payment.chain import ChainContradiction, MongoCursors
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.ledger import Draft, Pocket, Posting, account
 from tron_payment.engine import OrderFinished, OrderSigned
@@ -65,6 +66,7 @@ async def test_a_stale_writer_changes_nothing(
     points = Points()
     world = await World.create(points, solid_lag=1, lifetime_s=9)
     world.network.token[ROUTER_FRIEND] = 1_000_000
+    await top_up(world)
     points.watch(monkeypatch)
     points.reads = True
     for point in count(1, STRIDE):
@@ -131,8 +133,6 @@ async def test_two_processes_share_a_thousand_orders_while_one_is_killed_again_a
     """Both run freely, as tasks; one is killed every few blocks and started again."""
     await mongo.connect(ALL_DOCUMENTS)
     world = await World.create(nodes=2)
-    world.network.trx[world.key.address] += 1_000 * 10**9
-    world.network.token[world.key.address] += 1_000 * 5_000_000
     names = [f"n{i}" for i in range(1_000)]
     await top_up(world)
     await world.engine.place_many([world.wish(name) for name in names])
@@ -162,7 +162,9 @@ async def run_for_ever(process: Process) -> None:
 
 
 async def top_up(world: World) -> None:
-    """The books learn of what the test has given by hand."""
+    """Enough for a thousand orders; the books learn of what is given by hand."""
+    world.network.trx[world.key.address] += 1_000 * 10**9
+    world.network.token[world.key.address] += 1_000 * 5_000_000
     available = account(world.key.address, Pocket.AVAILABLE)
 
     async def build(_: object) -> Draft:
@@ -175,3 +177,25 @@ async def top_up(world: World) -> None:
         )
 
     await world.ledger.append(build)
+
+
+async def test_no_block_is_applied_after_another_process_has_stopped_the_following(
+    mongo: Mongo,
+) -> None:
+    """Ours knows from memory where it is; whether it may go on, the store says."""
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create()
+    await world.process.run_dry()
+    world.network.mine(1)
+    assert await world.follower.step()
+    before = await MongoCursors().load()
+    assert before is not None
+    await MongoCursors().halt("two blocks at one height")
+    world.network.mine(1)
+    with pytest.raises(ChainContradiction):
+        await world.follower.step()
+    after = await MongoCursors().load()
+    assert after is not None
+    assert after.number == before.number
+    await world.follower.resume()
+    assert await world.follower.step()
