@@ -83,11 +83,14 @@ class Settler:
         """Apply one solidified block; the follower calls this for every block, in order.
 
         Raises:
+            ChainContradiction: Another process has stopped the following, after ours had gone on.
             LostRace: The store has not had the block before this one: it has gone back. What is
                 proved by having read every block would be proved wrongly.
         """
         cursor = await self._cursors.load()
         assert cursor is not None
+        if cursor.halted:
+            raise chain.ChainContradiction(cursor.halted)
         if cursor.number < block.number - 1:
             raise LostRace(f"block {block.number} on a store that stands at {cursor.number}")
         await self._safe_mode.look(cursor)
