@@ -28,7 +28,7 @@ from tron_payment.db import audit, ledger
 from tron_payment.db.audit import Audit
 from tron_payment.db.group import GroupInsert
 from tron_payment.db.ledger import WORLD, Draft, Ledger, Pocket, Posting, account
-from tron_payment.engine import Openings, Order, OrderStatus, Wish
+from tron_payment.engine import Openings, Order, OrderStatus, Watched, Wish
 from tron_payment.engine.documents import contract_document
 from tron_payment.http import idempotency
 from tron_payment.http.app import create_http
@@ -105,6 +105,7 @@ class PlacedOrders:
 
     def __init__(self) -> None:
         self.wishes: dict[str, Wish] = {}
+        self.watched = Watched()
         self.away = False
 
         self.taken: list[tuple[str, str, tuple[bytes, ...]]] = []
