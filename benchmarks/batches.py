@@ -1,6 +1,5 @@
 """Recipients a second: one batch of ten thousand rows, from the upload to the solidified blocks."""
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Final
@@ -9,7 +8,7 @@ import httpx
 from tests.e2e.service import Service
 
 from benchmarks.cpu import CpuMeter
-from benchmarks.payouts import SETTLE_S, recipient
+from benchmarks.payouts import recipient, until_settled
 from benchmarks.report import Row
 
 COUNT: Final = 10_000
@@ -69,7 +68,5 @@ async def _paid(service: Service) -> tuple[float, float]:
     assert answer.json()["accepted"] == COUNT, answer.text[:500]
     async with service.mongo() as mongo:
         payouts = mongo[service.settings.payment_db_name]["payouts"]
-        async with asyncio.timeout(SETTLE_S):
-            while await payouts.count_documents({"status": "settled"}) < COUNT:
-                await asyncio.sleep(POLL_S)
+        await until_settled(payouts, COUNT, POLL_S)
     return time.perf_counter() - began, accepted_s

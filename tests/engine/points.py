@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
-from pymongo import InsertOne, UpdateOne
+from pymongo import InsertOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 
@@ -106,7 +106,11 @@ class Fuse:
 def _label(collection: str, args: Sequence[Any]) -> str:
     """What a write is about: ``db:orders=signed``, ``db:ledger_entries+block``."""
     first = args[0] if args else None
-    if isinstance(first, list) and first and isinstance(first[0], UpdateOne | InsertOne):
+    if (
+        isinstance(first, list)
+        and first
+        and isinstance(first[0], UpdateOne | UpdateMany | InsertOne)
+    ):
         first = first[0]._doc
     elif len(args) > 1:
         first = args[1]

@@ -33,15 +33,23 @@ def parse_address(text: str, *, param: str | None = None) -> Address:
     """
     if not isinstance(text, str) or len(text) != ADDRESS_TEXT_LENGTH or not text.isascii():
         raise InvalidAddress("an address has 34 characters and begins with T", param=param)
+    if wrong := _what_is_wrong(text):
+        raise InvalidAddress(wrong, param=param)
+    return Address(text)
+
+
+@lru_cache(_CACHE_ENTRIES)
+def _what_is_wrong(text: str) -> str:
+    """With 34 ASCII characters; empty when they are an address."""
     try:
         raw = base58.b58decode(text)
     except ValueError:
-        raise InvalidAddress("the address is not base58", param=param) from None
+        return "the address is not base58"
     if len(raw) != 25 or _checksum(raw[:21]) != raw[21:]:
-        raise InvalidAddress("the checksum of the address is wrong", param=param)
+        return "the checksum of the address is wrong"
     if raw[0] != PREFIX or base58.b58encode(raw).decode() != text:
-        raise InvalidAddress("the address is not of the TRON network", param=param)
-    return Address(text)
+        return "the address is not of the TRON network"
+    return ""
 
 
 @lru_cache(_CACHE_ENTRIES)

@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from beanie import Document
-from beanie.odm.utils.dump import get_dict
 from beanie.odm.utils.encoder import Encoder
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.collection import AsyncCollection
@@ -27,13 +26,17 @@ from tron_payment.db.faults import (
     duplicates_of,
     store_errors,
 )
+from tron_payment.db.lean import Raw, written
 
 BULK_SIZE: Final = 1_000
 """Documents per command: larger bulks are sent in pieces, none of which holds the server long."""
 
+BY_ID: Final = "_id_"
+"""The index by which an update with an id and more finds its document (``hint``). Left to itself
+the server compares plans by the indexes of the other fields as well, and may take one of them."""
+
 D = TypeVar("D", bound=Document)
 T = TypeVar("T")
-Raw = dict[str, Any]
 
 
 class LostRace(Conflict, code="lost_race"):
@@ -90,7 +93,7 @@ async def compare_and_set(
     collection = _collection(model)
     try:
         after = await collection.find_one_and_update(
-            condition, change, return_document=ReturnDocument.AFTER
+            condition, change, return_document=ReturnDocument.AFTER, hint=BY_ID
         )
     except DuplicateKeyError as error:
         raise _refused(error, doc_id) from error
@@ -124,7 +127,7 @@ async def compare_and_set_many(model: type[Document], moves: Sequence[Move]) -> 
     moved: set[str] = set()
     refused: DuplicateValue | None = None
     for piece in _pieces(moves):
-        updates = [UpdateOne(*_written(model, move, operation)) for move in piece]
+        updates = [UpdateOne(*_written(model, move, operation), hint=BY_ID) for move in piece]
         ids = [move.doc_id for move in piece]
         try:
             with store_errors():
@@ -202,12 +205,6 @@ async def insert_each(documents: Sequence[Document]) -> list[bool | DuplicateVal
             False if isinstance(o, DuplicateValue) and o.doc_id in present else o for o in outcomes
         ]
     return outcomes
-
-
-def written(document: Document) -> Raw:
-    """The document as the server stores it."""
-    raw: Raw = get_dict(document, to_db=True, keep_nulls=document.get_settings().keep_nulls)
-    return raw
 
 
 def _written(model: type[Document], move: Move, operation: str) -> tuple[Raw, Raw]:

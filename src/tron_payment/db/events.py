@@ -13,6 +13,7 @@ from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.db.faults import store_errors
+from tron_payment.db.lean import fetch
 from tron_payment.db.numbered import Appender, NumberedDocument
 
 PAGE_MAX: Final = 1_000
@@ -68,7 +69,7 @@ class Events:
         if owner is not None:
             condition["owner"] = owner
         with store_errors():
-            return await Event.find(condition).sort("+seq").limit(limit).to_list()
+            return await fetch(Event, condition, sort="seq", limit=limit)
 
     async def head_seq(self) -> int:
         """The number of the last event; 0 when there is none."""

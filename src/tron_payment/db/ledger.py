@@ -28,6 +28,7 @@ from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import Conflict, Unavailable
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.faults import duplicates_of
+from tron_payment.db.lean import LeanDocument, fetch, fetch_one
 
 POSTINGS_MAX: Final = 20_000
 """Per entry; at about 200 bytes each this stays far below MongoDB's 16 MiB per document."""
@@ -93,7 +94,7 @@ class Draft:
     block_number: int | None = None
 
 
-class LedgerEntry(Document):
+class LedgerEntry(LeanDocument):
     """A numbered entry. Written once; nothing ever updates it."""
 
     id: int  # type: ignore[assignment]
@@ -110,7 +111,7 @@ class LedgerEntry(Document):
     class Settings:
         name = "ledger_entries"
         keep_nulls = False
-        bson_encoders: ClassVar[dict[Any, Any]] = {Posting: asdict, Opened: asdict}
+        bson_encoders: ClassVar[dict[Any, Any]] = {Posting: msgspec.to_builtins, Opened: asdict}
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("cause", ASCENDING)], name="cause", unique=True),
             IndexModel([("reserves", ASCENDING)], name="reserves", unique=True, sparse=True),
@@ -120,7 +121,7 @@ class LedgerEntry(Document):
         ]
 
 
-class Balance(Document):
+class Balance(LeanDocument):
     """A cache: the sum of an account's postings up to entry `seq`."""
 
     id: str  # type: ignore[assignment]  # "<account>|<asset>"
@@ -134,7 +135,7 @@ class Balance(Document):
         indexes: ClassVar[list[IndexModel]] = [IndexModel([("account", ASCENDING)], name="account")]
 
 
-class Holder(Document):
+class Holder(LeanDocument):
     """An address whose movements we book."""
 
     id: str  # type: ignore[assignment]  # the address
@@ -145,7 +146,7 @@ class Holder(Document):
         name = "ledger_holders"
 
 
-class LedgerHead(Document):
+class LedgerHead(LeanDocument):
     """How far the balances have been rolled forward. One document."""
 
     id: str = "head"  # type: ignore[assignment]
@@ -178,13 +179,13 @@ class View:
         """Units by (account, asset); absent means zero."""
         wanted = {f"{name}|{asset}": (name, asset) for name, asset in keys}
         found = dict.fromkeys(wanted.values(), 0)
-        async for row in Balance.find({"_id": {"$in": list(wanted)}}):
+        for row in await fetch(Balance, {"_id": {"$in": list(wanted)}}):
             found[(row.account, row.asset)] = row.units
         return found
 
     async def holders(self, addresses: Iterable[Address]) -> dict[Address, int]:
         """Of these addresses the ones we keep books for, with the block they opened at."""
-        rows = await Holder.find({"_id": {"$in": list(addresses)}}).to_list()
+        rows = await fetch(Holder, {"_id": {"$in": list(addresses)}})
         return {Address(row.id): row.opened_block for row in rows}
 
     async def finished(self, order_ids: Sequence[str]) -> set[str]:
@@ -309,8 +310,8 @@ class Ledger:
         raise AlreadyReserved(taken)
 
     async def _roll_forward(self) -> LedgerHead:
-        head = await LedgerHead.find_one({"_id": "head"}) or LedgerHead()
-        while (entry := await LedgerEntry.find_one({"_id": head.applied + 1})) is not None:
+        head = await fetch_one(LedgerHead, {"_id": "head"}) or LedgerHead()
+        while (entry := await fetch_one(LedgerEntry, {"_id": head.applied + 1})) is not None:
             await self._apply(entry)
             await self._advance(head, entry)
             head = LedgerHead(applied=entry.id, hash=entry.hash)

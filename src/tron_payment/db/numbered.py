@@ -11,14 +11,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
-from beanie import Document
 from pydantic import Field
 from pymongo import DESCENDING
 from pymongo.errors import BulkWriteError
 
 from tron_payment.core.errors import Unavailable
-from tron_payment.db.cas import written
 from tron_payment.db.faults import StoreUnavailable, duplicates_of, store_errors
+from tron_payment.db.lean import LeanDocument, copy_with, written
 
 BATCH_MAX: Final = 500
 QUEUE_MAX: Final = 20_000
@@ -30,7 +29,7 @@ PAUSE_MAX_S: Final = 0.1
 """Random, growing pause after a lost race, so that processes take turns."""
 
 
-class NumberedDocument(Document):
+class NumberedDocument(LeanDocument):
     """What an entry needs. A subclass declares a unique index on `seq`."""
 
     id: str  # type: ignore[assignment]  # known before the insert, so that a retry finds it
@@ -159,7 +158,7 @@ class Appender(Generic[E]):
         before, linked = self._head, []
         for entry in entries:
             seq = before.seq + 1 if before else 1
-            before = self._link(entry.model_copy(update={"seq": seq}), before)
+            before = self._link(copy_with(entry, {"seq": seq}), before)
             linked.append(before)
         return linked
 

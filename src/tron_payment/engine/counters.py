@@ -6,14 +6,14 @@ transfers built in the same millisecond would be one transaction.
 
 from datetime import datetime
 
-from beanie import Document
 from pymongo import ReturnDocument
 
 from tron_payment.core.address import Address
 from tron_payment.core.clock import to_ms
+from tron_payment.db.lean import LeanDocument
 
 
-class TimestampCounter(Document):
+class TimestampCounter(LeanDocument):
     """The last timestamp given out for a signer, in milliseconds; only ever grows."""
 
     id: str  # type: ignore[assignment]  # the signer's address

@@ -1,18 +1,19 @@
 """Orders as stored, and every query on them. Status changes go through `moves` and nowhere else."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 import msgspec
-from beanie import Document
 from pydantic import Field
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, IndexModel, UpdateMany
 
 from tron_payment import chain
 from tron_payment.core.address import Address
 from tron_payment.core.money import UNITS_MAX
-from tron_payment.db.cas import Move, compare_and_set, compare_and_set_many
+from tron_payment.db.cas import BY_ID, Move, compare_and_set, compare_and_set_many
+from tron_payment.db.lean import LeanDocument, fetch
 from tron_payment.engine.domain import (
     LIFECYCLE,
     Attempt,
@@ -57,7 +58,7 @@ def stored(value: Any) -> Any:
     return msgspec.to_builtins(value, builtin_types=_BUILTIN, str_keys=True)
 
 
-class Order(Document):
+class Order(LeanDocument):
     """One transaction that shall stand in the chain exactly once, whatever it takes.
 
     Its id is derived from what it is for, so that asking twice finds the same order. `contract`
@@ -220,17 +221,13 @@ async def by_id(order_id: str) -> Order | None:
 
 async def due(status: OrderStatus, now: datetime, *, limit: int = WORK_MAX) -> list[Order]:
     """Orders of this status that are worth a look now, by rank."""
-    return (
-        await Order.find({"status": status.value, "due_at": {"$lte": now}})
-        .sort("+rank")
-        .limit(limit)
-        .to_list()
-    )
+    condition = {"status": status.value, "due_at": {"$lte": now}}
+    return await fetch(Order, condition, sort="rank", limit=limit)
 
 
 async def owning(txids: Iterable[str]) -> list[Order]:
     """Orders that ever signed one of these transactions."""
-    return await Order.find({"attempts.txid": {"$in": list(txids)}}).to_list()
+    return await fetch(Order, {"attempts.txid": {"$in": list(txids)}})
 
 
 UNSIGNED: Final = [
@@ -261,25 +258,19 @@ async def expired(timestamp_ms: int, *, limit: int = WORK_MAX) -> list[Order]:
 
     Bytes that were shown to be signed elsewhere count as live: whoever has a key may send them.
     """
-    return (
-        await Order.find(
-            {
-                "status": {"$in": [status.value for status in WITH_LIVE_BYTES]},
-                "live_expiration_ms": {"$lte": timestamp_ms},
-            }
-        )
-        .sort("+live_expiration_ms")
-        .limit(limit)
-        .to_list()
-    )
+    condition = {
+        "status": {"$in": [status.value for status in WITH_LIVE_BYTES]},
+        "live_expiration_ms": {"$lte": timestamp_ms},
+    }
+    return await fetch(Order, condition, sort="live_expiration_ms", limit=limit)
 
 
 async def with_open_books(*, limit: int = WORK_MAX) -> list[Order]:
-    return await Order.find({"books_open": True}).limit(limit).to_list()
+    return await fetch(Order, {"books_open": True}, limit=limit)
 
 
 async def with_news(module: str, *, limit: int = WORK_MAX) -> list[Order]:
-    return await Order.find({"module": module, "news": True}).limit(limit).to_list()
+    return await fetch(Order, {"module": module, "news": True}, limit=limit)
 
 
 async def hush(orders: Sequence[Order]) -> None:
@@ -287,17 +278,20 @@ async def hush(orders: Sequence[Order]) -> None:
 
     Hints (sent, waiting) leave the version as it is and move `due_at`.
     """
-    if orders:
-        await Order.get_pymongo_collection().bulk_write(
-            [
-                UpdateOne(
-                    {"_id": o.id, "version": o.version, "due_at": o.due_at},
-                    {"$set": {"news": False}},
-                )
-                for o in orders
-            ],
-            ordered=False,
-        )
+    same: dict[tuple[int, datetime], list[str]] = defaultdict(list)
+    for o in orders:
+        same[(o.version, o.due_at)].append(o.id)
+    await _hint(
+        ({"_id": {"$in": ids}, "version": version, "due_at": due_at}, {"news": False})
+        for (version, due_at), ids in same.items()
+    )
+
+
+async def _hint(hints: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    """Fields for people and for the next look, no state: orders that get the same, together."""
+    writes = [UpdateMany(here, {"$set": fields}, hint=BY_ID) for here, fields in hints]
+    if writes:
+        await Order.get_pymongo_collection().bulk_write(writes, ordered=False)
 
 
 async def close_books(order_ids: Sequence[str]) -> None:
@@ -312,47 +306,41 @@ async def postpone(
     orders: Sequence[Order], until: datetime, *, waiting_for: str | None = None
 ) -> None:
     """Look again later. Not a state move: status and version stay."""
-    if not orders:
-        return
     changes: dict[str, Any] = {"due_at": until}
     if waiting_for is not None:
         changes |= {"waiting_for": waiting_for}
         if any(order.waiting_for != waiting_for for order in orders):
             changes |= {"news": True}
-    await Order.get_pymongo_collection().bulk_write(
-        [UpdateOne({"_id": o.id, "version": o.version}, {"$set": changes}) for o in orders],
-        ordered=False,
+    same: dict[int, list[str]] = defaultdict(list)
+    for o in orders:
+        same[o.version].append(o.id)
+    await _hint(
+        ({"_id": {"$in": ids}, "version": version}, changes) for version, ids in same.items()
     )
 
 
 async def mark_sent(orders: Sequence[Order], now: datetime, again_at: datetime) -> None:
     """A hint for screens and the next rebroadcast; no state."""
-    again = [order for order in orders if order.attempts[-1].get("sent_at") is not None]
-    first = [order for order in orders if order.attempts[-1].get("sent_at") is None]
-    writes = [
-        UpdateOne(
-            {"_id": o.id, "live_txid": o.live_txid},
-            {
-                "$set": {
-                    "due_at": again_at,
-                    f"attempts.{len(o.attempts) - 1}.sent_at": now,
-                    "news": True,
-                }
-            },
+    same: dict[tuple[int, int, bool], dict[str, str | None]] = defaultdict(dict)
+    for o in orders:
+        again = o.attempts[-1].get("sent_at") is not None
+        same[(o.version, len(o.attempts), again)][o.id] = o.live_txid
+    await _hint(
+        (
+            {"_id": {"$in": [*sent]}, "version": version, "live_txid": {"$in": [*sent.values()]}},
+            {"due_at": again_at}
+            | ({} if again else {f"attempts.{number - 1}.sent_at": now, "news": True}),
         )
-        for o in first
-    ]
-    writes += [
-        UpdateOne({"_id": o.id, "live_txid": o.live_txid}, {"$set": {"due_at": again_at}})
-        for o in again
-    ]
-    await Order.get_pymongo_collection().bulk_write(writes, ordered=False)
+        for (version, number, again), sent in same.items()
+    )
 
 
 async def request_cancel(order: Order) -> None:
     """Let it end as canceled once its live bytes are proved dead. No state move."""
     await Order.get_pymongo_collection().update_one(
-        {"_id": order.id, "status": order.status.value}, {"$set": {"cancel_requested": True}}
+        {"_id": order.id, "status": order.status.value},
+        {"$set": {"cancel_requested": True}},
+        hint=BY_ID,
     )
 
 

@@ -1,12 +1,13 @@
 """What an order is, which way it goes, and what a solidified block proves about it. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from tron_payment.chain import SolidBlock, SolidTransaction, trc20_transfers
+from tron_payment.chain import Log, SolidBlock, SolidTransaction, trc20_transfers
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.lifecycle import Lifecycle
 
@@ -175,12 +176,18 @@ def prove(
     """Find the event of each expectation; one log proves one expectation only."""
     used: set[int] = set()
     proofs: dict[str, Proof] = {}
+    about: dict[bytes, list[tuple[int, Log]]] = defaultdict(list)
+    for place, log in enumerate(transaction.logs):
+        if len(log.topics) >= 2:
+            about[log.topics[1]].append((place, log))
     for expect in expects:
         if expect.kind is ExpectKind.TRC20_TRANSFER:
             index = _find_transfer(expect, transaction, used)
             proof = Proof.MET if index is not None else Proof.MISSING
         else:
-            index, proof = _find_router_event(expect, transaction, used, paid_topic, skipped_topic)
+            named = about.get(bytes.fromhex(expect.payment_id), ())
+            unused = [each for each in named if each[0] not in used]
+            index, proof = _find_router_event(expect, unused, paid_topic, skipped_topic)
         if index is not None:
             used.add(index)
         proofs[expect.ref] = proof
@@ -202,17 +209,14 @@ def _find_transfer(expect: Expect, transaction: SolidTransaction, used: set[int]
 
 def _find_router_event(
     expect: Expect,
-    transaction: SolidTransaction,
-    used: set[int],
+    unused: Sequence[tuple[int, Log]],
     paid_topic: bytes,
     skipped_topic: bytes,
 ) -> tuple[int | None, Proof]:
-    payment_id = bytes.fromhex(expect.payment_id)
+    """Of the logs with the payment's id the first that says what became of it."""
     recipient = address_bytes(expect.recipient)[1:].rjust(32, b"\0")
-    for index, log in enumerate(transaction.logs):
-        if index in used or log.address != expect.contract or len(log.topics) < 2:
-            continue
-        if log.topics[1] != payment_id:
+    for index, log in unused:
+        if log.address != expect.contract:
             continue
         if log.topics[0] == skipped_topic:
             return index, Proof.SKIPPED

@@ -11,12 +11,12 @@ from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 import msgspec
-from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.lifecycle import Lifecycle
 from tron_payment.db.cas import compare_and_set
+from tron_payment.db.lean import LeanDocument
 from tron_payment.payouts.documents import Payout
 
 WORK_MAX: Final = 20
@@ -69,7 +69,7 @@ class Calling(StrEnum):
     DONE = "done"
 
 
-class Batch(Document):
+class Batch(LeanDocument):
     """Many payouts, accepted as one."""
 
     id: str  # type: ignore[assignment]  # bat_...

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from tron_payment.db.lean import fetch
 from tron_payment.http.paging import InvalidCursor
 from tron_payment.payouts.batch_rows import ROWS_MAX
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
@@ -16,12 +17,8 @@ async def of_batch(
     batch_id: str, *, after_row: int, limit: int, where: Mapping[str, Any] | None = None
 ) -> list[Payout]:
     """The next rows of a batch."""
-    return (
-        await Payout.find({**(where or {}), "batch_id": batch_id, "row": {"$gt": after_row}})
-        .sort("+row")
-        .limit(limit)
-        .to_list()
-    )
+    wanted = {**(where or {}), "batch_id": batch_id, "row": {"$gt": after_row}}
+    return await fetch(Payout, wanted, sort="row", limit=limit)
 
 
 async def counts_of_batch(batch_id: str) -> dict[str, int]:

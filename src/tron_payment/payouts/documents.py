@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
-from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.audit import Act
 from tron_payment.db.cas import compare_and_set
+from tron_payment.db.lean import LeanDocument, fetch
 from tron_payment.payouts.domain import (
     LIFECYCLE,
     InvalidSearch,
@@ -33,7 +33,7 @@ BROADCAST: Final = "broadcast"
 """What a signed payout is called once its bytes were sent."""
 
 
-class Payout(Document):
+class Payout(LeanDocument):
     """Money on its way out.
 
     The id is derived from the principal and the idempotency key, so a retried request finds the
@@ -244,14 +244,14 @@ async def retried_by(payout_id: str) -> Payout | None:
 async def of_orders(order_ids: Sequence[str]) -> dict[str, list[Payout]]:
     """The payouts that each order carries."""
     found: dict[str, list[Payout]] = {}
-    async for payout in Payout.find({"order_id": {"$in": list(order_ids)}}):
+    for payout in await fetch(Payout, {"order_id": {"$in": list(order_ids)}}):
         found.setdefault(payout.order_id, []).append(payout)
     return found
 
 
 async def in_order(order_id: str) -> list[Payout]:
     """The payouts that one order carries, by row."""
-    found = await Payout.find({"order_id": order_id}).to_list()
+    found = await fetch(Payout, {"order_id": order_id})
     return sorted(found, key=lambda payout: (payout.row or 0, payout.id))
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 
+from tron_payment.db.cas import BY_ID
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import PayoutStatus
 
@@ -36,26 +37,28 @@ async def follow_orders(changes: Sequence[Taken]) -> None:
     """Take over what orders say.
 
     Valid only while the payout is in that order and has seen no newer version of it, so that
-    telling it twice, or late, changes nothing.
+    telling it twice, or late, changes nothing. Payouts of an order that take over the same are
+    written by one statement, each of them still atomically and under that condition.
     """
-    if changes:
+    same: dict[tuple[object, ...], list[Taken]] = {}
+    for each in changes:
+        content = (each.order_id, each.order_version, *each.fields.items())
+        same.setdefault(content, []).append(each)
+    if same:
         await Payout.get_pymongo_collection().bulk_write(
-            [
-                UpdateOne(
-                    {
-                        "_id": each.payout_id,
-                        "order_id": each.order_id,
-                        "order_version": {"$lte": each.order_version},
-                    },
-                    {
-                        "$set": {**each.fields, "order_version": each.order_version},
-                        "$inc": {"version": 1},
-                    },
-                )
-                for each in changes
-            ],
-            ordered=False,
+            [_taking_over(alike) for alike in same.values()], ordered=False
         )
+
+
+def _taking_over(alike: Sequence[Taken]) -> UpdateOne | UpdateMany:
+    """One statement for payouts that take over the same; a single one may be sent again."""
+    one = alike[0]
+    ids = [each.payout_id for each in alike]
+    here = {"order_id": one.order_id, "order_version": {"$lte": one.order_version}}
+    change = {"$set": {**one.fields, "order_version": one.order_version}, "$inc": {"version": 1}}
+    if len(ids) == 1:
+        return UpdateOne({"_id": ids[0], **here}, change, hint=BY_ID)
+    return UpdateMany({"_id": {"$in": ids}, **here}, change, hint=BY_ID)
 
 
 async def mark_ejected(order_id: str, reasons: Mapping[str, str]) -> None:
@@ -65,6 +68,7 @@ async def mark_ejected(order_id: str, reasons: Mapping[str, str]) -> None:
             UpdateOne(
                 {"_id": payout_id, "order_id": order_id, "eject": None},
                 {"$set": {"eject": reason}, "$inc": {"version": 1}},
+                hint=BY_ID,
             )
             for payout_id, reason in reasons.items()
         ],
@@ -116,6 +120,7 @@ async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int
                     "$unset": {"txid": "", "sent_at": ""},
                     "$inc": {"version": 1, "fee_before_sun": each.cost_sun},
                 },
+                hint=BY_ID,
             )
         )
         for by_hand in (True, False):
@@ -136,6 +141,7 @@ async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int
                             }
                         }
                     ],
+                    hint=BY_ID,
                 )
             )
     await payouts.bulk_write(updates, ordered=True)

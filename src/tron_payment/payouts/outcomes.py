@@ -30,12 +30,14 @@ from tron_payment.core.ids import derived_id
 from tron_payment.db.events import Event
 from tron_payment.engine import (
     SIMULATION_REVERTED,
+    Attempt,
     Engine,
     Order,
     OrderFinished,
     OrderSigned,
     OrderStatus,
     Proof,
+    Result,
 )
 from tron_payment.payouts import batch_documents as batches
 from tron_payment.payouts import documents as store
@@ -147,6 +149,7 @@ class Outcomes:
         released: list[str] = []
         settled: list[Payout] = []
         for order in orders:
+            story = Story.of(order)
             places = {ref: index for index, ref in enumerate(refs(order))}
             for payout in carried.get(order.id, []):
                 if payout.order_version > order.version:
@@ -154,7 +157,7 @@ class Outcomes:
                 if order.expects and payout.id not in places:
                     continue  # it had ended before the order was made: nothing pays it
                 share = Share(places.get(payout.id, 0), max(1, len(places)))
-                fields = fields_of(order, payout, share, now)
+                fields = story.told_to(payout, share, now)
                 status = PayoutStatus(fields["status"])
                 changes.append(following.Taken(payout.id, order.id, order.version, fields))
                 if status is not payout.status:
@@ -273,33 +276,44 @@ def _cost(order: Order) -> int:
     return 0 if order.outcome is None else order.outcome.fee_sun
 
 
-def fields_of(order: Order, payout: Payout, share: Share, now: datetime) -> dict[str, Any]:
-    """What a payout takes over from its order."""
-    outcome = order.outcome
-    proof = outcome.proofs.get(payout.id) if outcome is not None else None
-    status = status_of(order.status, proof)
-    fields: dict[str, Any] = {
-        "status": status.value,
-        "waiting_for": order.waiting_for if not LIFECYCLE.is_final(status) else "",
-        "reason": SKIPPED_REASON if proof == Proof.SKIPPED else order.reason,
-        "attempts": len(order.attempts),
-        "updated_at": now,
-    }
-    if order.attempts:
-        newest = order.tried[-1]
-        fields |= {"txid": newest.txid, "sent_at": newest.sent_at}
-    if outcome is not None:
-        fields |= {
-            "txid": outcome.txid,
-            "fee_paid_sun": payout.fee_before_sun + share.of(outcome.fee_sun),
-            "energy_used": share.of(outcome.energy_used),
-            "energy_burned_sun": share.of(outcome.energy_burned_sun),
-            "block_number": outcome.block_number,
-            "block_id": outcome.block_id,
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What payouts are told of their order, read once for all of them."""
+
+    order: Order
+    outcome: Result | None
+    newest: Attempt | None
+
+    @classmethod
+    def of(cls, order: Order) -> "Story":
+        return cls(order, order.outcome, order.tried[-1] if order.attempts else None)
+
+    def told_to(self, payout: Payout, share: Share, now: datetime) -> dict[str, Any]:
+        """What a payout takes over."""
+        order, outcome, newest = self.order, self.outcome, self.newest
+        proof = outcome.proofs.get(payout.id) if outcome is not None else None
+        status = status_of(order.status, proof)
+        fields: dict[str, Any] = {
+            "status": status.value,
+            "waiting_for": order.waiting_for if not LIFECYCLE.is_final(status) else "",
+            "reason": SKIPPED_REASON if proof == Proof.SKIPPED else order.reason,
+            "attempts": len(order.attempts),
+            "updated_at": now,
         }
-        if status is PayoutStatus.SETTLED:
-            fields["settled_at"] = from_ms(outcome.block_timestamp_ms)
-    return fields
+        if newest is not None:
+            fields |= {"txid": newest.txid, "sent_at": newest.sent_at}
+        if outcome is not None:
+            fields |= {
+                "txid": outcome.txid,
+                "fee_paid_sun": payout.fee_before_sun + share.of(outcome.fee_sun),
+                "energy_used": share.of(outcome.energy_used),
+                "energy_burned_sun": share.of(outcome.energy_burned_sun),
+                "block_number": outcome.block_number,
+                "block_id": outcome.block_id,
+            }
+            if status is PayoutStatus.SETTLED:
+                fields["settled_at"] = from_ms(outcome.block_timestamp_ms)
+        return fields
 
 
 __all__ = ["OrderFinished", "OrderSigned", "Outcomes", "Share", "recipients", "refs"]

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar, Final
 
-from beanie import Document
 from pymongo import ASCENDING, IndexModel, UpdateOne
 
+from tron_payment.db.lean import LeanDocument
 from tron_payment.payouts.documents import Payout
 
 LOOK_CHARACTERS: Final = 4
 
 
-class Payee(Document):
+class Payee(LeanDocument):
     """An address that has been paid. What tells a new recipient, or a look-alike, from it."""
 
     id: str  # type: ignore[assignment]  # the address

@@ -10,6 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import DECIMALS_MAX, UNITS_MAX
 from tron_payment.db.cas import insert_many_once, insert_once
+from tron_payment.db.lean import LeanDocument
 from tron_payment.db.ledger import Holder
 from tron_payment.ordered import OrderedDocument, ordered_indexes
 from tron_payment.usdt.domain import Kind
@@ -83,7 +84,7 @@ class TokenOpening(Document):
         indexes: ClassVar[list[IndexModel]] = []
 
 
-class TokenMovement(Document):
+class TokenMovement(LeanDocument):
     """Tokens that came to or left one of our holders in a solidified block."""
 
     id: str  # type: ignore[assignment]  # block, transaction and log number: sorts by time

@@ -23,18 +23,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar
 
-from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.db.cas import insert_each
 from tron_payment.db.faults import store_errors
+from tron_payment.db.lean import LeanDocument
 from tron_payment.engine import Order, Unexplained
 
 Solid = Callable[[], Awaitable[int]]
 """Up to which chain time all solidified blocks were applied, in ms; 0 when that is not known."""
 
 
-class SigningJournal(Document):
+class SigningJournal(LeanDocument):
     """One line. Written once; nothing ever updates it."""
 
     id: str  # type: ignore[assignment]  # "<order>:<number>", and "...:end" for the line's end
