@@ -99,6 +99,7 @@ class Children:
     @asynccontextmanager
     async def of(cls, settings: Settings) -> AsyncIterator["Children"]:
         """Start what is not configured elsewhere; stop it at the end."""
+        print("Starting: up to a minute the first time, more on a slow machine ...", flush=True)
         async with AsyncExitStack() as stack:
             devnet_url = None
             waits: list[Awaitable[Any]] = []
