@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import Mongo
 from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment import chain
+from tron_payment.db.acts import Doing, under_way
 from tron_payment.engine import CannotSign, Order, OrderFinished, OrderSigned, OrderStatus
 from tron_payment.engine import documents as store
 from tron_payment.engine.fees import SIGNATURE_BYTES
@@ -141,8 +142,10 @@ async def test_signatures_that_come_while_the_block_is_applied_leave_nothing_beh
 async def test_a_cancel_of_shown_bytes_waits_for_their_death(world: World, desk: Desk) -> None:
     await place(world)
     await world.tick(2)
-    with pytest.raises(OrderSigned):
+    act = Doing(entry_id="aud_a", actor="ann", role="operator", action="", route="", request_id="")
+    with pytest.raises(OrderSigned), under_way(act):
         await world.engine.cancel("ord_a")
+    assert act.stays  # refused for now, and in the audit log all the same
     assert (await world.order("a")).status is OrderStatus.AWAITING_SIGNATURE
     await world.run_until_final("a")
     assert (await world.order("a")).status is OrderStatus.CANCELED

@@ -19,7 +19,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from tron_payment.core.clock import ManualClock
 from tron_payment.core.errors import Conflict
-from tron_payment.db.acts import describe
+from tron_payment.db.acts import describe, has_effect
 from tron_payment.db.audit import Act, Audit, AuditEntry
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import StoreUnavailable
@@ -157,6 +157,15 @@ async def noted(
     return {}
 
 
+@post("/late/{name:str}", status_code=200, opt={"permission": "payout:create"})
+async def late(name: FromPath[str]) -> dict[str, str]:
+    """Too late to be done now: it is noted, comes true later, and is refused for now."""
+    describe(action="thing.late")
+    has_effect()
+    await insert_once(Thing(id=name))
+    raise Taken
+
+
 @delete("/plain/{name:str}", status_code=204, opt={"permission": "payout:create"})
 async def remove(name: FromPath[str]) -> None:
     """Take it away."""
@@ -186,7 +195,7 @@ async def alive(clock: ManualClock | None = None) -> AsyncIterator[Process]:
     journal = Journal(audit, clock, inserts)
     idempotency = Idempotency(b"s" * 32, clock, inserts, journal=journal)
     async with serve(
-        [keyed, plain, noted, remove, look, estimate],
+        [keyed, plain, noted, late, remove, look, estimate],
         clock=clock,
         authenticator=Authenticator(anchor(clock)),
         journal=journal,
@@ -265,6 +274,15 @@ async def test_what_reads_or_is_refused_leaves_nothing(store: Any) -> None:
         await life.settle()
         assert await entries() == []
         assert await PendingAct.count() == 0 and await StoredRequest.count() == 0
+
+
+async def test_a_refusal_of_which_something_comes_all_the_same_is_in_the_log(store: Any) -> None:
+    async with alive() as life:
+        assert await life.post("/late/a") == 409
+        (entry,) = await entries()
+        assert (entry.actor, entry.action, entry.object_id) == ("ann", "thing.late", "a")
+        await life.settle()
+        assert len(await entries()) == 1 and await PendingAct.count() == 0
 
 
 async def test_a_log_that_cannot_be_written_now_delays_the_entry_not_the_answer(

@@ -29,6 +29,9 @@ class Doing:
     written: bool = False
     """Its entry is in the log."""
 
+    stays: bool = False
+    """It has an effect even where it is refused."""
+
     ended: bool = False
     """Answered: what a task that it left behind writes is not its act."""
 
@@ -73,3 +76,9 @@ def describe(
     now.before = before if before is not None else now.before
     now.after = after if after is not None else now.after
     now.action = action or now.action
+
+
+def has_effect() -> None:
+    """The act under way belongs into the log even where it is refused now: it comes true later."""
+    if (now := doing()) is not None:
+        now.stays = True

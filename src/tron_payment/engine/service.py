@@ -17,6 +17,7 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import Conflict, NotFound
 from tron_payment.core.failpoints import failpoint
+from tron_payment.db.acts import has_effect
 from tron_payment.db.cas import LostRace, insert_many_once
 from tron_payment.db.group import GroupInsert
 from tron_payment.db.ledger import Ledger
@@ -185,6 +186,7 @@ class Engine:
             if order.status is OrderStatus.SIGNED:
                 raise OrderSigned
             if order.status is OrderStatus.AWAITING_SIGNATURE:
+                has_effect()
                 await store.request_cancel(order)
                 raise OrderShown
             if not LIFECYCLE.allows(order.status, target) or order.status in HELD_BY_PROOF:

@@ -62,7 +62,10 @@ class Acting(ASGIMiddleware):
     async def _through(
         self, now: Doing, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
     ) -> None:
-        """A crash, a 5xx and a caller who hangs up leave the stored act: its recovery tells."""
+        """A crash, a 5xx and a caller who hangs up leave the stored act: its recovery tells.
+
+        A refusal takes it away, unless something comes of the request all the same.
+        """
         pending, status = now.entry_id, 0
         await self._journal.begin(now)
 
@@ -70,17 +73,19 @@ class Acting(ASGIMiddleware):
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status < 400:
+                if status < 400 or (now.stays and status < 500):
                     await self._journal.finish(now, pending)
             await send(message)
 
         try:
             await next_app(scope, receive, watch)
         except Exception as error:
+            if not status and now.stays and problem_of(error).status < 500:
+                await self._journal.finish(now, pending)
             status = status or problem_of(error).status
             raise
         finally:
-            if 400 <= status < 500:
+            if 400 <= status < 500 and not now.stays:
                 await self._journal.drop(pending)
 
 
