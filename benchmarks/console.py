@@ -24,6 +24,7 @@ ASKED, ASKED_BEFORE = 40, 10
 """Times that each page is asked for; before the filling there is less to learn."""
 
 AIM_MS: Final = 100
+PAGE_S: Final = 300.0
 BACKLOG_S: Final = 300.0
 BELOW_BAND: Final = "12.5"
 ABOVE_BAND: Final = "4500"
@@ -208,6 +209,7 @@ async def _pages(service: Service) -> Pages:
         "wallets, with their balances": (ONE, "/console/wallets?balances=1"),
         "a wallet": (ONE, f"/console/wallets/{payer['wallet_id']}"),
         "staking": (ONE, "/console/staking"),
+        "staking, with the plan": (ONE, "/console/staking?plan=1"),
         "books": (ONE, "/console/books"),
         "books, with the last 30 days": (ONE, "/console/books?days=1"),
         "policy": (ONE, "/console/policy"),
@@ -280,7 +282,7 @@ async def _first_look(service: Service) -> dict[str, float]:
 
 async def _signed_in(service: Service, role: str, who: str = "") -> httpx.AsyncClient:
     browser = httpx.AsyncClient(
-        base_url=service.url, headers={"Origin": service.url}, trust_env=False, timeout=60.0
+        base_url=service.url, headers={"Origin": service.url}, trust_env=False, timeout=PAGE_S
     )
     token = service.token(role, who or f"console-{role}")
     answer = await browser.post("/console/sign-in", data={"token": token})

@@ -21,17 +21,23 @@ async def staking(
     payouts_per_day: Text = None,
     cursor: Text = None,
     done: Text = None,
+    plan: Text = None,
 ) -> Any:
-    """What energy costs by every way, and what is staked."""
-    asked = {"days": days, "payouts_per_day": payouts_per_day}
-    plan = await desk.api.maybe(f"{STAKING}/plan", **asked)
+    """What is staked; with `plan` (or a figure of it) what energy costs by every way, too.
+
+    A plan counts a month's transactions, so the page asks for it by itself when it is there.
+    """
+    given = {"days": days, "payouts_per_day": payouts_per_day}
+    asked = bool(plan or days or payouts_per_day)
+    found = await desk.api.maybe(f"{STAKING}/plan", **given) if asked else None
     statistics = await desk.api.maybe(f"{STAKING}/statistics")
     operations = await desk.api.get(f"{STAKING}/operations", cursor=cursor, limit=PAGE_ROWS)
     return desk.page(
         "staking.html",
         "/console/staking",
         done=done,
-        plan=plan,
+        plan=found,
+        asked=asked,
         days=days or "",
         payouts_per_day=payouts_per_day or "",
         statistics=statistics,
