@@ -1,10 +1,25 @@
 """What the issuer of USDT does is noticed, told, and holds money back while it matters."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
+import pytest
+
+from tests.conftest import Mongo
+from tests.engine.network import TOKEN
 from tests.usdt.world import ALICE, BOB, SOLID, World
-from tron_payment.db.audit import AuditEntry
+from tron_payment.chain import SolidBlock, SolidTransaction
+from tron_payment.chain.answers import LogPart, Receipt
+from tron_payment.contracts import artifact
+from tron_payment.core.address import address_bytes
+from tron_payment.core.clock import ManualClock
+from tron_payment.db.audit import Audit, AuditEntry
+from tron_payment.db.faults import StoreUnavailable
+from tron_payment.usdt import documents
+from tron_payment.usdt.documents import TokenNotice
+from tron_payment.usdt.watch import Watch
+
+USDT = artifact("TestUSDT")
 
 
 async def send(world: World, to: str = ALICE) -> dict[str, Any]:
@@ -60,3 +75,33 @@ async def test_who_is_blacklisted_after_acceptance_is_not_paid(world: World) -> 
     assert (listed["status"], listed["waiting_for"]) == ("queued", "recipient_blacklisted")
     (notice,) = (await world.get("/usdt/watch")).json()["notices"]
     assert (notice["kind"], notice["details"]["address"]) == ("AddedBlackList", BOB)
+
+
+async def test_what_the_issuer_did_is_in_the_audit_log_once_wherever_the_process_died(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mongo.connect([AuditEntry, TokenNotice])
+    clock = ManualClock(datetime(2026, 11, 21, tzinfo=UTC))
+    watch = Watch(
+        ledger=cast("Any", None), audit=Audit(clock), screening=cast("Any", None), usdt=TOKEN
+    )
+    log = LogPart(address_bytes(TOKEN)[1:].hex(), [USDT.topic("Pause").hex()], "")
+    paused = SolidTransaction(b"", Receipt(id="ab" * 32, log=[log]))
+    block = SolidBlock(7, "07" * 32, "06" * 32, 21_000, (paused,))
+
+    async def dies(*_: object) -> bool:
+        raise StoreUnavailable("killed here")
+
+    for name in ("insert_once", "append"):
+        with monkeypatch.context() as patch:
+            if name == "append":
+                patch.setattr(Audit, name, dies)
+            else:
+                patch.setattr(documents, name, dies)
+            with pytest.raises(StoreUnavailable):
+                await watch.on_block(block)
+    for _ in range(2):
+        await watch.on_block(block)
+    (entry,) = await AuditEntry.find_all().to_list()
+    assert (entry.action, entry.after) == ("token.pause", {"block": 7, "txid": "ab" * 32})
+    assert await TokenNotice.count() == 1

@@ -75,6 +75,7 @@ class Watch:
             if entry.address == self._bare_hex and entry.topics and entry.topics[0] in _TOPICS
         ]
         for notice in notices:
+            await self._write_down(notice)  # first: who dies now sees the block again
             if await store.remember_notice(notice):
                 await self._tell(notice)
 
@@ -99,8 +100,8 @@ class Watch:
         except Unavailable:
             return {order.id: "node" for order in calls}
 
-    async def _tell(self, notice: TokenNotice) -> None:
-        """To the audit log and, when it is about us, as an alarm."""
+    async def _write_down(self, notice: TokenNotice) -> None:
+        """Into the audit log, once, however often the block is seen."""
         await self._audit.append(
             Act(
                 actor="service",
@@ -108,8 +109,12 @@ class Watch:
                 action=f"token.{notice.kind.lower()}",
                 object_id=self._usdt,
                 after={**notice.details, "txid": notice.txid, "block": notice.block_number},
+                entry_id=f"aud_{notice.id}",
             )
         )
+
+    async def _tell(self, notice: TokenNotice) -> None:
+        """A warning; an alarm when it is about us."""
         address = notice.details.get("address")
         ours = address is not None and await (await self._ledger.view()).holders([Address(address)])
         report = log.critical if ours else log.warning
