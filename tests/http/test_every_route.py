@@ -12,6 +12,7 @@ from whole_app import Whole, options, whole
 
 from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import Store, connect
+from tron_payment.http.acting import NONE, READING, REQUEST, kind_of
 from tron_payment.http.limits import JSON
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP, Role
 
@@ -114,6 +115,35 @@ async def test_every_permission_of_a_route_is_in_the_table_and_the_reverse(app: 
 
 IDLE = {"schema:read", "payout:hold", "staking:approve", "refund:approve", "quarantine:propose"}
 """Rows that the gateway's tokens know and no route asks for; in development the schema's too."""
+
+
+async def test_every_route_that_changes_something_comes_into_the_audit_log(app: Whole) -> None:
+    """All but quotes and estimates, which change nothing, and pages that ask the API themselves.
+
+    That it then is there, once, is shown by test_http_journal.py.
+    """
+    silent = {
+        way.path.removeprefix("/api/v1").removeprefix("/tron")
+        for way in ways(app.app)
+        if way.method not in READING and kind_of(way.opt, way.method) == NONE
+    }
+    asks_the_api = {path for path in silent if path.startswith("/console")}
+    assert silent - asks_the_api == {"/payouts/quote", "/usdt/estimate-gas", "/payments/webhook"}
+    keyed = {
+        way.path.removeprefix("/api/v1")
+        for way in ways(app.app)
+        if kind_of(way.opt, way.method) == REQUEST and way.path.startswith("/api/v1")
+    }
+    assert len(keyed) >= 15
+    asks_for_a_key = {
+        path.replace("{payout_id}", "no-such-thing").replace("{wallet_id}", "no-such-thing")
+        for path, item in (await app.client.get("/schema", headers=bearer()))
+        .json()["paths"]
+        .items()
+        for operation in item.values()
+        if "Idempotency-Key" in {each["name"] for each in operation.get("parameters", ())}
+    }
+    assert keyed == {path.removeprefix("/api/v1") for path in asks_for_a_key}
 
 
 async def test_what_is_open_is_open_on_purpose(app: Whole) -> None:

@@ -49,6 +49,9 @@ PENDING_MAX: Final = 100_000
 IDLE_S: Final = 0.25
 WITHDRAWN: Final = "request.withdrawn"
 
+_Accepted = tuple[str, dict[str, Any]]
+"""A request's id, and its act as the record keeps it."""
+
 log = structlog.get_logger()
 
 
@@ -71,7 +74,7 @@ class Journal:
         self._audit = audit
         self._clock = clock
         self._inserts = inserts
-        self._accepted: deque[StoredRequest] = deque()
+        self._accepted: deque[_Accepted] = deque()
         self._finished: deque[str] = deque()
         self._looked: datetime | None = None
         self.wake: Callable[[], None] = lambda: None
@@ -117,8 +120,9 @@ class Journal:
 
     def accepted(self, record: StoredRequest) -> None:
         """Take over the act of a request whose effect is done."""
+        assert record.unaudited is not None, record.id
         if len(self._accepted) < QUEUE_MAX:
-            self._accepted.append(record)
+            self._accepted.append((record.id, record.unaudited))
             self.wake()
 
     async def withdraw(self, record: StoredRequest, entry_id: str) -> None:
@@ -151,23 +155,23 @@ class Journal:
 
     async def step(self) -> bool:
         """Take over one batch of each kind; False when there was none."""
-        records = [self._accepted.popleft() for _ in range(min(BATCH_MAX, len(self._accepted)))]
-        if records:
+        taken = [self._accepted.popleft() for _ in range(min(BATCH_MAX, len(self._accepted)))]
+        if taken:
             try:
-                await self._take_over(records)
+                await self._take_over(taken)
             except BaseException:
-                self._accepted.extendleft(reversed(records))
+                self._accepted.extendleft(reversed(taken))
                 raise
         done = [self._finished.popleft() for _ in range(min(BATCH_MAX, len(self._finished)))]
         if done:
             await _forget(done)
-        return bool(records or done) or await self._recover()
+        return bool(taken or done) or await self._recover()
 
-    async def _take_over(self, records: Sequence[StoredRequest]) -> None:
-        acts = [Act(**_without_claim(r.unaudited)) for r in records if r.unaudited is not None]
+    async def _take_over(self, taken: Sequence[_Accepted]) -> None:
+        acts = [Act(**_without_claim(kept)) for _, kept in taken]
         await self._audit.append_many(acts)
         condition = {
-            "_id": {"$in": [record.id for record in records]},
+            "_id": {"$in": [request_id for request_id, _ in taken]},
             "unaudited.entry_id": {"$in": [act.entry_id for act in acts]},
         }
         with store_errors():
@@ -181,10 +185,10 @@ class Journal:
         if self._looked is not None and now < self._looked + LOOK_EVERY:
             return False
         old = now - RECOVER_AFTER
-        records = await _claimed(old)
-        if records:
-            log.warning("audit.recovered", kind="requests", entries=len(records))
-            await self._take_over(records)
+        claimed = await _claimed(old)
+        if claimed:
+            log.warning("audit.recovered", kind="requests", entries=len(claimed))
+            await self._take_over(claimed)
         acts = PendingAct.find({"since": {"$lte": old}}).sort("+since").limit(BATCH_MAX)
         with store_errors():
             left = await acts.to_list()
@@ -192,9 +196,9 @@ class Journal:
             log.warning("audit.recovered", kind="acts", entries=len(left))
             await self._audit.append_many([_unfinished(each.act) for each in left])
             await _forget([each.id for each in left])
-        if not records and not left:
+        if not claimed and not left:
             self._looked = now
-        return bool(records or left)
+        return bool(claimed or left)
 
     async def pending(self) -> tuple[int, float]:
         """How many accepted requests are not in the log yet, and the oldest one's age in seconds.
@@ -243,7 +247,7 @@ def _without_claim(kept: dict[str, Any]) -> dict[str, Any]:
     return _FILLED | {name: value for name, value in kept.items() if name != "claimed"}
 
 
-async def _claimed(old: datetime) -> list[StoredRequest]:
+async def _claimed(old: datetime) -> list[_Accepted]:
     """Requests that were accepted before `old` and are not in the log, and will be now.
 
     Claimed first: a refusal of their effect in this moment sees that, or they are gone.
@@ -260,10 +264,8 @@ async def _claimed(old: datetime) -> list[StoredRequest]:
             "unaudited": {"$exists": True},
         }
         await requests.update_many(theirs, {"$set": {"unaudited.claimed": True}})
-        return [
-            StoredRequest.model_validate(raw)
-            async for raw in requests.find({**theirs, "unaudited.claimed": True})
-        ]
+        ours = requests.find({**theirs, "unaudited.claimed": True}, {"unaudited": 1})
+        return [(raw["_id"], raw["unaudited"]) async for raw in ours]
 
 
 async def _forget(entry_ids: Sequence[str]) -> None:
