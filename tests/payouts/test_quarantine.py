@@ -1,6 +1,7 @@
 """What is in quarantine gets out by two people and on the chain's proof only."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,8 +10,12 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.chain import TriggerContract
 from tron_payment.contracts import artifact, payment_id
 from tron_payment.core.address import Address
+from tron_payment.db.audit import AuditEntry
+from tron_payment.db.cas import LostRace
 from tron_payment.engine import Spend, Wish
+from tron_payment.payouts import quarantine_documents as store
 from tron_payment.payouts.orders import reference
+from tron_payment.payouts.quarantine_documents import Case, CaseStatus
 from tron_payment.wallets import Wallets
 
 ROUTER = artifact("PayoutRouterV0")
@@ -97,11 +102,32 @@ async def test_a_skipped_payout_ends_as_the_router_says(
     )
     shown = await pay.payout(payout_id)
     assert shown["status"] == proved and "looked at the router" in shown["reason"]
+    assert (shown["settled_at"] is not None) is (proved == "settled"), "reports go by it"
     again = await pay.post(f"{path}/resolve", {"agree": True}, role="treasurer", sub="tr-1")
     assert refusal(again)[:2] == (409, "nothing_proposed")
     assert (await pay.get(path)).status_code == 404
     assert await pay.held(recipient) == before, "deciding moves no money"
     await pay.assert_books_equal_chain()
+
+
+async def test_who_carried_it_out_is_in_the_log_though_another_closed_the_case(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payout_id = await skipped(pay, "a-payout-two-resolve", person(), "pay")
+    path, real = f"{QUARANTINE}/{payout_id}", store.decide
+    proposal = {"outcome": "settled", "note": "looked"}
+    assert (await pay.post(f"{path}/propose", proposal)).status_code == 200
+
+    async def overtaken(case: Case, target: CaseStatus, by: str, now: datetime) -> Case:
+        await real(case, CaseStatus.REJECTED, "tr-2", now)
+        raise LostRace("tr-2 said no in this moment")
+
+    monkeypatch.setattr(store, "decide", overtaken)
+    late = await pay.post(f"{path}/resolve", {"agree": True}, role="treasurer", sub="tr-1")
+    assert refusal(late)[:2] == (409, "nothing_proposed")
+    assert (await pay.payout(payout_id))["status"] == "settled"
+    entries = await AuditEntry.find({"object_id": payout_id, "actor": "tr-1"}).to_list()
+    assert [each.action for each in entries] == ["quarantine.resolve"]
 
 
 async def test_who_may_do_what(pay: Pay) -> None:

@@ -19,8 +19,9 @@ from typing import Any, Final
 from tron_payment.chain import NodeClient, Nodes
 from tron_payment.contracts import artifact
 from tron_payment.core.address import Address
-from tron_payment.core.clock import Clock
+from tron_payment.core.clock import Clock, from_ms
 from tron_payment.core.errors import Conflict, Forbidden, NotFound
+from tron_payment.db.acts import has_effect
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace
 from tron_payment.engine import Engine, Evidence, NotProved, Order, OrderStatus
@@ -159,6 +160,7 @@ class QuarantineDesk:
             try:
                 if agree:
                     await self._carry_out(principal, case)
+                    has_effect()  # even if somebody else closes the case in this moment
                 target = CaseStatus.RESOLVED if agree else CaseStatus.REJECTED
                 decided = await store.decide(case, target, principal.id, self._clock.now())
             except LostRace:
@@ -178,7 +180,12 @@ class QuarantineDesk:
         if status.value != case.outcome:
             raise NotProved(f"the chain proves {status.value}")
         now = self._clock.now()
-        changed = await payouts_store.move(payout, status, now, reason=reason, waiting_for="")
+        changes: dict[str, Any] = {"reason": reason, "waiting_for": ""}
+        if status is PayoutStatus.SETTLED:  # reports go by it: the block that showed it was paid
+            carrier = await self._engine.find(payout.order_id)
+            assert carrier is not None and carrier.outcome is not None, payout.id
+            changes["settled_at"] = from_ms(carrier.outcome.block_timestamp_ms)
+        changed = await payouts_store.move(payout, status, now, **changes)
         await self._announcer.tell(
             [self._announcer.event(changed, status.value, "resolved", changed.version, now)]
         )
