@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from tron_payment.assembly import Assembly
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.errors import NotFound
+from tron_payment.db.acts import describe
 from tron_payment.db.audit import Act
 from tron_payment.http.health import Check, health_router
 from tron_payment.http.principals import Principal
@@ -98,6 +99,7 @@ def service_routes(
     async def reload(
         house: NamedDependency[House], principal: NamedDependency[Principal]
     ) -> Reloaded:
+        describe(object_id="configuration")
         if reloader is None:
             return Reloaded(reloaded=[], restart_needed=[])
         done = reloader.reload()

@@ -20,6 +20,7 @@ from tron_payment.core.clock import ManualClock
 from tron_payment.db.connect import Store
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.app import HttpApp
+from tron_payment.http.journal import Journal
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.module import Deployment
@@ -44,6 +45,7 @@ class Whole:
     app: HttpApp
     client: httpx.AsyncClient
     clock: ManualClock
+    journal: Journal
 
 
 def options(tmp_path: Any, **changes: str) -> Settings:
@@ -91,4 +93,4 @@ async def whole(store: Store, settings: Settings, rate: int = 1_000_000) -> Asyn
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://service")
         )
-        yield Whole(app, client, clock)
+        yield Whole(app, client, clock, assembly.journal)
