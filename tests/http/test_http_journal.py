@@ -361,6 +361,20 @@ async def test_a_refusal_after_the_recovery_is_an_entry_of_its_own(
         assert await StoredRequest.count() == 0
 
 
+async def test_what_the_dead_have_left_is_found_while_requests_keep_coming(store: Any) -> None:
+    clock = ManualClock(NOW)
+    async with alive(clock) as dead:
+        assert await dead.post("/keyed", **KEY) == 202
+        assert await dead.post("/plain/a") == 200  # neither is taken over by its own process
+    clock.advance(RECOVER_AFTER + timedelta(seconds=1))
+    async with alive(clock) as life:
+        for number in range(3):
+            assert await life.post("/keyed", **{"Idempotency-Key": f"another-key-{number:08}"}) == 202
+            await life.journal.step()
+        assert await life.journal.pending() == (0, 0.0)
+        assert len(await entries()) == 5 and await PendingAct.count() == 0
+
+
 async def test_processes_that_recover_at_the_same_time_write_one_entry(
     store: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

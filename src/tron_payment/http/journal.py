@@ -165,7 +165,8 @@ class Journal:
         done = [self._finished.popleft() for _ in range(min(BATCH_MAX, len(self._finished)))]
         if done:
             await _forget(done)
-        return bool(taken or done) or await self._recover()
+        recovered = await self._recover()  # though there may be something new at every step
+        return bool(taken or done or recovered)
 
     async def _take_over(self, taken: Sequence[_Accepted]) -> None:
         acts = [Act(**_without_claim(kept)) for _, kept in taken]
