@@ -369,7 +369,9 @@ async def test_what_the_dead_have_left_is_found_while_requests_keep_coming(store
     clock.advance(RECOVER_AFTER + timedelta(seconds=1))
     async with alive(clock) as life:
         for number in range(3):
-            assert await life.post("/keyed", **{"Idempotency-Key": f"another-key-{number:08}"}) == 202
+            assert (
+                await life.post("/keyed", **{"Idempotency-Key": f"another-key-{number:08}"}) == 202
+            )
             await life.journal.step()
         assert await life.journal.pending() == (0, 0.0)
         assert len(await entries()) == 5 and await PendingAct.count() == 0
