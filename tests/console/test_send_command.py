@@ -13,7 +13,7 @@ from tests.e2e.service import Service
 from tron_payment.operator.remote import ended, progress
 from tron_payment.operator.report import Exit
 
-WITHIN_S = 120.0
+WITHIN_S = 300.0
 
 
 async def command(service: Service, *words: str) -> tuple[int, str, str]:
