@@ -31,6 +31,9 @@ BLOCKS_FROM: Final = 10**9
 """No devnet comes so far: a block of ours is never booked twice."""
 
 FAILED_SHARE, QUARANTINED = 0.02, 12
+QUARANTINED_DAYS: Final = 3
+"""So long two people leave them there at most."""
+
 NAME: Final = re.compile(rb"(?:pay|ord|bat|req|evt|inv|dlv)_[a-z2-7]{24}|n_[a-z2-7]{24}")
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz234567"
 DATETIME: Final = struct.Struct("<q")
@@ -135,9 +138,10 @@ class Copies:
         for _ in range(count):
             swaps = [(name, self._another(name)) for name in of.names]
             swaps += self._random.choice(self._swaps)
-            back = int(self._random.random() * timedelta(days=DAYS).total_seconds()) * 1000
-            moved = [(DATETIME.pack(t), DATETIME.pack(t - back)) for t in of.times]
             end = self._end() if len(of.rows.get("payouts", [])) == 1 else ""
+            days = QUARANTINED_DAYS if end == "quarantined" else DAYS
+            back = int(self._random.random() * timedelta(days=days).total_seconds()) * 1000
+            moved = [(DATETIME.pack(t), DATETIME.pack(t - back)) for t in of.times]
             for kind, rows in of.rows.items():
                 for row in rows:
                     for old, new in (*swaps, *moved):
