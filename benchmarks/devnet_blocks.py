@@ -206,7 +206,7 @@ async def _signed(http: httpx.AsyncClient) -> list[str]:
             (await http.post("/devnet/faucet", json=body)).raise_for_status()
     info = (await http.get("/devnet/info")).json()
     funded = info["head"] + 1
-    while (info := (await http.get("/devnet/info")).json())["head"] < funded:  # noqa: ASYNC110
+    while (info := (await http.get("/devnet/info")).json())["head"] < funded:
         await asyncio.sleep(0.2)
     node = chain.NodeClient("node", str(http.base_url), str(http.base_url), http, None, 20.0)
     head = await node.head()
@@ -234,9 +234,7 @@ async def _signed(http: httpx.AsyncClient) -> list[str]:
 async def _drained(http: httpx.AsyncClient) -> None:
     """Wait until nothing is pending; no event says so."""
     async with asyncio.timeout(60):
-        while (  # noqa: ASYNC110
-            await http.post("/wallet/getpendingsize", json={})
-        ).json()["pendingSize"]:
+        while (await http.post("/wallet/getpendingsize", json={})).json()["pendingSize"]:
             await asyncio.sleep(0.2)
 
 

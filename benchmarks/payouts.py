@@ -133,7 +133,7 @@ async def _bare(service: Service) -> float:
         token = Address((await devnet.get("/devnet/info")).json()["usdt_contract"])
         node = chain.NodeClient("bare", service.devnet_url, service.devnet_url, http, None, 20.0)
         funded_at = (await node.head()).number + 1
-        while (solid := await node.solid_head()).number < funded_at:  # noqa: ASYNC110
+        while (solid := await node.solid_head()).number < funded_at:
             await asyncio.sleep(POLL_S)
         began = time.perf_counter()
         await _send_all(node, key, sender, token, solid)
