@@ -29,6 +29,9 @@ NEVER_TOLD: Final = frozenset({"batch.awaiting_approval", "payment.awaiting_paym
 PASSED_ON: Final = frozenset({"each.type"})
 """The outbox hands on what other places of this list have named."""
 
+LOGS: Final = ("log.", "describe")
+"""Calls that write a line of the log, or of the audit log."""
+
 HAPPENING: Final = re.compile(r"^(payment|refund)\.[a-z_{}]*$")
 ROW: Final = re.compile(r"^\| `([a-z_]+\.[a-z_]+)` \|", re.MULTILINE)
 
@@ -66,11 +69,11 @@ def told_directly(tree: ast.Module) -> Iterator[str]:
 
 
 def told_by_payments(tree: ast.Module) -> Iterator[str]:
-    """Types of the happenings that payments keep for the outbox; lines of the log are not."""
+    """Types of the happenings that payments keep for the outbox; what logs are told is none."""
     logged = {
         id(part)
         for call in ast.walk(tree)
-        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("log.")
+        if isinstance(call, ast.Call) and ast.unparse(call.func).startswith(LOGS)
         for part in ast.walk(call)
     }
     for node in ast.walk(tree):
