@@ -75,6 +75,7 @@ async def build(house: House) -> Module:
     )
     expiries = Expiries(
         ledger=house.ledger,
+        cursors=house.cursors,
         watched=house.engine.watched,
         fees=house.engine.fees,
         events=house.events,

@@ -8,6 +8,7 @@ import structlog
 from tron_payment.chain import (
     TYPE_NUMBERS,
     CancelAllUnfreezeV2,
+    Cursors,
     SolidBlock,
     SolidTransaction,
     UnfreezeV2,
@@ -37,9 +38,17 @@ class Expiries:
     """Keeps the unstakings of our holders."""
 
     def __init__(
-        self, *, ledger: Ledger, watched: Watched, fees: Fees, events: Events, secret: bytes
+        self,
+        *,
+        ledger: Ledger,
+        cursors: Cursors,
+        watched: Watched,
+        fees: Fees,
+        events: Events,
+        secret: bytes,
     ) -> None:
         self._ledger = ledger
+        self._cursors = cursors
         self._watched = watched
         self._fees = fees
         self._events = events
@@ -72,7 +81,8 @@ class Expiries:
         return [each for each in found if each.owner in ours]
 
     async def _apply(self, transaction: SolidTransaction, block: SolidBlock) -> None:
-        now, contract = from_ms(block.timestamp_ms), transaction.contract
+        """The chain counts from the time of the block before (java-tron: the latest header's)."""
+        before_ms, contract = await self._before_ms(block), transaction.contract
         if isinstance(contract, UnfreezeV2):
             days = (await self._fees.parameters()).get("getUnfreezeDelayDays", 0)
             row = Unstaking(
@@ -80,12 +90,20 @@ class Expiries:
                 address=transaction.owner,
                 resource=contract.resource.value,
                 amount_sun=contract.amount_sun,
-                started_at=now,
-                expires_at=from_ms(block.timestamp_ms + days * DAY_MS),
+                started_at=from_ms(block.timestamp_ms),
+                expires_at=from_ms(before_ms + days * DAY_MS),
             )
             await store.remember_unstakings([row])
         everything = isinstance(contract, CancelAllUnfreezeV2)
-        await store.end_unstakings(transaction.owner, transaction.txid, None if everything else now)
+        expired_by = None if everything else from_ms(before_ms)
+        await store.end_unstakings(transaction.owner, transaction.txid, expired_by)
+
+    async def _before_ms(self, block: SolidBlock) -> int:
+        """Chain time when the block was made: that of the block before, which was applied last."""
+        at = await self._cursors.load()
+        if at is not None and at.number == block.number - 1:
+            return at.timestamp_ms
+        return block.timestamp_ms  # somebody else has applied the block, too
 
     async def _announce(self, block: SolidBlock) -> None:
         """Tell of each unstaking whose time is over, once."""
