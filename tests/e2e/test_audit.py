@@ -1,0 +1,366 @@
+"""Every route that changes something, asked once and well, leaves one entry in the audit log."""
+
+import asyncio
+import base64
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.e2e.addresses import fresh_address
+from tests.e2e.service import Service, new_key
+from tron_payment.http.totp import hotp, step_at
+from tron_payment.wallets.keys import Secret, SigningKey
+from tron_payment.wallets.messages import message_digest
+
+API = "/api/v1"
+SETTLE_S = 90.0
+PATIENCE_S = 120.0
+"""For one answer: backups derive keys slowly on purpose, and the machine may be busy."""
+
+PASSWORD = "a password of an audit test"
+CHANGES = ("post", "put", "delete", "patch")
+ONLY_READ = frozenset({"POST /payouts/quote", "POST /usdt/estimate-gas"})
+"""Whatever their method: they change nothing, and leave nothing."""
+
+ELSEWHERE = frozenset(
+    {
+        # they need a chain's state that takes a story of its own; each runs through the same
+        # `Idempotency.run`, as the routes beside them that are asked here
+        *("POST /staking/unstake", "POST /staking/undelegate", "POST /staking/delegate"),
+        *("POST /staking/vote", "POST /staking/withdraw", "POST /staking/cancel-unstake"),
+        *("POST /payments/refund", "POST /payouts/{payout_id}/retry"),
+        "PUT /wallets/{wallet_id}/permissions",
+        # they need a device, a contradiction of the chain, a contract, or a notice from outside
+        "POST /signing-requests/{signing_request_id}/signatures",
+        "POST /payouts/quarantine/{object_id}/propose",
+        "POST /payouts/quarantine/{object_id}/resolve",
+        "POST /policy/unexplained/{txid}/acknowledge",
+        *("POST /usdt/tokens", "POST /payments/webhook"),
+    }
+)
+
+
+@dataclass
+class Asked:
+    """A request that was answered well."""
+
+    request_id: str
+    route: str
+    actor: str
+    object_id: str | None
+
+
+@dataclass
+class Story:
+    """Callers, and what they asked."""
+
+    service: Service
+    stack: AsyncExitStack
+    templates: dict[str, re.Pattern[str]]
+    asked: list[Asked] = field(default_factory=list)
+    people: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    numbers: Iterator[int] = field(default_factory=count)
+
+    async def person(self, role: str, name: str = "") -> httpx.AsyncClient:
+        subject = f"audit-{role}{name}"
+        if subject not in self.people:
+            made = self.service.client(role, subject, exp=int(time.time()) + 3_600)
+            made.timeout = httpx.Timeout(PATIENCE_S)
+            self.people[subject] = await self.stack.enter_async_context(made)
+        return self.people[subject]
+
+    async def ask(
+        self,
+        who: str,
+        route: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        name: str = "",
+        object_id: str | None = None,
+        root: str = API,
+    ) -> Any:
+        """One request that must succeed; its answer."""
+        method, path = route.split(" ")
+        request_id = f"audit-request-{next(self.numbers):04}"
+        headers = {"X-Request-ID": request_id, **({"Idempotency-Key": key} if key else {})}
+        caller = await self.person(who, name)
+        answer = await caller.request(method, root + path, json=body, headers=headers)
+        assert answer.status_code < 300, (route, answer.text)
+        template = next(t for t, found in self.templates.items() if found.fullmatch(path))
+        self.asked.append(
+            Asked(request_id, f"{method} {template}", f"audit-{who}{name}", object_id)
+        )
+        return answer.json() if answer.content else None
+
+
+@pytest.fixture
+async def service(own_service: Service) -> Service:
+    """This test's alone: it changes the policy and stops everything for a while."""
+    own_service.start()
+    await own_service.ready()
+    return own_service
+
+
+@pytest.fixture
+async def story(service: Service) -> Any:
+    async with AsyncExitStack() as stack:
+        async with service.client("admin", "audit-admin") as api:
+            document = (await api.get("/schema")).json()
+        paths = {
+            path.removeprefix(API): re.compile(
+                re.sub(r"\{[^}]+\}", "[^/]+", path.removeprefix(API))
+            )
+            for path in sorted(document["paths"], key=lambda each: each.count("{"))
+        }
+        made = Story(service, stack, paths)
+        yield (
+            made,
+            {
+                f"{method.upper()} {path.removeprefix(API)}"
+                for path, item in document["paths"].items()
+                for method in CHANGES
+                if method in item
+            },
+        )
+
+
+async def test_every_route_that_changes_something_leaves_one_entry(
+    story: tuple[Story, set[str]], service: Service
+) -> None:
+    it, routes = story
+    hot = (await (await it.person("operator")).get(f"{API}/wallets?limit=100")).json()["data"]
+    wallet_id = next(each["wallet_id"] for each in hot if each["kind"] == "hot")
+    await of_wallets(it)
+    await of_webhooks_and_reports(it)
+    await of_keys_and_factors(it)
+    await of_the_policy(it)
+    await it.ask("operator", "POST /policy/kill-switch", {"on": True, "reason": "audit test"})
+    try:  # nothing leaves meanwhile, so everything can be called back
+        await of_what_can_be_canceled(it, wallet_id)
+        await of_approvals(it)
+    finally:
+        await it.ask("treasurer", "POST /policy/kill-switch", {"on": False, "reason": "over"})
+        await no_bands(it)
+    await of_payouts(it, wallet_id)
+    await it.ask("admin", "POST /config/reload", root="", object_id="configuration")
+    await it.ask("admin", "POST /restart/trx-staking", root="", object_id="trx-staking")
+
+    await in_the_log(service, it.asked)
+    covered = {each.route for each in it.asked}
+    missing = routes - covered - ONLY_READ - ELSEWHERE
+    assert not missing, missing
+    assert routes >= ELSEWHERE and not ELSEWHERE & covered
+
+
+async def in_the_log(service: Service, asked: list[Asked]) -> None:
+    """One entry for each, by who, which route, and about what; and the chain of hashes is sound."""
+    mongo = service.mongo()
+    try:
+        database = mongo[await name_of_store(mongo)]
+        async with asyncio.timeout(SETTLE_S):
+            while await database["requests"].count_documents({"unaudited.at": {"$exists": True}}):
+                await asyncio.sleep(0.2)
+        wrong = []
+        for each in asked:
+            rows = await database["audit"].find({"request_id": each.request_id}).to_list()
+            found = [
+                (row["route"].replace(API, ""), row["actor"], bool(row["object_id"]))
+                for row in rows
+            ]
+            if found != [(each.route, each.actor, True)]:
+                wrong.append((each, found, [row["action"] for row in rows]))
+            elif each.object_id not in (None, rows[0]["object_id"]):
+                wrong.append((each, rows[0]["object_id"], [row["action"] for row in rows]))
+        assert not wrong, wrong
+    finally:
+        await mongo.close()
+
+
+async def name_of_store(mongo: Any) -> str:
+    """Of the databases the one that has the audit log."""
+    for name in await mongo.list_database_names():
+        if "audit" in await mongo[name].list_collection_names():
+            return str(name)
+    raise AssertionError("no database has an audit log")
+
+
+async def of_wallets(it: Story) -> None:
+    one = await it.ask("operator", "POST /wallets", {"label": "audit-1"})
+    two = await it.ask(
+        "operator", "POST /wallets/create", {"label": "audit-2", "password": PASSWORD}
+    )
+    raw = secrets.token_bytes(32)
+    imported = await it.ask(
+        "operator", "POST /wallets/import", {"label": "audit-3", "private_key": raw.hex()}
+    )
+    first, second = f"/wallets/{one['wallet_id']}", f"/wallets/{two['wallet_id']}"
+    await it.ask("operator", f"PUT {first}", {"label": "audit-1b"}, object_id=one["wallet_id"])
+    await it.ask(
+        "operator",
+        f"POST {second}/verify-password",
+        {"password": PASSWORD},
+        object_id=two["wallet_id"],
+    )
+    wish = {"password": PASSWORD, "wallet_password": PASSWORD}
+    kept = await it.ask("operator", f"POST {second}/backup", wish, object_id=two["wallet_id"])
+    back = {"backup": kept["backup"], "password": PASSWORD}
+    await it.ask("operator", f"POST {second}/restore", back, object_id=two["wallet_id"])
+    await it.ask("operator", "POST /wallets/restore", back)
+    third = f"/wallets/{imported['wallet_id']}"
+    challenge = await it.ask("operator", f"POST {third}/ownership-challenge")
+    proof = SigningKey(Secret(raw)).sign(message_digest(challenge["message"].encode())).hex()
+    await it.ask(
+        "operator",
+        f"POST {third}/ownership-proof",
+        {"challenge_id": challenge["challenge_id"], "signature": proof},
+    )
+    await it.ask("operator", f"DELETE {first}", object_id=one["wallet_id"])
+
+
+async def of_webhooks_and_reports(it: Story) -> None:
+    base = "/payments/webhook-endpoints"
+    made = await it.ask("merchant", f"POST {base}", {"url": "https://hooks.example/audit"})
+    its = made["webhook_endpoint_id"]
+    await it.ask("merchant", f"PUT {base}/{its}", {"description": "mine"}, object_id=its)
+    await it.ask("merchant", f"POST {base}/{its}/rotate-secret", object_id=its)
+    sent = await it.ask("merchant", f"POST {base}/{its}/ping", object_id=its)
+    again = f"{base}/{its}/deliveries/{sent['delivery_id']}/redeliver"
+    await it.ask("merchant", f"POST {again}", object_id=its)
+    await it.ask("merchant", f"DELETE {base}/{its}", object_id=its)
+    await it.ask("auditor", "POST /payments/exports", {})
+
+
+async def of_keys_and_factors(it: Story) -> None:
+    wish = {"label": "reads", "principal": "audit-program", "role": "viewer"}
+    plain = await it.ask("admin", "POST /api-keys", wish | {"scopes": ["payout:read"]})
+    key_id = plain["key"]["key_id"]
+    await it.ask("admin", f"POST /api-keys/{key_id}/rotate", {"overlap_s": 0})
+    await it.ask("admin", f"DELETE /api-keys/{key_id}", object_id=key_id)
+    strong = wish | {"role": "operator", "scopes": ["payout:create"]}
+    waits = (await it.ask("admin", "POST /api-keys", strong))["key"]["key_id"]
+    await it.ask("admin", f"POST /api-keys/{waits}/approve", name="-2", object_id=waits)
+
+    for name in ("-lost", "-kept"):
+        made = await it.ask("approver", "POST /me/totp", name=name)
+        secret = base64.b32decode(made["secret"])
+        step = step_at(time.time())
+        await it.ask("approver", "POST /me/totp/confirm", {"code": hotp(secret, step)}, name=name)
+        body = {"principal": f"audit-approver{name}", "fingerprint": made["fingerprint"]}
+        await it.ask("admin", "POST /totp/release", body, object_id=body["principal"])
+        if name == "-lost":
+            lost = {"principal": "audit-approver-lost"}
+            await it.ask("admin", "POST /totp/reset", lost, object_id=lost["principal"])
+        else:
+            code = {"code": hotp(secret, step + 1)}
+            await it.ask("approver", "POST /me/totp/remove", code, name=name)
+
+
+async def of_the_policy(it: Story) -> None:
+    address = fresh_address()
+    await it.ask("operator", "POST /policy/allow-list", {"recipient_address": address})
+    await it.ask("approver", f"POST /policy/allow-list/{address}/approve", object_id=address)
+    await it.ask("operator", f"DELETE /policy/allow-list/{address}", object_id=address)
+    no = (await it.ask("operator", "POST /policy/proposals", {}))["proposal_id"]
+    await it.ask("approver", f"POST /policy/proposals/{no}/reject", object_id=no)
+    band = {"currency": "USDT", "above": "5000", "approvals": 1, "approvers": []}
+    yes = await it.ask("operator", "POST /policy/proposals", {"approval_bands": [band]})
+    its = yes["proposal_id"]
+    await it.ask("approver", f"POST /policy/proposals/{its}/approve", object_id=its)
+    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    person = {"level": "1", "expires_at": until, "recipient_address": fresh_address()}
+    await it.ask("compliance", "PUT /payouts/recipients/audit-user/kyc", person)
+
+
+async def no_bands(it: Story) -> None:
+    its = (await it.ask("operator", "POST /policy/proposals", {}))["proposal_id"]
+    await it.ask("approver", f"POST /policy/proposals/{its}/approve", object_id=its)
+
+
+def wish(**changes: Any) -> dict[str, Any]:
+    return {"user_id": "x", "recipient_address": fresh_address(), "amount": "12.5", **changes}
+
+
+async def of_what_can_be_canceled(it: Story, wallet_id: str) -> None:
+    for path, body in (("/payouts/{}/cancel", None), ("/payouts/cancel", "payout_id")):
+        made = (await it.ask("operator", "POST /payouts/direct", wish(), key=new_key()))[
+            "payout_id"
+        ]
+        await it.ask("operator", f"POST {path.format(made)}", {body: made} if body else None)
+    rows = {"payouts": [wish(), wish()]}
+    batch = (await it.ask("operator", "POST /payouts/batch", rows, key=new_key()))["batch_id"]
+    await it.ask("operator", f"POST /payouts/batch/{batch}/cancel", object_id=batch)
+    first_at = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    plan = {"name": "audit", "first_at": first_at, **rows}
+    made = await it.ask("operator", "POST /payouts/schedules", plan, key=new_key())
+    its = made["schedule_id"]
+    await it.ask("operator", f"POST /payouts/schedules/{its}/cancel", object_id=its)
+    to = {"wallet_id": wallet_id, "to_address": fresh_address(), "amount": "1"}
+    sent = await it.ask("operator", "POST /usdt/transfer", to, key=new_key())
+    its = sent["transfer_id"]
+    await it.ask("operator", f"POST /usdt/transfers/{its}/cancel", object_id=its)
+    allow = {"wallet_id": wallet_id, "spender": fresh_address(), "amount": "1"}
+    allowed = await it.ask("operator", "POST /usdt/approve", allow, key=new_key())
+    its = allowed["transfer_id"]
+    await it.ask("operator", f"POST /usdt/transfers/{its}/cancel", object_id=its)
+    stake = {"wallet_id": wallet_id, "amount": "10", "resource": "ENERGY"}
+    staked = await it.ask("treasurer", "POST /staking/stake", stake, key=new_key())
+    its = staked["stake_id"]
+    await it.ask("treasurer", f"POST /staking/operations/{its}/cancel", object_id=its)
+    asked = {"kind": "invoice", "amount": "5", "currency": "USDT"}
+    invoice = await it.ask("merchant", "POST /payments/process", asked, key=new_key())
+    its = invoice["payment_id"]
+    await it.ask("merchant", f"POST /payments/{its}/cancel", object_id=its)
+
+
+async def of_approvals(it: Story) -> None:
+    for verb in ("approve", "reject"):
+        large = await it.ask("operator", "POST /payouts/v0", wish(amount="5001"), key=new_key())
+        its = large["payout_id"]
+        await it.ask("approver", f"POST /payouts/{its}/{verb}", {}, object_id=its)
+        rows = {"payouts": [wish(amount="3000"), wish(amount="3000")]}
+        batch = (await it.ask("operator", "POST /payouts/batch", rows, key=new_key()))["batch_id"]
+        await it.ask("approver", f"POST /payouts/batch/{batch}/{verb}", {}, object_id=batch)
+        if verb == "approve":  # it goes nowhere: nobody here has so much
+            await it.ask("operator", f"POST /payouts/{its}/cancel", object_id=its)
+            await it.ask("operator", f"POST /payouts/batch/{batch}/cancel", object_id=batch)
+        call = {"kind": "contract", "contract_address": fresh_address(), "data": "d09de08a"}
+        made = await it.ask("operator", "POST /payments/process", call, key=new_key())
+        waiting = (await (await it.person("approver")).get(f"{API}/payouts/approvals")).json()
+        (order_id,) = [o["order_id"] for o in waiting if o["object_id"] == made["payment_id"]]
+        await it.ask(
+            "approver", f"POST /payouts/approvals/{order_id}/{verb}", {}, object_id=order_id
+        )
+
+
+async def of_payouts(it: Story, wallet_id: str) -> None:
+    key = new_key()
+    body = wish()
+    for _ in range(2):  # the second is a replay: its request has no entry of its own
+        made = await it.ask("operator", "POST /payouts/initiate", body, key=key)
+    replay = it.asked.pop()
+    it.asked[-1].object_id = made["payout_id"]
+    dry = await it.ask("operator", "POST /payouts/initiate", wish(dry_run=True))
+    assert "payout_id" not in dry
+    nothing = [replay, it.asked.pop()]
+    await it.ask("operator", "POST /payouts/v0", wish(), key=new_key())
+    kyc = it.service.client("operator", "audit-operator", kyc=True)
+    it.people["audit-operator"] = await it.stack.enter_async_context(kyc)
+    await it.ask("operator", "POST /payouts/kyc", wish(), key=new_key())
+    mongo = it.service.mongo()
+    try:
+        for each in nothing:
+            log = mongo[await name_of_store(mongo)]["audit"]
+            found = await log.count_documents({"request_id": each.request_id})
+            assert found == 0, each
+    finally:
+        await mongo.close()
