@@ -65,8 +65,9 @@ async def test_what_is_quarantined_is_let_out_by_two_people(
 
 async def test_the_audit_log_is_searched_and_its_head_is_taken_along(sign_in: SignIn) -> None:
     auditor = await sign_in("auditor")
-    page = (await auditor.get("/console/audit")).text
-    assert "The head of the log" in page and "wallet.create" in page
+    assert "The head of the log" in (await auditor.get("/console/audit")).text
+    sought = {"by": "action", "find": "wallet.create"}
+    assert "treasury" in (await auditor.get("/console/audit", params=sought)).text
     found = (await auditor.get("/console/audit", params={"by": "action", "find": "nothing"})).text
     assert "No such entry" in found
     head = await auditor.get("/console/audit/head.json")

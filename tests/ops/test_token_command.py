@@ -1,21 +1,25 @@
 """`token`: for the development mode, in the folder of a service that was started there."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import jwt
 import pytest
 
-from tron_payment import cli, operator, settings
+from tron_payment import operator, settings
 from tron_payment.development import with_secrets
 from tron_payment.http.permissions import Role
 
+RUN_S = 120.0
 
-def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int | str | None, str]:
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["token", *words])
-    told = capsys.readouterr()
-    return ended.value.code, told.out + told.err
+
+def run(*words: str) -> tuple[int, str]:
+    """Exit code and output; a process of its own, because the command sets up its own logs."""
+    argv = [sys.executable, "-m", "tron_payment.cli", "token", *words]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=RUN_S, check=False)
+    return done.returncode, done.stdout + done.stderr
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +31,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_token_is_what_the_service_of_this_folder_believes(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_token_is_what_the_service_of_this_folder_believes() -> None:
     ours = with_secrets(settings.load())
-    code, printed = run(capsys, "--role", "approver")
+    code, printed = run("--role", "approver")
     secret = ours.jwt_secret_key.get_secret_value()
     told = jwt.decode(
         printed.strip(),
@@ -41,20 +43,16 @@ def test_a_token_is_what_the_service_of_this_folder_believes(
         issuer=ours.jwt_issuer,
     )
     assert code == 0 and (told["sub"], told["role"]) == ("demo-approver", "approver")
-    code, printed = run(capsys, "--subject", "ann", "--json")
+    code, printed = run("--subject", "ann", "--json")
     assert code == 0 and json.loads(printed)["subject"] == "ann"
 
 
-def test_where_nothing_was_started_no_secret_is_made(
-    capsys: pytest.CaptureFixture[str], folder: Path
-) -> None:
-    code, printed = run(capsys)
+def test_where_nothing_was_started_no_secret_is_made(folder: Path) -> None:
+    code, printed = run()
     assert code == 2 and "make run" in printed and not (folder / "var").exists()
 
 
-def test_production_has_no_such_command(
-    capsys: pytest.CaptureFixture[str], folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_production_has_no_such_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in (
         ("jwt_secret_key", "s" * 32),
         ("wallet_encryption_key", "ab" * 32),
@@ -63,7 +61,7 @@ def test_production_has_no_such_command(
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
     monkeypatch.setenv("LUCID_ENV", "production")
-    code, printed = run(capsys, "--json")
+    code, printed = run("--json")
     assert code == 2 and json.loads(printed)["error"]["code"] == "development_only"
 
 
