@@ -9,6 +9,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache
 from typing import Any, Final
 
 import structlog
@@ -17,6 +18,9 @@ REDACTED: Final = "<redacted>"
 TEXT_MAX: Final = 2_000
 EVENTS_MAX: Final = 300
 """Names that are counted; ours are literals in the code, far fewer."""
+
+KEYS_MAX: Final = 1_000
+"""Names of values whose kind is remembered."""
 
 _EVENT: Final = re.compile(r"^[a-z_]{1,40}\.[a-z_]{1,40}$")
 _LEVELS: Final = {
@@ -49,6 +53,9 @@ _PUBLIC_HASHES: Final = frozenset(
 )
 _PRIVATE_KEY_TEXT: Final = re.compile(r"\b(?:0x)?[0-9a-fA-F]{64}\b")
 _PHRASE: Final = re.compile(r"\b(?:[a-z]{3,8} ){11,23}[a-z]{3,8}\b")
+_PHRASE_MIN: Final = 47
+"""Characters of twelve words of three letters; a private key is longer."""
+
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CREDENTIALS: Final = re.compile(r"://[^/@\s]+@")
 
@@ -148,7 +155,7 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 
 def _redacted(key: str, value: Any) -> Any:
-    if _SECRET_KEY.search(key) and not isinstance(value, bool | int):
+    if _is_secret(key) and not isinstance(value, bool | int):
         return REDACTED
     if isinstance(value, str):
         return scrub(value, hashes_are_public=key in _PUBLIC_HASHES)
@@ -161,8 +168,15 @@ def _redacted(key: str, value: Any) -> Any:
     return value
 
 
+@lru_cache(maxsize=KEYS_MAX)
+def _is_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
+
+
 def scrub(text: str, *, hashes_are_public: bool = False) -> str:
     """A text without anything that looks like a key, a phrase, a token or credentials."""
+    if len(text) < _PHRASE_MIN and "@" not in text and "eyJ" not in text:
+        return text
     text = _JWT.sub(REDACTED, _CREDENTIALS.sub(f"://{REDACTED}@", text[:TEXT_MAX]))
     text = _PHRASE.sub(REDACTED, text)
     return text if hashes_are_public else _PRIVATE_KEY_TEXT.sub(REDACTED, text)

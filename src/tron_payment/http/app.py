@@ -1,11 +1,12 @@
 """Assembles the HTTP floor: `create_http` makes a Litestar application out of routers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from litestar import Litestar, Request
 from litestar.di import Provide
+from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
@@ -93,8 +94,22 @@ def create_http(
     app.front = FrontDoor(gate, registry or CollectorRegistry())
     check_routes(app.routes)
     learn_parameters(app.routes)
+    _provide_one_by_one(app.routes)
     app.front.learn_methods(app.routes)
     return app
+
+
+def _provide_one_by_one(routes: Iterable[BaseRoute]) -> None:
+    """Call the providers of a request one after another.
+
+    Litestar gathers those that do not need each other in a task group, with a task each: a tenth
+    of a small read. At most one of ours waits for anything, so nothing is gained by that.
+    """
+    for route in routes:
+        handled = route.route_handler_map.values() if isinstance(route, HTTPRoute) else ()
+        for _, model in handled:
+            batches = model.dependency_batches
+            model.dependency_batches = [{one} for batch in batches for one in batch]
 
 
 def provide_principal(request: Request[Any, Any, Any]) -> Principal:
