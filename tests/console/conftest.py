@@ -4,10 +4,13 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.console import world
+from tests.console.browsing import installed
 from tests.e2e.service import Service
 
 LINK = re.compile(r"http://\S+/console/link/\S+")
@@ -17,6 +20,7 @@ CALL_S = 20.0
 HERE = Path(__file__).parent
 
 SignIn = Callable[[str], Awaitable[httpx.AsyncClient]]
+Browsed = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="package")
@@ -38,6 +42,13 @@ async def printed_link(service: Service) -> str:
         while not (found := LINK.search((service.folder / "stdout").read_text())):
             await asyncio.sleep(0.1)
     return found.group()
+
+
+@pytest.fixture(scope="package")
+async def browsed(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Browsed:
+    """What people did in real browsers, once for all tests that look at it."""
+    await installed()
+    return await world.browsed(service, tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 
 from tests.console.conftest import SignIn
-from tests.console.test_pages import pay
+from tests.console.world import pay
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key
 

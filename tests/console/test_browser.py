@@ -1,22 +1,12 @@
 """The console in headless Chromium, by the main jobs of a person; axe looks at every page."""
 
-import json
 from typing import Any
 
 import pytest
 
-from tests.console.browsing import browse, installed, needs_browser
-from tests.e2e.service import Service
+from tests.console.browsing import needs_browser
+from tests.console.conftest import Browsed
 
-RECIPIENT = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
-ROWS = f"""user_id,recipient_address,amount
-ann,{RECIPIENT},11
-bob,nobody,11
-cid,{RECIPIENT},0.01
-"""
-BIG_ROWS = f"""user_id,recipient_address,amount
-dee,{RECIPIENT},4500
-"""
 STEPS = [
     "signed in", "keyboard focus is seen", "batch sent", "settled before our eyes", "life opened",
     "approved by another person, seen live",
@@ -27,17 +17,10 @@ STEPS = [
 pytestmark = needs_browser
 
 
-@pytest.fixture(scope="module")
-async def seen(service: Service, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the browser reports after the jobs."""
-    await installed()
-    file = tmp_path_factory.mktemp("browser") / "batch.csv"
-    file.write_text(ROWS)
-    big = file.with_name("big.csv")
-    big.write_text(BIG_ROWS)
-    roles = ("operator", "approver", "auditor", "viewer")
-    tokens = json.dumps({role: service.token(role, f"browser-{role}") for role in roles})
-    return await browse("main.mjs", service.url, tokens, str(file), str(big))
+@pytest.fixture
+def seen(browsed: Browsed) -> dict[str, Any]:
+    """What the browser reports after the main jobs."""
+    return browsed["main"]
 
 
 async def test_a_person_does_the_main_jobs(seen: dict[str, Any]) -> None:

@@ -1,33 +1,19 @@
 """What each role sees, and that nothing on a page can run or come from elsewhere."""
 
 import re
-from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from tests.console.conftest import SignIn
+from tests.console.world import pay
 from tests.e2e.service import Service
 from tron_payment.console.pages import MENU
 from tron_payment.http.permissions import Role, permissions_of
 
 EVIL = "<script>alert(1)</script>"
 EVIL_METADATA = {'"><img src=x onerror=alert(1)>': "<svg/onload=alert(2)>{{7*7}}"}
-RECIPIENT = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
 INLINE = re.compile(r"<[^>]*\s(style|on[a-z]+)=", re.IGNORECASE)
 OUTSIDE = re.compile(r"""(?:src|action|data)=["'](?:https?:)?//""")
-
-
-async def pay(service: Service, **more: Any) -> dict[str, Any]:
-    """A payout, just asked for."""
-    wish = {"user_id": "alice", "recipient_address": RECIPIENT, "amount": "12.5", **more}
-    async with service.client("operator", "payer") as http:
-        answer = await http.post(
-            "/api/v1/payouts/initiate", json=wish, headers={"Idempotency-Key": uuid4().hex}
-        )
-    assert answer.status_code == 202, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -4,30 +4,10 @@ import re
 from collections.abc import Awaitable, Callable
 
 from tests.console.conftest import SignIn
-from tests.console.test_pages import pay
-from tests.e2e.service import Service, settled
+from tests.console.world import contradicted, pay
+from tests.e2e.service import Service
 
 Eventually = Callable[..., Awaitable[None]]
-
-
-async def contradicted(service: Service) -> str:
-    """A payout that settled, set aside in the store as if its proof had been another one."""
-    made = await pay(service)
-    async with service.client("operator", "payer") as api:
-        await settled(api, [made["payout_id"]])
-    mongo = service.mongo()
-    try:
-        names = await mongo.list_database_names()
-        stores = [name for name in names if name not in ("admin", "config", "local")]
-        for name in stores:
-            await mongo[name]["payouts"].update_one(
-                {"_id": made["payout_id"]},
-                {"$set": {"status": "quarantined", "reason": "its event is missing"}},
-            )
-    finally:
-        await mongo.close()
-    found: str = made["payout_id"]
-    return found
 
 
 async def test_what_is_quarantined_is_let_out_by_two_people(

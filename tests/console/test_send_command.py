@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.test_pages import RECIPIENT
+from tests.console.world import RECIPIENT
 from tests.e2e.service import Service
 from tron_payment.operator.remote import ended, progress
 from tron_payment.operator.report import Exit

@@ -6,7 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from tests.console.conftest import SignIn
-from tests.console.test_pages import RECIPIENT, pay
+from tests.console.world import RECIPIENT, pay
 from tests.e2e.service import Service
 
 ROWS = f"""user_id,recipient_address,amount,currency,merchant_reference
