@@ -17,7 +17,19 @@ LINES_MAX: Final = 400
 
 FLOORS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"core"}),
-    frozenset({"logs", "loops", "settings", "peers", "egress", "metrics", "telemetry"}),
+    frozenset(
+        {
+            "logs",
+            "loops",
+            "settings",
+            "settings_checks",
+            "settings_files",
+            "peers",
+            "egress",
+            "metrics",
+            "telemetry",
+        }
+    ),
     frozenset({"db"}),
     frozenset({"chain"}),
     frozenset({"contracts"}),
@@ -323,7 +335,6 @@ def test_files_are_small() -> None:
 LONG: Final = {
     "db/ledger.py": 410,
     "engine/dispatch.py": 420,
-    "settings.py": 550,
 }
 """Files that are longer than they should be, and how long at most: this list only shrinks."""
 

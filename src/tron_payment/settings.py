@@ -6,11 +6,8 @@ leaks through /proc and crash reports.
 """
 
 import os
-import re
-import stat
 from collections.abc import Mapping
 from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
@@ -18,15 +15,12 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from tron_payment.core.address import Address, InvalidAddress, parse_address
-from tron_payment.core.money import TRX, USDT, InvalidAmount, parse_units
-from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
+from tron_payment.core.address import Address, parse_address
+from tron_payment.core.money import TRX, USDT, parse_units
+from tron_payment.peers import is_private
+from tron_payment.settings_checks import problems_of
+from tron_payment.settings_files import SECRETS_DIR, secret_file, settings_file
 
-SECRETS_DIR: Final = Path("/run/secrets")
-SECRET_FILE_BYTES_MAX: Final = 65_536
-JWT_SECRET_BYTES_MIN: Final = 32
-RETENTION_DAYS_MIN: Final = 31
-"""Longer than an idempotency key replays its answer."""
 SECRET_NAMES: Final = (
     "wallet_encryption_key",
     "hot_wallet_private_key",
@@ -36,6 +30,16 @@ SECRET_NAMES: Final = (
     "payment_webhook_secret",
     "audit_signing_key",
 )
+"""In production these come from files only."""
+
+CREDENTIAL_NAMES: Final = (
+    "mongodb_uri",
+    "mongo_url",
+    "signer_journal_uri",
+    "redis_url",
+    "tron_node_api_key",
+)
+"""These may come from a file, too."""
 
 
 class Environment(StrEnum):
@@ -51,7 +55,6 @@ class Network(StrEnum):
     DEVNET = "devnet"
 
 
-EMULATOR: Final = re.compile(r"127\.0\.0\.1:[0-9]{1,5}")
 DEFAULT_TOR_PROXY: Final = "socks5://tor-proxy:9050"
 """The Tor container of docker-compose.yml."""
 
@@ -265,12 +268,13 @@ class Settings(BaseSettings):
         Directly go: development without TOR_PROXY; production without TOR_PROXY when every node
         is on our own network; TRON_NODES_DIRECT, for the same nodes.
         """
-        if self.tron_nodes_direct or (not self.tor_proxy and self._nodes_are_private):
+        if self.tron_nodes_direct or (not self.tor_proxy and self.nodes_are_private):
             return None
         return self.socks_proxy
 
     @property
-    def _nodes_are_private(self) -> bool:
+    def nodes_are_private(self) -> bool:
+        """Whether every node is on our own network."""
         urls = (*self.node_urls, *self.solidity_urls)
         return all(is_private(urlsplit(url).hostname or "") for url in urls)
 
@@ -303,107 +307,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*self._money_problems(), *self._address_problems(), *self._trust_problems()]
-        if self.mongodb_uri.get_secret_value() and self.mongo_url.get_secret_value() not in (
-            "",
-            self.mongodb_uri.get_secret_value(),
-        ):
-            problems.append("MONGODB_URI and MONGO_URL differ: set one of them")
-        if self.tron_full_node_url and self.tron_node_url not in ("", self.tron_full_node_url):
-            problems.append("TRON_NODE_URL and TRON_FULL_NODE_URL differ: set one of them")
-        if not self.node_urls:
-            problems.append("TRON_NODE_URL: a private network needs at least one node")
-        if len(self.solidity_urls) not in (0, len(self.node_urls)):
-            problems.append("TRON_SOLIDITY_NODE_URL: one per node in TRON_NODE_URL, or none")
-        if self.node_agreement > max(1, len(self.node_urls)):
-            problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
-        if 0 < self.retention_days < RETENTION_DAYS_MIN:
-            problems.append(f"RETENTION_DAYS: 0, or {RETENTION_DAYS_MIN} or more")
-        problems += self._way_out_problems()
-        if problems:
+        if problems := problems_of(self):
             raise ConfigurationError(problems)
         return self
-
-    def _way_out_problems(self) -> list[str]:
-        problems = []
-        proxy = urlsplit(self.tor_proxy)
-        if self.tor_proxy and (
-            proxy.scheme not in SOCKS_SCHEMES or not proxy.hostname or not _port(self.tor_proxy)
-        ):
-            problems.append("TOR_PROXY: socks5://host:port")
-        for name, urls in (
-            ("TRON_NODE_URL", self.node_urls),
-            ("TRON_SOLIDITY_NODE_URL", self.solidity_urls),
-            ("API_GATEWAY_URL", [u for u in [self.api_gateway_url] if u]),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", [u for u in [self.otel_exporter_otlp_endpoint] if u]),
-            ("REDIS_URL", [u for u in [self.redis_url.get_secret_value()] if u]),
-        ):
-            if not all(_port(url) for url in urls):
-                problems.append(f"{name}: not a URL with a host")
-        collector = urlsplit(self.otel_exporter_otlp_endpoint).hostname or ""
-        if collector and not is_private(collector):
-            problems.append("OTEL_EXPORTER_OTLP_ENDPOINT: only a collector of our own network")
-        if self.tron_nodes_direct and not self._nodes_are_private:
-            problems.append("TRON_NODES_DIRECT: only for nodes with a private address or name")
-        uris = {"MONGODB_URI": self.mongo_uri, "SIGNER_JOURNAL_URI": self.signer_journal_uri}
-        for name, uri in uris.items():
-            if not self.is_development and uri.get_secret_value().startswith("mongodb+srv"):
-                problems.append(f"{name}: name the members; mongodb+srv would ask a name server")
-        return problems
-
-    def _money_problems(self) -> list[str]:
-        problems = []
-        for name in (
-            "min_payout_amount",
-            "max_payout_amount",
-            "payout_fee_trx",
-            "max_fee_trx",
-            "router_floor_usdt",
-        ):
-            try:
-                parse_units(6, getattr(self, name))
-            except InvalidAmount as error:
-                problems.append(f"{name.upper()}: {error.detail}")
-        if not problems and self.min_payout_units > self.max_payout_units:
-            problems.append("MIN_PAYOUT_AMOUNT is above MAX_PAYOUT_AMOUNT")
-        return problems
-
-    def _address_problems(self) -> list[str]:
-        problems = []
-        for name in (
-            "usdt_contract_address",
-            "payout_router_v0_address",
-            "payout_router_kyc_address",
-            "hot_wallet_address",
-        ):
-            if text := getattr(self, name):
-                try:
-                    parse_address(text)
-                except InvalidAddress as error:
-                    problems.append(f"{name.upper()}: {error.detail}")
-        return problems
-
-    def _trust_problems(self) -> list[str]:
-        problems = []
-        secret = self.jwt_secret_key.get_secret_value()
-        if secret and len(secret.encode()) < JWT_SECRET_BYTES_MIN:
-            problems.append(f"JWT_SECRET_KEY: HS256 needs {JWT_SECRET_BYTES_MIN} bytes or more")
-        if not self.is_development:
-            if not secret and not self.jwt_jwks_file:
-                problems.append("JWT_SECRET_KEY or JWT_JWKS_FILE: who signs the callers' tokens?")
-            if not self.wallet_encryption_key.get_secret_value():
-                problems.append("WALLET_ENCRYPTION_KEY: put 32 random bytes, in hex, in its file")
-            if not self.mongo_uri.get_secret_value():
-                problems.append("MONGODB_URI: the embedded MongoDB is for development only")
-        for name in ("ledger_emulator", "trezor_emulator"):
-            text = getattr(self, name)
-            if text and not (self.is_development and EMULATOR.fullmatch(text)):
-                problems.append(f"{name.upper()}: 127.0.0.1:PORT, in development only")
-        if not re.fullmatch(r"|[0-9a-fA-F]{64}", self.audit_signing_key.get_secret_value()):
-            problems.append("AUDIT_SIGNING_KEY: 64 hex digits")
-        if not all(_is_network(part) for part in self.trusted_proxies.split(",") if part.strip()):
-            problems.append("TRUSTED_PROXIES: addresses or networks such as 10.0.0.0/8")
-        return problems
 
 
 def load(environ: dict[str, str] | None = None, *, secrets_dir: Path | None = None) -> Settings:
@@ -418,7 +324,7 @@ def load(environ: dict[str, str] | None = None, *, secrets_dir: Path | None = No
     """
     environ = dict(os.environ if environ is None else environ)
     problems: list[str] = []
-    environ = {**_settings_file(environ, problems), **environ}
+    environ = {**settings_file(environ, Settings.model_fields, problems), **environ}
     secrets_dir = secrets_dir or Path(environ.get("SECRETS_DIR") or SECRETS_DIR)
     values: dict[str, Any] = {
         name.lower(): value
@@ -429,23 +335,11 @@ def load(environ: dict[str, str] | None = None, *, secrets_dir: Path | None = No
     for name in SECRET_NAMES:
         if name in values and production:
             problems.append(f"{name.upper()} is in the environment: move it to {secrets_dir}")
-        try:
-            if (secret := _secret_file(secrets_dir, name)) is not None:
-                values[name] = secret
-        except ConfigurationError as error:
-            problems.extend(error.problems)
-    for name in (
-        "mongodb_uri",
-        "mongo_url",
-        "signer_journal_uri",
-        "redis_url",
-        "tron_node_api_key",
-    ):
-        try:
-            if (secret := _secret_file(secrets_dir, name)) is not None:
-                values.setdefault(name, secret)
-        except ConfigurationError as error:
-            problems.extend(error.problems)
+        if (secret := secret_file(secrets_dir, name, problems)) is not None:
+            values[name] = secret
+    for name in CREDENTIAL_NAMES:
+        if (secret := secret_file(secrets_dir, name, problems)) is not None:
+            values.setdefault(name, secret)
     if values.get("tron_network") == "testnet":
         values["tron_network"] = "nile"
     if production:
@@ -495,55 +389,3 @@ def _build(values: dict[str, Any]) -> Settings:
     except ValidationError:
         pass
     raise ConfigurationError(problems)
-
-
-def _settings_file(environ: Mapping[str, str], problems: list[str]) -> dict[str, str]:
-    """What SETTINGS_FILE says: lines NAME=value. The environment goes before it.
-
-    A process's environment never changes, so what shall be reloadable stands in this file.
-    """
-    if not (name := environ.get("SETTINGS_FILE")):
-        return {}
-    try:
-        lines = Path(name).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        problems.append(f"SETTINGS_FILE: {type(error).__name__}: {name} cannot be read")
-        return {}
-    found = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        key, equals, value = line.partition("=")
-        if not equals or key.strip().lower() not in Settings.model_fields:
-            problems.append(f"SETTINGS_FILE line {number}: NAME=value with the name of a setting")
-            continue
-        found[key.strip()] = value.strip().strip("\"'")
-    return found
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text.strip())
-    except ValueError:
-        return False
-    return True
-
-
-def _port(url: str) -> int:
-    """The port of a URL; 0 when it has none or is no URL."""
-    try:
-        return endpoint(url)[1]
-    except ValueError:
-        return 0
-
-
-def _secret_file(folder: Path, name: str) -> str | None:
-    for path in (folder / name, folder / name.upper()):
-        if not path.is_file():
-            continue
-        if path.stat().st_mode & stat.S_IROTH:
-            raise ConfigurationError([f"{path} is world-readable: chmod o-r it"])
-        if path.stat().st_size > SECRET_FILE_BYTES_MAX:
-            raise ConfigurationError([f"{path} is larger than {SECRET_FILE_BYTES_MAX} bytes"])
-        return path.read_text().strip()
-    return None

@@ -1,0 +1,148 @@
+"""What must hold between settings, each rule with the words that say how to mend it."""
+
+import re
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from tron_payment.core.address import InvalidAddress, parse_address
+from tron_payment.core.money import InvalidAmount, parse_units
+from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
+
+if TYPE_CHECKING:
+    from tron_payment.settings import Settings
+
+JWT_SECRET_BYTES_MIN: Final = 32
+RETENTION_DAYS_MIN: Final = 31
+"""Longer than an idempotency key replays its answer."""
+
+EMULATOR: Final = re.compile(r"127\.0\.0\.1:[0-9]{1,5}")
+
+
+def problems_of(settings: "Settings") -> list[str]:
+    """A line for each thing that is wrong; none when the service may start with these."""
+    problems = [
+        *_money_problems(settings),
+        *_address_problems(settings),
+        *_trust_problems(settings),
+    ]
+    if settings.mongodb_uri.get_secret_value() and settings.mongo_url.get_secret_value() not in (
+        "",
+        settings.mongodb_uri.get_secret_value(),
+    ):
+        problems.append("MONGODB_URI and MONGO_URL differ: set one of them")
+    if settings.tron_full_node_url and settings.tron_node_url not in (
+        "",
+        settings.tron_full_node_url,
+    ):
+        problems.append("TRON_NODE_URL and TRON_FULL_NODE_URL differ: set one of them")
+    if not settings.node_urls:
+        problems.append("TRON_NODE_URL: a private network needs at least one node")
+    if len(settings.solidity_urls) not in (0, len(settings.node_urls)):
+        problems.append("TRON_SOLIDITY_NODE_URL: one per node in TRON_NODE_URL, or none")
+    if settings.node_agreement > max(1, len(settings.node_urls)):
+        problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
+    if 0 < settings.retention_days < RETENTION_DAYS_MIN:
+        problems.append(f"RETENTION_DAYS: 0, or {RETENTION_DAYS_MIN} or more")
+    return [*problems, *_way_out_problems(settings)]
+
+
+def _way_out_problems(settings: "Settings") -> list[str]:
+    problems = []
+    proxy = urlsplit(settings.tor_proxy)
+    if settings.tor_proxy and (
+        proxy.scheme not in SOCKS_SCHEMES or not proxy.hostname or not _port(settings.tor_proxy)
+    ):
+        problems.append("TOR_PROXY: socks5://host:port")
+    for name, urls in (
+        ("TRON_NODE_URL", settings.node_urls),
+        ("TRON_SOLIDITY_NODE_URL", settings.solidity_urls),
+        ("API_GATEWAY_URL", [u for u in [settings.api_gateway_url] if u]),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", [u for u in [settings.otel_exporter_otlp_endpoint] if u]),
+        ("REDIS_URL", [u for u in [settings.redis_url.get_secret_value()] if u]),
+    ):
+        if not all(_port(url) for url in urls):
+            problems.append(f"{name}: not a URL with a host")
+    collector = urlsplit(settings.otel_exporter_otlp_endpoint).hostname or ""
+    if collector and not is_private(collector):
+        problems.append("OTEL_EXPORTER_OTLP_ENDPOINT: only a collector of our own network")
+    if settings.tron_nodes_direct and not settings.nodes_are_private:
+        problems.append("TRON_NODES_DIRECT: only for nodes with a private address or name")
+    uris = {"MONGODB_URI": settings.mongo_uri, "SIGNER_JOURNAL_URI": settings.signer_journal_uri}
+    for name, uri in uris.items():
+        if not settings.is_development and uri.get_secret_value().startswith("mongodb+srv"):
+            problems.append(f"{name}: name the members; mongodb+srv would ask a name server")
+    return problems
+
+
+def _money_problems(settings: "Settings") -> list[str]:
+    problems = []
+    for name in (
+        "min_payout_amount",
+        "max_payout_amount",
+        "payout_fee_trx",
+        "max_fee_trx",
+        "router_floor_usdt",
+    ):
+        try:
+            parse_units(6, getattr(settings, name))
+        except InvalidAmount as error:
+            problems.append(f"{name.upper()}: {error.detail}")
+    if not problems and settings.min_payout_units > settings.max_payout_units:
+        problems.append("MIN_PAYOUT_AMOUNT is above MAX_PAYOUT_AMOUNT")
+    return problems
+
+
+def _address_problems(settings: "Settings") -> list[str]:
+    problems = []
+    for name in (
+        "usdt_contract_address",
+        "payout_router_v0_address",
+        "payout_router_kyc_address",
+        "hot_wallet_address",
+    ):
+        if text := getattr(settings, name):
+            try:
+                parse_address(text)
+            except InvalidAddress as error:
+                problems.append(f"{name.upper()}: {error.detail}")
+    return problems
+
+
+def _trust_problems(settings: "Settings") -> list[str]:
+    problems = []
+    secret = settings.jwt_secret_key.get_secret_value()
+    if secret and len(secret.encode()) < JWT_SECRET_BYTES_MIN:
+        problems.append(f"JWT_SECRET_KEY: HS256 needs {JWT_SECRET_BYTES_MIN} bytes or more")
+    if not settings.is_development:
+        if not secret and not settings.jwt_jwks_file:
+            problems.append("JWT_SECRET_KEY or JWT_JWKS_FILE: who signs the callers' tokens?")
+        if not settings.wallet_encryption_key.get_secret_value():
+            problems.append("WALLET_ENCRYPTION_KEY: put 32 random bytes, in hex, in its file")
+        if not settings.mongo_uri.get_secret_value():
+            problems.append("MONGODB_URI: the embedded MongoDB is for development only")
+    for name in ("ledger_emulator", "trezor_emulator"):
+        text = getattr(settings, name)
+        if text and not (settings.is_development and EMULATOR.fullmatch(text)):
+            problems.append(f"{name.upper()}: 127.0.0.1:PORT, in development only")
+    if not re.fullmatch(r"|[0-9a-fA-F]{64}", settings.audit_signing_key.get_secret_value()):
+        problems.append("AUDIT_SIGNING_KEY: 64 hex digits")
+    if not all(_is_network(part) for part in settings.trusted_proxies.split(",") if part.strip()):
+        problems.append("TRUSTED_PROXIES: addresses or networks such as 10.0.0.0/8")
+    return problems
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text.strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _port(url: str) -> int:
+    """The port of a URL; 0 when it has none or is no URL."""
+    try:
+        return endpoint(url)[1]
+    except ValueError:
+        return 0
