@@ -11,7 +11,7 @@ from wallet_world import World, build_world, order, principal, raw_of, rebuild
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.ledger import Holder
 from tron_payment.engine import OpeningRequest
-from tron_payment.wallets import OURSELVES, Custody, HdAddress, Wallet, WalletStatus
+from tron_payment.wallets import OURSELVES, Custody, HdAddress, Wallet, WalletStatus, addresses
 
 KEY = "0" * 63 + "7"
 POINTS_MAX = 60
@@ -83,6 +83,30 @@ async def test_a_wallet_never_stands_without_key_and_books(
             wallet = await world.wallets.ensure(KEY, "treasury")
             assert await Wallet.find({"address": wallet.address}).count() == 1
             await wallet_gone(wallet)
+        if survived:
+            return
+    raise AssertionError("it never came through")
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_killed_while_very_many_are_prepared_none_is_without_books_or_left_out(
+    mongo: Any, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    monkeypatch.setattr(addresses, "PER_ENTRY_MAX", 4)
+    world = await build_world(mongo)
+    wallet = await world.wallets.create_hd(OURSELVES, label="deposits")
+    fuse = Fuse(monkeypatch)
+    for point in range(1, POINTS_MAX):
+        fuse.light(point, after)
+        with contextlib.suppress(Crash, Unavailable):
+            await world.wallets.addresses.fill(wallet, 10)
+        survived = not fuse.burnt
+        fuse.out()
+        world = await rebuild()
+        rows = await HdAddress.find_all().sort("+index").to_list()
+        assert [row.index for row in rows] == list(range(1, len(rows) + 1)), point
+        for row in rows:
+            assert await is_watched(row.id), point
         if survived:
             return
     raise AssertionError("it never came through")

@@ -14,7 +14,15 @@ from tron_payment.core.address import Address
 from tron_payment.db.ledger import Holder, Pocket
 from tron_payment.engine import CannotSign, OpeningRequest
 from tron_payment.engine.documents import contract_document
-from tron_payment.wallets import OURSELVES, Custody, HdAddress, NotDerived, Wallet, hd
+from tron_payment.wallets import (
+    OURSELVES,
+    Custody,
+    HdAddress,
+    NotDerived,
+    Wallet,
+    addresses,
+    hd,
+)
 from tron_payment.wallets import issued as issued_module
 from tron_payment.wallets.domain import WalletFrozen, WalletHoldsMoney, WalletScanning
 from tron_payment.wallets.hd import InvalidMnemonic, InvalidXpub, PrivateNode
@@ -148,6 +156,22 @@ async def test_two_processes_that_issue_at_once_never_give_the_same_address(worl
     issued = await asyncio.gather(*(both[n % 2](wallet.id, f"inv_{n}") for n in range(300)))
     assert len({each.address for each in issued}) == 300
     assert await HdAddress.find({"free": False}).count() == 300, "and none is lost on the way"
+
+
+async def test_many_prepared_at_once_by_two_processes_are_each_there_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses, "PER_ENTRY_MAX", 30)
+    wallet = await world.wallets.ensure_hd("deposits")
+    other = await rebuild()
+    await asyncio.gather(*(each.wallets.addresses.fill(wallet, 100) for each in (world, other)))
+    rows = await HdAddress.find_all().sort("+index").to_list()
+    assert [row.index for row in rows] == list(range(1, 201))
+    account = hd.parse_xpub(wallet.xpub or "").child(0)
+    assert [row.id for row in rows] == [account.child(row.index).address for row in rows]
+    assert await Holder.find({"_id": {"$in": [row.id for row in rows]}}).count() == 200
+    await world.wallets.addresses.fill(wallet, 31)
+    assert await HdAddress.find_all().count() == 231, "one more than an entry"
 
 
 async def test_the_same_subject_gets_the_same_address(world: World) -> None:

@@ -13,14 +13,14 @@ import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 import msgspec
 from beanie import Document
-from pymongo import ASCENDING, IndexModel, UpdateOne
+from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from tron_payment.core.address import Address
@@ -111,7 +111,10 @@ class LedgerEntry(LeanDocument):
     class Settings:
         name = "ledger_entries"
         keep_nulls = False
-        bson_encoders: ClassVar[dict[Any, Any]] = {Posting: msgspec.to_builtins, Opened: asdict}
+        bson_encoders: ClassVar[dict[Any, Any]] = {
+            Posting: msgspec.to_builtins,
+            Opened: msgspec.to_builtins,
+        }
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("cause", ASCENDING)], name="cause", unique=True),
             IndexModel([("reserves", ASCENDING)], name="reserves", unique=True, sparse=True),
@@ -332,15 +335,12 @@ class Ledger:
         ]
         await _write_tolerating_duplicates(Balance, writes)
         holders = [
-            UpdateOne(
-                {"_id": opened.address},
+            InsertOne[dict[str, Any]](
                 {
-                    "$setOnInsert": {
-                        "opened_block": opened.block_number,
-                        "opened_seq": entry.id,
-                    }
-                },
-                upsert=True,
+                    "_id": opened.address,
+                    "opened_block": opened.block_number,
+                    "opened_seq": entry.id,
+                }
             )
             for opened in entry.opens or ()
         ]
@@ -365,7 +365,9 @@ async def _listed(field: str, order_ids: Sequence[str]) -> set[str]:
     return {each async for row in cursor for each in row[field] if each in wanted}
 
 
-async def _write_tolerating_duplicates(model: type[Document], writes: Sequence[UpdateOne]) -> None:
+async def _write_tolerating_duplicates(
+    model: type[Document], writes: Sequence[UpdateOne] | Sequence[InsertOne[dict[str, Any]]]
+) -> None:
     """A duplicate key here means that the document is already at or past this entry.
 
     Raises:

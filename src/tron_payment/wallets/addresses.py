@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
 
-from beanie import Document
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
@@ -20,6 +19,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.faults import store_errors
+from tron_payment.db.lean import LeanDocument
 from tron_payment.engine import Openings, addresses_in
 from tron_payment.wallets import hd
 from tron_payment.wallets.documents import Wallet, active_hd, by_id
@@ -33,6 +33,9 @@ from tron_payment.wallets.domain import (
 
 BATCH: Final = 100
 """Addresses prepared at once: one entry in the journal."""
+
+PER_ENTRY_MAX: Final = 1_000
+"""The same where more than `BATCH` are asked for."""
 
 READ_BATCH: Final = 500
 FREE_MIN: Final = 30
@@ -57,7 +60,7 @@ class IssuedAddress:
     index: int
 
 
-class HdAddress(Document):
+class HdAddress(LeanDocument):
     """An address of an HD wallet."""
 
     id: str  # type: ignore[assignment]  # the address
@@ -139,10 +142,30 @@ class HdAddresses:
         return filled
 
     async def fill(self, wallet: Wallet, count: int = BATCH) -> None:
-        """Prepare the next addresses: first their books, then their rows. Safe to repeat."""
+        """Prepare the next addresses: first their books, then their rows. Safe to repeat.
+
+        Very many are stored entry by entry while a thread derives those of the next one; killed
+        in between, what is stored is whole, and the next call goes on behind it.
+        """
         assert wallet.xpub is not None, wallet.id
-        top = max(await top_index(wallet.id), wallet.index_floor)
-        fresh = await asyncio.to_thread(_derive, wallet.xpub, range(top + 1, top + 1 + count))
+        first = max(await top_index(wallet.id), wallet.index_floor) + 1
+        entries = [
+            range(start, min(start + PER_ENTRY_MAX, first + count))
+            for start in range(first, first + count, PER_ENTRY_MAX)
+        ]
+        deriving = asyncio.create_task(asyncio.to_thread(_derive, wallet.xpub, entries[0]))
+        try:
+            for following in (*entries[1:], None):
+                fresh = await deriving
+                if following is not None:
+                    deriving = asyncio.create_task(
+                        asyncio.to_thread(_derive, wallet.xpub, following)
+                    )
+                await self._prepare(wallet, fresh)
+        finally:
+            deriving.cancel()
+
+    async def _prepare(self, wallet: Wallet, fresh: Sequence[tuple[Address, int]]) -> None:
         if wallet.keys_made_here:
             await self._openings.open_fresh([address for address, _ in fresh])
         else:
@@ -224,8 +247,7 @@ class HdAddresses:
 
 def _derive(xpub: str, indices: range) -> list[tuple[Address, int]]:
     """Addresses of an account, in a thread: libsecp256k1 lets the event loop go on meanwhile."""
-    node = hd.parse_xpub(xpub).child(0)
-    return [(node.child(index).address, index) for index in indices]
+    return hd.parse_xpub(xpub).child(0).addresses(indices)
 
 
 async def row_of(address: str) -> HdAddress | None:

@@ -10,6 +10,7 @@ import hmac
 import re
 import secrets
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Self
 
@@ -117,6 +118,16 @@ class PublicNode:
     @property
     def address(self) -> Address:
         return address_of_public_key(PublicKey(self.key).format(compressed=False))
+
+    def addresses(self, indices: Iterable[int]) -> list[tuple[Address, int]]:
+        """The children's addresses, as `child` and `address` tell them, for very many of them."""
+        parent, found = PublicKey(self.key), []
+        for index in indices:
+            assert 0 <= index < HARDENED, "hardened children need the private key"
+            digest = hmac.digest(self.chain_code, self.key + index.to_bytes(4), hashlib.sha512)
+            point = parent.add(digest[:32])
+            found.append((address_of_public_key(point.format(compressed=False)), index))
+        return found
 
 
 def parse_path(path: str) -> tuple[int, ...]:
