@@ -1,9 +1,6 @@
 """Every route that changes something, asked once and well, leaves one entry in the audit log."""
 
 import asyncio
-import base64
-import re
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -15,18 +12,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.addresses import fresh_address
+from tests.acts import API, Asked, Templates, acts_of_people, fresh_address, wrong_entries
 from tests.e2e.service import Service, new_key
-from tron_payment.http.totp import hotp, step_at
-from tron_payment.wallets.keys import Secret, SigningKey
-from tron_payment.wallets.messages import message_digest
 
-API = "/api/v1"
 SETTLE_S = 90.0
 PATIENCE_S = 120.0
 """For one answer: backups derive keys slowly on purpose, and the machine may be busy."""
 
-PASSWORD = "a password of an audit test"
 CHANGES = ("post", "put", "delete", "patch")
 ONLY_READ = frozenset({"POST /payouts/quote", "POST /usdt/estimate-gas"})
 """Whatever their method: they change nothing, and leave nothing."""
@@ -50,25 +42,18 @@ ELSEWHERE = frozenset(
 
 
 @dataclass
-class Asked:
-    """A request that was answered well."""
-
-    request_id: str
-    route: str
-    actor: str
-    object_id: str | None
-
-
-@dataclass
 class Story:
     """Callers, and what they asked."""
 
     service: Service
     stack: AsyncExitStack
-    templates: dict[str, re.Pattern[str]]
+    templates: Templates
     asked: list[Asked] = field(default_factory=list)
     people: dict[str, httpx.AsyncClient] = field(default_factory=dict)
     numbers: Iterator[int] = field(default_factory=count)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
 
     async def person(self, role: str, name: str = "") -> httpx.AsyncClient:
         subject = f"audit-{role}{name}"
@@ -96,10 +81,8 @@ class Story:
         caller = await self.person(who, name)
         answer = await caller.request(method, root + path, json=body, headers=headers)
         assert answer.status_code < 300, (route, answer.text)
-        template = next(t for t, found in self.templates.items() if found.fullmatch(path))
-        self.asked.append(
-            Asked(request_id, f"{method} {template}", f"audit-{who}{name}", object_id)
-        )
+        asked_for = f"{method} {self.templates.of(root + path)}"
+        self.asked.append(Asked(request_id, asked_for, f"audit-{who}{name}", object_id))
         return answer.json() if answer.content else None
 
 
@@ -116,13 +99,7 @@ async def story(service: Service) -> Any:
     async with AsyncExitStack() as stack:
         async with service.client("admin", "audit-admin") as api:
             document = (await api.get("/schema")).json()
-        paths = {
-            path.removeprefix(API): re.compile(
-                re.sub(r"\{[^}]+\}", "[^/]+", path.removeprefix(API))
-            )
-            for path in sorted(document["paths"], key=lambda each: each.count("{"))
-        }
-        made = Story(service, stack, paths)
+        made = Story(service, stack, Templates(document["paths"]))
         yield (
             made,
             {
@@ -140,10 +117,7 @@ async def test_every_route_that_changes_something_leaves_one_entry(
     it, routes = story
     hot = (await (await it.person("operator")).get(f"{API}/wallets?limit=100")).json()["data"]
     wallet_id = next(each["wallet_id"] for each in hot if each["kind"] == "hot")
-    await of_wallets(it)
-    await of_webhooks_and_reports(it)
-    await of_keys_and_factors(it)
-    await of_the_policy(it)
+    await acts_of_people(it)
     await it.ask("operator", "POST /policy/kill-switch", {"on": True, "reason": "audit test"})
     try:  # nothing leaves meanwhile, so everything can be called back
         await of_what_can_be_canceled(it, wallet_id)
@@ -156,7 +130,7 @@ async def test_every_route_that_changes_something_leaves_one_entry(
     await it.ask("admin", "POST /restart/trx-staking", root="", object_id="trx-staking")
 
     await in_the_log(service, it.asked)
-    covered = {each.route for each in it.asked}
+    covered = {each.route.replace(API, "", 1) for each in it.asked}
     missing = routes - covered - ONLY_READ - ELSEWHERE
     assert not missing, missing
     assert routes >= ELSEWHERE and not ELSEWHERE & covered
@@ -172,15 +146,9 @@ async def in_the_log(service: Service, asked: list[Asked]) -> None:
                 await asyncio.sleep(0.2)
         wrong = []
         for each in asked:
-            rows = await database["audit"].find({"request_id": each.request_id}).to_list()
-            found = [
-                (row["route"].replace(API, ""), row["actor"], bool(row["object_id"]))
-                for row in rows
-            ]
-            if found != [(each.route, each.actor, True)]:
-                wrong.append((each, found, [row["action"] for row in rows]))
-            elif each.object_id not in (None, rows[0]["object_id"]):
-                wrong.append((each, rows[0]["object_id"], [row["action"] for row in rows]))
+            entries = await database["audit"].find({"request_id": each.request_id}).to_list()
+            rows = [(entry["route"], entry["actor"], entry["object_id"]) for entry in entries]
+            wrong += [fault] if (fault := wrong_entries(each, rows)) else []
         assert not wrong, wrong
     finally:
         await mongo.close()
@@ -192,93 +160,6 @@ async def name_of_store(mongo: Any) -> str:
         if "audit" in await mongo[name].list_collection_names():
             return str(name)
     raise AssertionError("no database has an audit log")
-
-
-async def of_wallets(it: Story) -> None:
-    one = await it.ask("operator", "POST /wallets", {"label": "audit-1"})
-    two = await it.ask(
-        "operator", "POST /wallets/create", {"label": "audit-2", "password": PASSWORD}
-    )
-    raw = secrets.token_bytes(32)
-    imported = await it.ask(
-        "operator", "POST /wallets/import", {"label": "audit-3", "private_key": raw.hex()}
-    )
-    first, second = f"/wallets/{one['wallet_id']}", f"/wallets/{two['wallet_id']}"
-    await it.ask("operator", f"PUT {first}", {"label": "audit-1b"}, object_id=one["wallet_id"])
-    await it.ask(
-        "operator",
-        f"POST {second}/verify-password",
-        {"password": PASSWORD},
-        object_id=two["wallet_id"],
-    )
-    wish = {"password": PASSWORD, "wallet_password": PASSWORD}
-    kept = await it.ask("operator", f"POST {second}/backup", wish, object_id=two["wallet_id"])
-    back = {"backup": kept["backup"], "password": PASSWORD}
-    await it.ask("operator", f"POST {second}/restore", back, object_id=two["wallet_id"])
-    await it.ask("operator", "POST /wallets/restore", back)
-    third = f"/wallets/{imported['wallet_id']}"
-    challenge = await it.ask("operator", f"POST {third}/ownership-challenge")
-    proof = SigningKey(Secret(raw)).sign(message_digest(challenge["message"].encode())).hex()
-    await it.ask(
-        "operator",
-        f"POST {third}/ownership-proof",
-        {"challenge_id": challenge["challenge_id"], "signature": proof},
-    )
-    await it.ask("operator", f"DELETE {first}", object_id=one["wallet_id"])
-
-
-async def of_webhooks_and_reports(it: Story) -> None:
-    base = "/payments/webhook-endpoints"
-    made = await it.ask("merchant", f"POST {base}", {"url": "https://hooks.example/audit"})
-    its = made["webhook_endpoint_id"]
-    await it.ask("merchant", f"PUT {base}/{its}", {"description": "mine"}, object_id=its)
-    await it.ask("merchant", f"POST {base}/{its}/rotate-secret", object_id=its)
-    sent = await it.ask("merchant", f"POST {base}/{its}/ping", object_id=its)
-    again = f"{base}/{its}/deliveries/{sent['delivery_id']}/redeliver"
-    await it.ask("merchant", f"POST {again}", object_id=its)
-    await it.ask("merchant", f"DELETE {base}/{its}", object_id=its)
-    await it.ask("auditor", "POST /payments/exports", {})
-
-
-async def of_keys_and_factors(it: Story) -> None:
-    wish = {"label": "reads", "principal": "audit-program", "role": "viewer"}
-    plain = await it.ask("admin", "POST /api-keys", wish | {"scopes": ["payout:read"]})
-    key_id = plain["key"]["key_id"]
-    await it.ask("admin", f"POST /api-keys/{key_id}/rotate", {"overlap_s": 0})
-    await it.ask("admin", f"DELETE /api-keys/{key_id}", object_id=key_id)
-    strong = wish | {"role": "operator", "scopes": ["payout:create"]}
-    waits = (await it.ask("admin", "POST /api-keys", strong))["key"]["key_id"]
-    await it.ask("admin", f"POST /api-keys/{waits}/approve", name="-2", object_id=waits)
-
-    for name in ("-lost", "-kept"):
-        made = await it.ask("approver", "POST /me/totp", name=name)
-        secret = base64.b32decode(made["secret"])
-        step = step_at(time.time())
-        await it.ask("approver", "POST /me/totp/confirm", {"code": hotp(secret, step)}, name=name)
-        body = {"principal": f"audit-approver{name}", "fingerprint": made["fingerprint"]}
-        await it.ask("admin", "POST /totp/release", body, object_id=body["principal"])
-        if name == "-lost":
-            lost = {"principal": "audit-approver-lost"}
-            await it.ask("admin", "POST /totp/reset", lost, object_id=lost["principal"])
-        else:
-            code = {"code": hotp(secret, step + 1)}
-            await it.ask("approver", "POST /me/totp/remove", code, name=name)
-
-
-async def of_the_policy(it: Story) -> None:
-    address = fresh_address()
-    await it.ask("operator", "POST /policy/allow-list", {"recipient_address": address})
-    await it.ask("approver", f"POST /policy/allow-list/{address}/approve", object_id=address)
-    await it.ask("operator", f"DELETE /policy/allow-list/{address}", object_id=address)
-    no = (await it.ask("operator", "POST /policy/proposals", {}))["proposal_id"]
-    await it.ask("approver", f"POST /policy/proposals/{no}/reject", object_id=no)
-    band = {"currency": "USDT", "above": "5000", "approvals": 1, "approvers": []}
-    yes = await it.ask("operator", "POST /policy/proposals", {"approval_bands": [band]})
-    its = yes["proposal_id"]
-    await it.ask("approver", f"POST /policy/proposals/{its}/approve", object_id=its)
-    until = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    person = {"level": "1", "expires_at": until, "recipient_address": fresh_address()}
-    await it.ask("compliance", "PUT /payouts/recipients/audit-user/kyc", person)
 
 
 async def no_bands(it: Story) -> None:
