@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from tests.gateway.test_deposits import PAYER
 from tests.gateway.test_refunds import body, paid
 from tests.gateway.world import World, somebody
+from tron_payment.core.money import TRX, parse_units
+from tron_payment.db.ledger import NETWORK_FEES, Balance
 from tron_payment.gateway.export_documents import ExportPart
 from tron_payment.gateway.export_entries import worth
 from tron_payment.wallets import Wallets
@@ -56,7 +60,26 @@ async def test_an_accountant_gets_every_movement_with_its_value(gateway: World) 
     await gateway.work()
     text = await fetch(gateway, all_rows, role="auditor", sub="au")
     kinds = [json.loads(line)["kind"] for line in text.splitlines()]
-    assert sorted(kinds) == ["received", "received", "refunded", "transferred"]
+    assert sorted(kinds) == ["network_fee", "received", "received", "refunded", "transferred"]
+    await the_fees_are_those_of_the_books(gateway)
+
+
+async def the_fees_are_those_of_the_books(world: World) -> Counter[str]:
+    """All rows of an all-seeing export together against the ledger; fees in sun by kind."""
+    days = 60
+    first = (world.clock.now() - timedelta(days=days)).date().isoformat()
+    who = {"role": "auditor", "sub": "fees"}
+    begun = await world.post("/payments/exports", {"from": first}, **who)
+    assert begun.status_code == 202, begun.text
+    (loop,) = [each for each in world.assembly.loops.all if each.name == "gateway.export"]
+    for _ in range(days + 2):
+        await loop.step()
+    by_kind: Counter[str] = Counter()
+    for row in csv.DictReader(io.StringIO(await fetch(world, begun.json(), **who))):
+        by_kind[row["kind"]] += parse_units(TRX.decimals, row["fee_trx"])
+    paid = await Balance.find_one({"_id": f"{NETWORK_FEES}|TRX"})
+    assert by_kind.total() == (paid.units if paid else 0), by_kind
+    return by_kind
 
 
 async def test_the_days_are_those_of_the_report(gateway: World) -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from tests.conftest import Mongo
 from tests.gateway.month import MONTH_S, Shop, open_shop
+from tests.gateway.test_exports import the_fees_are_those_of_the_books
 from tests.gateway.test_reconciliation import run
 from tests.gateway.world import World
 from tron_payment.db.ledger import Balance
@@ -52,6 +53,8 @@ async def end(shop: Shop, reports: int, began: float) -> None:
     report = await run(world)
     assert report["difference"] == {"TRX": "0", "USDT": "0"}, report
     assert report["unmatched"] == []
+    fees = await the_fees_are_those_of_the_books(world)
+    assert fees["network_fee"] > 0, fees
     print(
         f"\n{sum(shop.done.values())} operations done, {sum(shop.refused.values())} refused, "
         f"{shop.mortality.deaths} deaths in {shop.mortality.writes} writes, "

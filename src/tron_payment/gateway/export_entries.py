@@ -4,20 +4,25 @@
     refunded       money given back, with the fee of the network
     paid_out       a payout, with its fee
     transferred    a token transfer that was no payout, with its fee
+    network_fee    what any other transaction of ours burned: sweeps, staking, approvals, and
+                   whatever failed in its block; `outcome` says which, `counterparty` who paid
 
-A row counts on the day (UTC) of its solidified block, which never changes. Where the caller gave
-a rate, the row has its value in their currency: the exact product, rounded half to even to cents.
+So the fees of all rows together are what the books have paid to the network. A row counts on the
+day (UTC) of its solidified block, which never changes. Where the caller gave a rate, the row has
+its value in their currency: the exact product, rounded half to even to cents.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
-from tron_payment.core.clock import rfc3339
-from tron_payment.core.money import InvalidAmount, decimal_text, parse_units, trx_text
+from tron_payment.core.clock import from_ms, rfc3339, to_ms
+from tron_payment.core.money import TRX, InvalidAmount, decimal_text, parse_units, trx_text
 from tron_payment.db.faults import store_errors
+from tron_payment.engine import Order
 from tron_payment.gateway.documents import Deposit, Payment
 from tron_payment.gateway.domain import DepositOutcome, RefundStatus
 from tron_payment.gateway.reports import Period
@@ -89,10 +94,13 @@ class Entries:
         self._rates = rates
         self._value_currency = value_currency
         self._owner = dict(owner)
+        self._told_sun: Counter[str] = Counter()
+        """Of the day under way, by txid: the part of its fee that stands in rows."""
 
     async def of(self, day: Period) -> AsyncIterator[EntryRow]:
         """Every row of the days in the period, kind by kind, each in a stable order."""
         between = day.between()
+        self._told_sun.clear()
         async for deposit in self._found(
             Deposit, {"at": between, "outcome": {"$nin": list(NO_MONEY)}}
         ):
@@ -107,6 +115,11 @@ class Entries:
             yield self._paid_out(payout)
         async for transfer in self._found(Transfer, settled | {"kind": Kind.TRANSFER.value}):
             yield self._transferred(transfer)
+        if not self._owner:
+            between_ms = {how: to_ms(at) for how, at in between.items()}
+            async for order in self._found(Order, {"result.block_timestamp_ms": between_ms}):
+                if (rest := self._burned(order)) is not None:
+                    yield rest
 
     async def _found(self, model: Any, condition: dict[str, Any]) -> AsyncIterator[Any]:
         """Page after page in the order of the ids."""
@@ -165,7 +178,7 @@ class Entries:
             payout.principal,
             payout.currency,
             -payout.units,
-            fee_sun=payout.fee_paid_sun,
+            fee_sun=(payout.fee_paid_sun or 0) - payout.fee_before_sun,
             counterparty=payout.recipient_address,
             txid=payout.txid,
             block_number=payout.block_number,
@@ -187,6 +200,28 @@ class Entries:
             block_number=transfer.block_number,
         )
 
+    def _burned(self, order: Order) -> EntryRow | None:
+        """What is left of a transaction's fee when the rows before have told theirs."""
+        result = order.outcome
+        assert result is not None, order.id
+        rest = result.fee_sun - self._told_sun[result.txid]
+        if not rest:
+            return None
+        return self._row(
+            from_ms(result.block_timestamp_ms),
+            "network_fee",
+            order.subject,
+            "",
+            TRX.code,
+            0,
+            fee_sun=rest,
+            outcome=order.kind,
+            counterparty=order.signer,
+            txid=result.txid,
+            block_number=result.block_number,
+            reference=result.receipt,
+        )
+
     def _row(
         self,
         at: datetime | None,
@@ -206,6 +241,8 @@ class Entries:
         assert at is not None, object_id
         decimals = self._viewer.tokens.asset(currency).decimals
         rate = self._rates.get(currency)
+        if txid and fee_sun:
+            self._told_sun[txid] += fee_sun
         return EntryRow(
             time=rfc3339(at),
             kind=kind,
