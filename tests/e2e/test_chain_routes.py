@@ -195,6 +195,11 @@ async def of_usdt(it: Told) -> str:
         assert (await it.get(f"/usdt/balance/{to}?at={at}"))["balance"] == "12.5"
     receipt = await it.wallet("gettransactioninfobyid", value=transfer["txid"])
     assert receipt["receipt"]["energy_usage_total"] == bill["energy_used"]
+    used = (await it.get("/staking/energy?days=2"))["data"]
+    assert sum(each["energy_used"] for each in used) >= bill["energy_used"]
+    for each in used:
+        sources = [each[f"energy_{name}"] for name in ("staked", "creator", "burned")]
+        assert sum(sources) == each["energy_used"]
     (moved,) = (await it.get(f"/usdt/transactions/{to}"))["data"]
     assert (moved["txid"], moved["amount"], moved["from"]) == (
         transfer["txid"],

@@ -11,6 +11,9 @@ from tron_payment.staking.chart import bars
 from tron_payment.staking.desk import StakingDesk
 from tron_payment.staking.documents import Stake, Unstaking
 from tron_payment.staking.domain import Operation
+from tron_payment.staking.energy import EnergyBook
+from tron_payment.staking.energy_documents import EnergyHour
+from tron_payment.staking.energy_routes import EnergyController
 from tron_payment.staking.expiries import Expiries
 from tron_payment.staking.facts import StakeWish
 from tron_payment.staking.forecast import Forecast, Forecasts, Question
@@ -31,7 +34,7 @@ from tron_payment.staking.routes import StakingController
 from tron_payment.staking.service import Staking
 from tron_payment.wallets import Wallets
 
-DOCUMENTS: Final[tuple[type[Document], ...]] = (Stake, Unstaking)
+DOCUMENTS: Final[tuple[type[Document], ...]] = (Stake, Unstaking, EnergyHour)
 SWEEP_IDLE_S: Final = 5.0
 SERVICE: Final = "trx-staking"
 
@@ -94,6 +97,7 @@ async def build(house: House) -> Module:
         accounts=accounts,
         expiries=expiries,
         plans=plans,
+        energy=EnergyBook(ledger=house.ledger, watched=house.engine.watched, clock=house.clock),
     )
     house.engine.hear(MODULE, operations.follow)
     house.engine.gate(operations.gate)
@@ -103,9 +107,9 @@ async def build(house: House) -> Module:
     return Module(
         name="staking",
         service=SERVICE,
-        routers=(StakingController, PlanController),
+        routers=(StakingController, PlanController, EnergyController),
         dependencies={"staking": desk},
         loops=(Loop("staking.sweep", operations.sweep, SWEEP_IDLE_S, SERVICE),),
-        on_block=expiries.on_block,
+        on_block=desk.on_block,
         stats=desk.stats,
     )

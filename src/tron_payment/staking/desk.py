@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from tron_payment.chain import SolidBlock
 from tron_payment.staking import documents as store
 from tron_payment.staking.accounts import StakedAccounts
+from tron_payment.staking.energy import EnergyBook
 from tron_payment.staking.expiries import Expiries
 from tron_payment.staking.plan_query import Plans
 from tron_payment.staking.service import Staking
@@ -18,6 +20,12 @@ class StakingDesk:
     accounts: StakedAccounts
     expiries: Expiries
     plans: Plans
+    energy: EnergyBook
+
+    async def on_block(self, block: SolidBlock) -> None:
+        """Take in what a solidified block says; harmless when repeated."""
+        await self.expiries.on_block(block)
+        await self.energy.on_block(block)
 
     async def totals(self) -> list[dict[str, Any]]:
         """Number, sun and fees of all operations, by operation and status."""
