@@ -6,6 +6,7 @@ Beside: the same page of the same service before the store was filled.
 import asyncio
 import os
 import time
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
@@ -24,6 +25,10 @@ ASKED, ASKED_BEFORE = 40, 10
 """Times that each page is asked for; before the filling there is less to learn."""
 
 AIM_MS: Final = 100
+SCAN_MIN: Final = 200
+"""Documents; a smaller collection is read as quickly without an index."""
+
+MOST_SHOWN: Final = 6
 PAGE_S: Final = 300.0
 BACKLOG_S: Final = 300.0
 BELOW_BAND: Final = "12.5"
@@ -31,6 +36,24 @@ ABOVE_BAND: Final = "4500"
 APPROVALS: Final = 5
 PERSON: Final = "person-of-the-benchmark"
 ONE, MANY = "operator", "auditor"
+
+AFTERWARDS: Final = (
+    "charts, with their figures",
+    "one in quarantine, with what the chain proves",
+    "a wallet, with what nodes say",
+    "wallets, with their balances",
+    "staking, with the plan",
+    "books, with the last 30 days",
+)
+"""What a page fetches when it is there."""
+
+FIRST_LOOKS: Final = (
+    "overview",
+    "charts",
+    "charts, with their figures",
+    "one in quarantine",
+    "one in quarantine, with what the chain proves",
+)
 
 Pages = dict[str, tuple[str, str]]
 
@@ -49,9 +72,10 @@ async def run(profile: object) -> list[Row]:
         await _restarted(service)
         pages = await _pages(service)
         load = os.getloadavg()[0]
-        first = await _first_look(service)
+        first = await _first_look(service, pages)
         after = await _measured(service, pages, ASKED)
         spent = await _processor(service, pages)
+        plans = await _plans(service, pages)
         await service.stop()
     finally:
         service.destroy()
@@ -60,12 +84,16 @@ async def run(profile: object) -> list[Row]:
             what=f"console: {name}",
             figure=f"{percentile(after[name], 0.5):.0f} ms",
             beside=f"{percentile(before[name], 0.5):.0f} ms" if name in before else "",
-            aim=f"p95 < {AIM_MS} ms",
-            notes=f"p95 {percentile(after[name], 0.95):.0f}, least {min(after[name]):.0f} ms"
-            f" of {len(after[name])}; processor {spent[name]:.0f} ms",
+            aim="" if name in AFTERWARDS else f"p95 < {AIM_MS} ms",
+            notes=f"{_verdict(after[name])}: p95 {percentile(after[name], 0.95):.0f},"
+            f" least {min(after[name]):.0f} ms of {len(after[name])};"
+            f" processor {spent[name]:.0f} ms"
+            + ("; fetched by a page that is there" if name in AFTERWARDS else ""),
         )
         for name in pages
     ]
+    rows += _said({name: after[name] for name in pages if name not in AFTERWARDS})
+    rows += plans
     for name, took_ms in first.items():
         rows.append(Row(what=f"console: {name}, first look ever", figure=f"{took_ms:.0f} ms"))
     rows.append(
@@ -76,6 +104,28 @@ async def run(profile: object) -> list[Row]:
         )
     )
     return rows
+
+
+def _verdict(times_ms: list[float]) -> str:
+    """Whether a page keeps the aim."""
+    if percentile(times_ms, 0.95) < AIM_MS:
+        return f"under {AIM_MS} ms"
+    return f"median under {AIM_MS} ms" if percentile(times_ms, 0.5) < AIM_MS else "slower"
+
+
+def _said(times_ms: dict[str, list[float]]) -> list[Row]:
+    """One sentence for the median and one for the 95th percentile of all pages."""
+    said = []
+    for name, share in (("median", 0.5), ("p95", 0.95)):
+        slow = [page for page, each in times_ms.items() if percentile(each, share) >= AIM_MS]
+        said.append(
+            Row(
+                what=f"console: pages whose {name} is under {AIM_MS} ms",
+                figure=f"{len(times_ms) - len(slow)} of {len(times_ms)}",
+                notes="not: " + ", ".join(slow) if slow else "every page",
+            )
+        )
+    return said
 
 
 async def _world(service: Service) -> dict[str, Any]:
@@ -154,6 +204,7 @@ async def _filled(service: Service, world: dict[str, Any]) -> None:
             hook = {"url": "https://example.com/hook", "types": ["payment.paid"]}
             answer = await api.post("/api/v1/payments/webhook-endpoints", json=hook)
             assert answer.is_success, answer.text
+        await fill.energy(store, datetime.now(UTC))
         await fill.deliveries(store, answer.json()["webhook_endpoint_id"], PAYOUTS)
         await store["payout_days"].delete_many({})  # closed while the past was still being written
 
@@ -191,6 +242,7 @@ async def _pages(service: Service) -> Pages:
     pages = {
         "overview": (ONE, "/console"),
         "charts": (ONE, "/console/charts"),
+        "charts, with their figures": (ONE, "/console/charts?look=1"),
         "payouts": (ONE, lists),
         "payouts, by status": (ONE, f"{lists}?status=failed"),
         "payouts, since a day": (ONE, f"{lists}?since={payout['created_at'][:10]}"),
@@ -208,6 +260,7 @@ async def _pages(service: Service) -> Pages:
         "wallets": (ONE, "/console/wallets"),
         "wallets, with their balances": (ONE, "/console/wallets?balances=1"),
         "a wallet": (ONE, f"/console/wallets/{payer['wallet_id']}"),
+        "a wallet, with what nodes say": (ONE, f"/console/wallets/{payer['wallet_id']}?look=1"),
         "staking": (ONE, "/console/staking"),
         "staking, with the plan": (ONE, "/console/staking?plan=1"),
         "books": (ONE, "/console/books"),
@@ -222,7 +275,9 @@ async def _pages(service: Service) -> Pages:
     if older:
         pages["payouts, second page"] = (ONE, f"{lists}?cursor={older}")
     if held:
-        pages["one in quarantine"] = (ONE, f"/console/quarantine/{held[0]['object_id']}")
+        where = f"/console/quarantine/{held[0]['object_id']}"
+        pages["one in quarantine"] = (ONE, where)
+        pages["one in quarantine, with what the chain proves"] = (ONE, f"{where}?look=1")
     if hooks:
         pages["a webhook"] = (ONE, f"/console/webhooks/{hooks[0]['webhook_endpoint_id']}")
     return pages
@@ -266,14 +321,47 @@ async def _processor(service: Service, pages: Pages) -> dict[str, float]:
     return found
 
 
-async def _first_look(service: Service) -> dict[str, float]:
+async def _plans(service: Service, pages: Pages) -> list[Row]:
+    """What the server's profiler says of every page's queries: which read a whole collection, and
+    which read most."""
+    found: list[tuple[int, str]] = []
+    scans: list[str] = []
+    async with service.mongo() as mongo:
+        store = mongo[service.settings.payment_db_name]
+        for name, (role, path) in pages.items():
+            browser = await _signed_in(service, role, f"profiled-{role}")
+            await store.command("profile", 2)
+            try:
+                (await browser.get(path)).raise_for_status()
+            finally:
+                await store.command("profile", 0)
+                await browser.aclose()
+            async for seen in store["system.profile"].find({"planSummary": {"$exists": True}}):
+                read = max(seen.get("docsExamined", 0), seen.get("keysExamined", 0))
+                what = f"{name}: {seen['ns'].partition('.')[2]} {seen['planSummary']}"
+                found.append((read, f"{what} reads {read} in {seen.get('millis', 0)} ms"))
+                if "COLLSCAN" in seen["planSummary"] and read > SCAN_MIN:
+                    scans.append(what)
+            await store.drop_collection("system.profile")
+    most = list(dict.fromkeys(text for _, text in sorted(found, reverse=True)))[:MOST_SHOWN]
+    return [
+        Row(
+            what=f"console: queries that read a whole collection of more than {SCAN_MIN}",
+            figure=f"{len(scans)}",
+            notes=", ".join(sorted(set(scans))),
+        ),
+        *(Row(what="console: reads most", figure="", notes=text) for text in most),
+    ]
+
+
+async def _first_look(service: Service, pages: Pages) -> dict[str, float]:
     """Milliseconds of the pages that keep figures, for somebody who has never looked."""
     browser = await _signed_in(service, ONE, "newcomer")
     try:
         found = {}
-        for name, path in (("overview", "/console"), ("charts", "/console/charts")):
+        for name in FIRST_LOOKS:
             began = time.perf_counter()
-            (await browser.get(path)).raise_for_status()
+            (await browser.get(pages[name][1])).raise_for_status()
             found[name] = (time.perf_counter() - began) * 1000
         return found
     finally:

@@ -27,6 +27,9 @@ DAYS: Final = 30
 PEOPLE: Final = 5_000
 ROWS_AT_ONCE: Final = 2_000
 POSTINGS_PER_ENTRY: Final = 600
+ENERGY_EACH, STAKE_GIVES = 31_000, 5_000_000
+"""Of a payout, and of the stake in an hour."""
+
 BLOCKS_FROM: Final = 10**9
 """No devnet comes so far: a block of ours is never booked twice."""
 
@@ -261,6 +264,30 @@ async def _append(ledger: Ledger, draft: Draft) -> None:
         return draft
 
     await ledger.append(build)
+
+
+async def energy(store: Store, now: datetime, seed: int = 1) -> None:
+    """What the blocks of all those hours would have counted: a stake that is now and then short."""
+    dice = random.Random(seed)
+    hours = []
+    for back in range(1, DAYS * 24):
+        count = dice.randrange(20, 260)
+        used = count * ENERGY_EACH
+        staked = min(used, STAKE_GIVES)
+        hours.append(
+            {
+                "_id": (now - timedelta(hours=back)).strftime("%Y-%m-%dT%H"),
+                "to_block": 0,
+                "transactions": count,
+                "energy": used,
+                "staked": staked,
+                "creator": 0,
+                "burned_sun": (used - staked) * 100,
+                "staked_seconds": staked * 1_800,
+            }
+        )
+    await store["energy_hours"].delete_many({"_id": {"$in": [each["_id"] for each in hours]}})
+    await store["energy_hours"].insert_many(hours)
 
 
 async def deliveries(store: Store, endpoint_id: str, most: int) -> None:

@@ -190,5 +190,5 @@ async def _status(assembly: Assembly) -> dict[str, Any]:
             }
             for loop in assembly.loops.all
         ],
-        "orders": dict(await house.engine.stats()),
+        "orders": dict(await house.engine.unfinished()),
     }

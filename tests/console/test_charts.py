@@ -10,6 +10,7 @@ from tron_payment.console.charts import (
     bars,
     by_day,
     energy_by_day,
+    energy_columns,
     fees_by_source,
     lag_bars,
     money_by_day,
@@ -73,3 +74,27 @@ def test_analytics_are_added_over_routes() -> None:
     (column,) = analysed_days([one, one])
     assert column.total == 6 and {part.label for part in column.parts} == {"settled", "queued"}
     assert energy_by_day([one, one])[0].text == "14 energy"
+
+
+def test_energy_stands_by_its_source_beside_what_came_back() -> None:
+    row = {
+        "day": "2026-11-20",
+        "energy_used": 130_000,
+        "energy_staked": 65_000,
+        "energy_creator": 0,
+        "energy_burned": 65_000,
+        "energy_regained": 32_500,
+        "burned_trx": "6.5",
+    }
+    (day,) = energy_columns([row])
+    assert [(p.label, p.count, p.height) for p in day.used.parts] == [
+        ("from stakes", 65_000, COLUMN_ROOM // 2),
+        ("burned", 65_000, COLUMN_ROOM // 2),
+    ]
+    assert [(p.label, p.y, p.height) for p in day.regained.parts] == [
+        ("regained", COLUMN_ROOM * 3 // 4, COLUMN_ROOM // 4)
+    ]
+    assert energy_columns([]) == []
+    none = {name: 0 for name in row if name.startswith("energy")}
+    (still,) = energy_columns([{**row, **none}])
+    assert (still.used.parts, still.regained.parts) == ((), ())

@@ -80,7 +80,7 @@ async def test_a_life_shows_its_proof(
         return "Settled in solidified block" in (await browser.get(where)).text
 
     await eventually(settled, within_s=60.0)
-    page = (await browser.get(where)).text
+    page = (await browser.get(f"{where}?look=1")).text
     assert "What to do:" in page and "asked to pay 12.5 USDT" in page
     assert "Proof on the chain" in page and "solidified" in page and "energy" in page.lower()
 
@@ -133,5 +133,5 @@ async def test_a_webhooks_secret_is_shown_once(sign_in: SignIn) -> None:
 async def test_charts_are_drawn_with_words(sign_in: SignIn, service: Service) -> None:
     await pay(service)
     browser = await sign_in("operator")
-    page = (await browser.get("/console/charts")).text
+    page = (await browser.get("/console/charts?look=1")).text
     assert page.count('role="img" aria-label="') >= 4 and "as a table" in page

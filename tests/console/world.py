@@ -74,7 +74,7 @@ async def _world(service: Service, hook: str) -> tuple[dict[str, str], list[str]
         **signing[0],
     }
     places = [path for _, path, _ in MENU] + [
-        f"/console/quarantine/{set_aside[1]}",
+        f"/console/quarantine/{set_aside[1]}?look=1",
         f"/console/payouts/{lost[1]}",
         f"/console/payments/{paid[1]}",
         f"/console/signing/{signing[1]['signing']}",

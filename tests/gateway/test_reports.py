@@ -43,6 +43,14 @@ async def test_a_merchant_reads_its_own_lines_only_as_csv_too(gateway: World) ->
     assert {row["merchant"] for row in rows} == {"shop-1", "'=shop-2"}
 
 
+async def test_one_kind_is_added_up_alone(gateway: World) -> None:
+    await gateway.invoice("10")
+    (of_all,) = (await gateway.get("/payments/reports?of=invoices")).json()["data"]
+    assert (of_all["invoices"], of_all["deposits"]) == (1, 0)
+    assert (await gateway.get("/payments/reports?of=deposits")).json()["data"] == []
+    assert (await gateway.get("/payments/reports?of=everything")).status_code == 422
+
+
 async def test_periods_that_make_no_sense(gateway: World) -> None:
     for query in ("from=2026-12-01&to=2026-11-01", "from=2020-01-01&to=2026-01-01"):
         answer = await gateway.get(f"/payments/reports?{query}")

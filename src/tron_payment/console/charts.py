@@ -9,14 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from litestar import get
 from litestar.di import NamedDependency
+from litestar.params import QueryParameter
 
 from tron_payment.console.api import Api
 from tron_payment.console.desk import Desk
-from tron_payment.console.kept import Kept
+from tron_payment.console.kept import Looks
 from tron_payment.console.pages import PAGE_OPT, tone, words
 
 BAR_ROOM: Final = 200
@@ -32,7 +33,19 @@ LAG_SHOWN: Final = 20
 
 SETTLE_STEPS: Final = ((10, "under 10 s"), (60, "under 1 min"), (180, "under 3 min"))
 SLOWER: Final = "slower"
-FIGURES: Final = Kept(60.0)
+ENERGY_SOURCES: Final = {
+    "staked": ("from stakes", "good"),
+    "creator": ("from the contract's creator", "wait"),
+    "burned": ("burned", "bad"),
+    "regained": ("regained", "act"),
+}
+"""Words and tone of each part of the energy chart."""
+
+FIGURES: Final = Looks(60.0)
+
+
+NOTHING: Final[Any] = (([], False), (None, None, None))
+"""Before the figures are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +76,16 @@ class Column:
     label: str
     parts: tuple[Part, ...]
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyColumns:
+    """One day's energy: what was used, and what came back."""
+
+    label: str
+    used: Column
+    regained: Column
+    burned_trx: str
 
 
 def bars(figures: Iterable[tuple[str, Decimal, str, str]], least: int = 0) -> list[Bar]:
@@ -110,6 +133,32 @@ def analysed_days(rows: Iterable[Mapping[str, Any]]) -> list[Column]:
         )
     shown = {day: {s: n for s, n in counts[day].items() if n} for day in sorted(counts)}
     return columns({day: shown[day] for day in list(shown)[-DAYS_SHOWN:]})
+
+
+def energy_columns(rows: Iterable[Mapping[str, Any]]) -> list[EnergyColumns]:
+    """Energy used, by where it came from, and beside it what the stakes gave back."""
+    shown = list(rows)[-DAYS_SHOWN:]
+    most = max((max(row["energy_used"], row["energy_regained"]) for row in shown), default=0)
+
+    def stack(row: Mapping[str, Any], names: Iterable[str]) -> tuple[Part, ...]:
+        parts, bottom = [], COLUMN_ROOM
+        for name in names:
+            if count := row[f"energy_{name}"]:
+                height = max(2, _share(Decimal(count), Decimal(most), COLUMN_ROOM))
+                bottom -= height
+                label, hue = ENERGY_SOURCES[name]
+                parts.append(Part(label, count, bottom, height, hue))
+        return tuple(parts)
+
+    return [
+        EnergyColumns(
+            row["day"],
+            Column("used", stack(row, ("staked", "creator", "burned")), row["energy_used"]),
+            Column("regained", stack(row, ("regained",)), row["energy_regained"]),
+            row["burned_trx"],
+        )
+        for row in shown
+    ]
 
 
 def energy_by_day(rows: Iterable[Mapping[str, Any]]) -> list[Bar]:
@@ -179,23 +228,31 @@ def lag_bars(status: Mapping[str, Any] | None) -> list[Bar]:
 
 
 @get("/console/charts", opt=PAGE_OPT)
-async def charts_page(desk: NamedDependency[Desk]) -> Any:
-    """Charts of the newest payouts and of the days; the overview shows them too."""
-    subject = desk.visitor.subject
-    (payouts, more), (report, analytics), made = await FIGURES.get(
-        subject, lambda: _figures(desk.api)
+async def charts_page(
+    desk: NamedDependency[Desk],
+    look: Annotated[str | None, QueryParameter(max_length=8)] = None,
+) -> Any:
+    """Charts of the newest payouts and of the days; the overview shows them too.
+
+    Figures that are not there yet come after; with `look` the page waits for them.
+    """
+    await desk.api.get("/api/v1/me")  # a token that is over sees no figures either
+    status, seen = await asyncio.gather(
+        desk.api.maybe("/status"),
+        desk.look(FIGURES, "charts", lambda: _figures(desk.api), patient=bool(look)),
     )
-    status = await desk.api.maybe("/status")
+    (payouts, more), (report, analytics, energy) = seen.value or NOTHING
     lines = report["data"] if report else []
     return desk.page(
         "charts.html",
         "/console",
-        as_of=made,
+        figures=seen,
         seen=len(payouts),
         more=more,
         days=analysed_days(analytics["rows"]) if analytics else by_day(payouts),
         days_complete=analytics is not None,
-        energy=energy_by_day(analytics["rows"]) if analytics else [],
+        energy=energy_by_day(analytics["rows"]) if analytics and not energy else [],
+        energy_days=energy_columns(energy["data"]) if energy else [],
         fees=fees_by_source(payouts),
         times=settling_times(payouts),
         paid_out=money_by_day(analytics["rows"] if analytics else [], "USDT", "amount_settled"),
@@ -206,17 +263,16 @@ async def charts_page(desk: NamedDependency[Desk]) -> Any:
 
 
 async def _figures(api: Api) -> Any:
-    """The newest payouts, the reports of the days that are shown, and of when all that is."""
-    now = datetime.now(UTC)
-    since = (now - timedelta(days=DAYS_SHOWN)).strftime("%Y-%m-%d")
-    payouts, reports = await asyncio.gather(
+    """The newest payouts, and the reports of the days that are shown."""
+    since = (datetime.now(UTC) - timedelta(days=DAYS_SHOWN)).strftime("%Y-%m-%d")
+    return await asyncio.gather(
         api.rows("/api/v1/payouts/history", CHARTED_PAYOUTS),
         api.all(
-            f"/api/v1/payments/reports?from={since}",
+            f"/api/v1/payments/reports?of=deposits&from={since}",
             f"/api/v1/payouts/analytics?created_after={since}T00:00:00Z",
+            f"/api/v1/staking/energy?days={DAYS_SHOWN}",
         ),
     )
-    return payouts, reports, now.isoformat()
 
 
 def _share(value: Decimal, most: Decimal, room: int) -> int:

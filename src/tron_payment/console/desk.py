@@ -1,5 +1,6 @@
 """One person's desk: who they are, the API in their name, and pages made for them."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from litestar import Response
 
 from tron_payment.console.actions_table import ACTIONS
 from tron_payment.console.api import Api
+from tron_payment.console.kept import Look, Looks
 from tron_payment.console.pages import EXPLORERS, page
 from tron_payment.console.sessions import Visitor
 from tron_payment.http.permissions import STEP_UP
@@ -34,6 +36,22 @@ class Desk:
     def asks_code(self, action: str) -> bool:
         """Whether the form of an action needs a field for the code."""
         return self.step_up and ACTIONS[action].permission in STEP_UP
+
+    async def look(
+        self,
+        looks: Looks,
+        path: str,
+        make: Callable[[], Awaitable[Any]] | None = None,
+        *,
+        patient: bool = False,
+    ) -> Look:
+        """What the API says at a path, or `make` makes, for this person, as far as it is known.
+
+        Args:
+            patient: The page is there already, and this is its slow part: it may wait.
+        """
+        key = (self.visitor.subject, self.visitor.role, path)
+        return await looks.get(key, make or (lambda: self.api.get(path)), patient=patient)
 
     def page(self, template: str, path: str, *, done: str | None = None, **values: Any) -> Any:
         """A page with `can`, `may`, `explorer` at hand; `done` names an action to report."""

@@ -1,29 +1,93 @@
-"""Figures over everything that there is, kept for a moment: a page must not wait for a count."""
+"""Looks at what takes long to find out: begun beside the page, kept for a moment.
 
+A page waits a blink for one and says that it is under way; it then asks for that part of itself
+again, which waits longer. So no page is slower than the store, however slow nodes are or however
+much has to be added up. A look goes on when nobody waits for it any more.
+"""
+
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
-KEPT_MAX: Final = 200
-"""People whose figures are kept; the oldest goes."""
+from tron_payment.console.api import ApiProblem
+
+KEPT_MAX: Final = 500
+"""Answers that are kept of one kind; the oldest goes."""
+
+UNDER_WAY_MAX: Final = 16
+"""Looks of one kind at the same time; whoever comes then asks again."""
+
+PROBLEM_FRESH_S: Final = 3.0
+"""So long a refusal is shown before one looks again."""
+
+BLINK_S: Final = 0.04
+"""So long a page waits."""
+
+PATIENT_S: Final = 5.0
+"""So long the part of a page that asks again waits; then it asks once more."""
 
 
-class Kept:
-    """Answers of the API by person, each as old as `fresh_s` at most."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known now. `value` is None before the first answer and after a refusal."""
 
-    def __init__(self, fresh_s: float) -> None:
+    value: Any = None
+    as_of: str = ""
+    """When the value was asked for, as the API writes times."""
+
+    problem: str = ""
+    """Why the API cannot say it, in its words."""
+
+    under_way: bool = False
+    """It is being found out; an older value may be there all the same."""
+
+
+class Looks:
+    """Looks of one kind, each kept by a key that names the person, too.
+
+    Args:
+        fresh_s: After so many seconds one looks again, and shows the old until that is done.
+    """
+
+    def __init__(self, fresh_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._fresh_s = fresh_s
-        self._kept: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._monotonic = monotonic
+        self._kept: OrderedDict[Hashable, tuple[float, Look]] = OrderedDict()
+        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
 
-    async def get(self, person: str, make: Callable[[], Awaitable[Any]]) -> Any:
-        """What was made for this person a moment ago, or what is made now."""
-        now = time.monotonic()
-        at, value = self._kept.get(person, (0.0, None))
-        if value is None or now - at > self._fresh_s:
-            value = await make()
-            self._kept[person] = (now, value)
-            self._kept.move_to_end(person)
-            while len(self._kept) > KEPT_MAX:
-                self._kept.popitem(last=False)
-        return value
+    async def get(
+        self, key: Hashable, make: Callable[[], Awaitable[Any]], *, patient: bool = False
+    ) -> Look:
+        """What was found out a moment ago, or what is found out within the wait."""
+        at, known = self._kept.get(key, (0.0, None))
+        if known is not None:
+            fresh_s = PROBLEM_FRESH_S if known.problem else self._fresh_s
+            if self._monotonic() - at <= fresh_s:
+                return known
+        task = self._tasks.get(key)
+        if task is None and len(self._tasks) < UNDER_WAY_MAX:
+            task = self._tasks[key] = asyncio.create_task(self._find_out(key, make))
+            task.add_done_callback(lambda _: self._tasks.pop(key, None))
+        if task is not None:
+            done, _ = await asyncio.wait({task}, timeout=PATIENT_S if patient else BLINK_S)
+            if done:
+                task.result()
+                return self._kept[key][1]
+        if known is None:
+            return Look(under_way=True)
+        return Look(known.value, known.as_of, known.problem, under_way=True)
+
+    async def _find_out(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> None:
+        as_of = datetime.now(UTC).isoformat()
+        try:
+            look = Look(await make(), as_of)
+        except ApiProblem as refusal:
+            look = Look(None, as_of, refusal.detail or refusal.code)
+        self._kept[key] = (self._monotonic(), look)
+        self._kept.move_to_end(key)
+        while len(self._kept) > KEPT_MAX:
+            self._kept.popitem(last=False)

@@ -1,5 +1,6 @@
 """What needs somebody, and how the house is."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
 from litestar import get
@@ -8,10 +9,13 @@ from litestar.params import QueryParameter
 
 from tron_payment.console.charts import lag_bars
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Looks
 from tron_payment.console.pages import PAGE_OPT
 
 NEEDS_ROWS: Final = 10
 RECENT_ROWS: Final = 8
+PRICES: Final = Looks(60.0)
+READINESS: Final = Looks(5.0)
 Text = Annotated[str | None, QueryParameter(max_length=300)]
 """A parameter of a page's address."""
 
@@ -51,13 +55,15 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
 
 @get("/console/health", opt=PAGE_OPT)
 async def health(desk: NamedDependency[Desk]) -> Any:
-    """Nodes, follower, loops, database."""
-    status, ready, fees, certificates, changes = await desk.api.all(
-        "/status",
-        "/health",
-        "/api/v1/tron/network/fees",
-        "/api/v1/tron/network/certificates?limit=5",
-        "/api/v1/tron/network/parameters/changes?limit=10",
+    """Nodes, follower, loops, database: as last seen, so that no node is waited for."""
+    (status, certificates, changes), ready, fees = await asyncio.gather(
+        desk.api.all(
+            "/status",
+            "/api/v1/tron/network/certificates?limit=5",
+            "/api/v1/tron/network/parameters/changes?limit=10",
+        ),
+        desk.look(READINESS, "/health"),
+        desk.look(PRICES, "/api/v1/tron/network/fees"),
     )
     return desk.page(
         "health.html",

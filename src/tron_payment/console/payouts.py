@@ -13,6 +13,7 @@ from litestar.params import FromPath
 
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Look, Looks
 from tron_payment.console.overview import Text
 from tron_payment.console.pages import PAGE_OPT
 
@@ -39,6 +40,10 @@ FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 MOVING: Final = frozenset(
     {"queued", "awaiting_approval", "awaiting_signature", "signed", "broadcast", "processing"}
 )
+
+
+PROOFS: Final = Looks(60.0)
+"""What nodes say about a transaction: solidified, it does not change."""
 
 
 @get("/console/payouts", opt=PAGE_OPT)
@@ -91,23 +96,34 @@ async def export(
 
 
 @get("/console/payouts/{payout_id:str}", opt=PAGE_OPT)
-async def payout(payout_id: FromPath[str], desk: NamedDependency[Desk], done: Text = None) -> Any:
-    """One payout's whole life."""
+async def payout(
+    payout_id: FromPath[str],
+    desk: NamedDependency[Desk],
+    done: Text = None,
+    look: Text = None,
+) -> Any:
+    """One payout's whole life.
+
+    What nodes say about its transaction comes after, when it has ended: with `look` alone the
+    page waits for it.
+    """
     path = at("/api/v1/payouts/{id}", id=payout_id)
     found = await desk.api.get(path)
     explained = None
     if desk.api.offers("/api/v1/payouts/{id}/explain"):
         explained = await desk.api.maybe(f"{path}/explain")
-    transaction = None
-    if found["txid"]:
-        where = "/api/v1/tron/network/transactions/{id}"
-        transaction = await desk.api.maybe(at(where, id=found["txid"]))
+    proof = Look()
+    if found["txid"] and found["status"] not in MOVING:
+        where = at("/api/v1/tron/network/transactions/{id}", id=found["txid"])
+        proof = await desk.look(PROOFS, where, patient=bool(look))
+    transaction = proof.value
     return desk.page(
         "payout.html",
         "/console/payouts",
         done=done,
         payout=found,
         explained=explained,
+        proof=proof,
         transaction=transaction,
         own=_own(found, transaction["transfers"]) if transaction else [],
         moving=found["status"] in MOVING,

@@ -9,6 +9,7 @@ from litestar.params import FromPath
 
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Looks
 from tron_payment.console.overview import NEEDS_ROWS, Text
 from tron_payment.console.pages import PAGE_OPT
 
@@ -29,6 +30,10 @@ PLACES: Final = {
     "sig_": "/console/signing/",
 }
 """Which page shows a thing, by the beginning of its id."""
+
+
+EVIDENCE: Final = Looks(60.0)
+"""What the chain proves: nodes may be asked for every block of a transaction's lifetime."""
 
 
 @get("/console/approvals", opt=PAGE_OPT)
@@ -65,16 +70,26 @@ async def quarantine(desk: NamedDependency[Desk], done: Text = None) -> Any:
 
 @get("/console/quarantine/{object_id:str}", opt=PAGE_OPT)
 async def quarantined(
-    object_id: FromPath[str], desk: NamedDependency[Desk], done: Text = None
+    object_id: FromPath[str],
+    desk: NamedDependency[Desk],
+    done: Text = None,
+    look: Text = None,
 ) -> Any:
-    """One thing in quarantine: what the chain proves, what was proposed, and the decision."""
-    found = await desk.api.get(at(QUARANTINE + "/{id}", id=object_id))
+    """One thing in quarantine: what the chain proves, what was proposed, and the decision.
+
+    What the chain proves comes after; with `look` the page waits for it.
+    """
+    path = at(QUARANTINE + "/{id}", id=object_id)
+    found = await desk.api.get(path, look="false")
+    seen = await desk.look(EVIDENCE, path, patient=bool(look))
     return desk.page(
         "quarantined.html",
         "/console/quarantine",
         done=done,
         held=found,
-        evidence=[_plain(each) for each in found["evidence"]],
+        seen=seen,
+        proves=seen.value["proves"] if seen.value else None,
+        evidence=[_plain(each) for each in seen.value["evidence"]] if seen.value else [],
         own=bool(found["case"]) and found["case"]["proposed_by"] == desk.visitor.subject,
     )
 

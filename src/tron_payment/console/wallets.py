@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Looks
 from tron_payment.console.overview import Text
 from tron_payment.console.pages import PAGE_OPT
 
@@ -15,6 +16,10 @@ WALLETS: Final = "/api/v1/wallets"
 REQUESTS: Final = "/api/v1/signing-requests"
 PAGE_ROWS: Final = 25
 REQUEST_STATUSES: Final = ("open", "complete", "expired", "canceled")
+
+
+ON_CHAIN: Final = Looks(10.0)
+"""What nodes say about one wallet."""
 
 
 @get("/console/wallets", opt=PAGE_OPT)
@@ -38,21 +43,26 @@ async def wallets(desk: NamedDependency[Desk], cursor: Text = None, balances: Te
 
 @get("/console/wallets/{wallet_id:str}", opt=PAGE_OPT)
 async def wallet(
-    wallet_id: FromPath[str], desk: NamedDependency[Desk], cursor: Text = None, done: Text = None
+    wallet_id: FromPath[str],
+    desk: NamedDependency[Desk],
+    cursor: Text = None,
+    done: Text = None,
+    look: Text = None,
 ) -> Any:
-    """One wallet: balances, energy, history."""
+    """One wallet: balances, energy, history; what nodes say comes after, or with `look`."""
     path = at(WALLETS + "/{id}", id=wallet_id)
     found = await desk.api.get(path)
     staked = at("/api/v1/staking/status/{address}", address=found["address"])
-    balance, permissions, staking = await desk.api.all(
-        f"{path}/balance", f"{path}/permissions", staked
-    )
+    paths = (f"{path}/balance", f"{path}/permissions", staked)
+    seen = await desk.look(ON_CHAIN, path, lambda: desk.api.all(*paths), patient=bool(look))
+    balance, permissions, staking = seen.value or (None, None, None)
     history = await desk.api.maybe(f"{path}/transactions", cursor=cursor, limit=PAGE_ROWS)
     return desk.page(
         "wallet.html",
         "/console/wallets",
         done=done,
         wallet=found,
+        seen=seen,
         balance=balance,
         history=history,
         permissions=permissions,

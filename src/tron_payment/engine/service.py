@@ -256,8 +256,12 @@ class Engine:
         return told
 
     async def stats(self) -> Mapping[str, Any]:
-        """Orders by status."""
+        """Orders by status: reads as much of an index as there are orders."""
         return await store.counts()
+
+    async def unfinished(self) -> Mapping[str, int]:
+        """Orders that have not ended, by status: quick however many have."""
+        return await store.counts([s for s in OrderStatus if not LIFECYCLE.is_final(s)])
 
     async def _permitted(self, wish: Wish) -> Wish:
         """The wish with the permission by which its wallet signs elsewhere."""

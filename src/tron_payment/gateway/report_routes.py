@@ -45,10 +45,14 @@ class ReportController(Controller):
         first: Annotated[date | None, QueryParameter(name="from")] = None,
         last: Annotated[date | None, QueryParameter(name="to")] = None,
         form: Annotated[Literal["json", "csv"], QueryParameter(name="format")] = "json",
+        of: Literal["invoices", "deposits", "refunds", "payouts"] | None = None,
     ) -> Response[Report] | Response[str]:
-        """The last 30 days, or those from `from` to `to`; `format=csv` for a spreadsheet."""
+        """The last 30 days, or those from `from` to `to`; `format=csv` for a spreadsheet.
+
+        With `of` only that is added up, which is quicker; the figures of all else are 0.
+        """
         period = Period.of(first, last, house.clock.now().date())
-        found = await reports.lines(period, owner_filter(principal, "reports"))
+        found = await reports.lines(period, owner_filter(principal, "reports"), of)
         rows = [ReportRow.of(line, gateway.viewer) for line in found]
         if form == "csv":
             names = list(ReportRow.__struct_fields__)

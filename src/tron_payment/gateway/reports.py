@@ -24,6 +24,9 @@ DEFAULT_DAYS: Final = 30
 DAYS_MAX: Final = 366
 ROWS_MAX: Final = 20_000
 QUERY_MS: Final = 20_000
+KINDS: Final = ("invoices", "deposits", "refunds", "payouts")
+"""What is added up, each by a query of its own."""
+
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins so."""
 
@@ -78,17 +81,19 @@ class Period:
         }
 
 
-async def lines(period: Period, owner: Mapping[str, str]) -> list[Line]:
+async def lines(period: Period, owner: Mapping[str, str], of: str | None = None) -> list[Line]:
     """Every line with anything in it, by day, merchant and currency.
 
     Args:
         owner: Filter on `principal`; empty for those who see all.
+        of: One of `KINDS`, when only that is wanted; all else is then 0.
 
     Raises:
         ReportTooLarge
     """
     found: dict[tuple[str, str, str], Line] = {}
-    for model, pipeline in _questions(period, dict(owner)):
+    questions = _questions(period, dict(owner))
+    for model, pipeline in questions.values() if of is None else [questions[of]]:
         with store_errors():
             cursor = await model.get_pymongo_collection().aggregate(pipeline, maxTimeMS=QUERY_MS)
             async for row in cursor:
@@ -124,7 +129,7 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def _questions(period: Period, owner: dict[str, str]) -> list[tuple[type[Document], Pipeline]]:
+def _questions(period: Period, owner: dict[str, str]) -> dict[str, tuple[type[Document], Pipeline]]:
     between = period.between()
     invoiced: Pipeline = [
         {"$match": {"kind": PaymentKind.INVOICE.value, "created_at": between, **owner}},
@@ -167,7 +172,13 @@ def _questions(period: Period, owner: dict[str, str]) -> list[tuple[type[Documen
             fees_sun={"$sum": "$fee_paid_sun"},
         ),
     ]
-    return [(Payment, invoiced), (Deposit, received), (Payment, refunded), (Payout, paid_out)]
+    pipelines = (
+        (Payment, invoiced),
+        (Deposit, received),
+        (Payment, refunded),
+        (Payout, paid_out),
+    )
+    return dict(zip(KINDS, pipelines, strict=True))
 
 
 def _group(moment: str, currency: str, **sums: Any) -> dict[str, Any]:

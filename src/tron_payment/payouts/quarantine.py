@@ -98,6 +98,19 @@ class QuarantineDesk:
             *(Held(p.id, p.order_id, "payout", p.reason, cases.get(p.id)) for p in payouts),
         ]
 
+    async def find(self, object_id: str) -> Held:
+        """One of them as it is stored; the chain is not asked.
+
+        Raises:
+            NotQuarantined
+        """
+        case = await store.by_id(object_id)
+        if object_id.startswith(ORDER_PREFIX):
+            order = await self._order(object_id)
+            return Held(order.id, order.id, order.kind, order.reason, case)
+        payout = await self._payout(object_id)
+        return Held(payout.id, payout.order_id, "payout", payout.reason, case)
+
     async def look(self, object_id: str) -> Held:
         """One of them, with what the chain shows and proves now.
 

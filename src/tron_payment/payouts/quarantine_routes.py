@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from litestar import Controller, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_200_OK
 
 from tron_payment.core.clock import rfc3339
@@ -100,10 +100,18 @@ class QuarantineController(Controller):
 
     @get("/{object_id:str}", opt=READ)
     async def look(
-        self, object_id: FromPath[str], quarantine: NamedDependency[QuarantineDesk]
+        self,
+        object_id: FromPath[str],
+        quarantine: NamedDependency[QuarantineDesk],
+        look: Annotated[bool, QueryParameter()] = True,
     ) -> HeldView:
-        """One order or payout in quarantine, with what the chain shows and proves now."""
-        return HeldView.of(await quarantine.look(object_id))
+        """One order or payout in quarantine, with what the chain shows and proves now.
+
+        To look, nodes may be asked for every block of a transaction's lifetime; with `look=false`
+        they are not asked, and `proves` is null.
+        """
+        held = await (quarantine.look(object_id) if look else quarantine.find(object_id))
+        return HeldView.of(held)
 
     @post(
         "/{object_id:str}/propose",

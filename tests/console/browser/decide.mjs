@@ -48,6 +48,7 @@ try {
     await operator.goto(`${url}/console`);
     await operator.click(`section:has-text('In quarantine') a[href='/console/payouts/${world.quarantined}']`);
     await operator.click("text=See what the chain proves");
+    await operator.waitForSelector("#note");
     await inspectHere(operator, "quarantine, to propose");
     await shot(operator, "quarantine-propose");
     await operator.fill("#note", "Seen in the block and at the explorer; asked the recipient.");
@@ -57,6 +58,7 @@ try {
     await approver.goto(`${url}/console/quarantine`);
     await inspectHere(approver, "quarantine");
     await approver.click(`a[href$='${world.quarantined}']`);
+    await approver.waitForSelector("#proof .figure");
     await inspectHere(approver, "quarantine, to decide");
     await shot(approver, "quarantine-decide");
     await confirmed(approver, "Carry it out");
