@@ -201,8 +201,9 @@ def create_app(
     limiter: RateLimiter,
     lifespans: Sequence[Lifespan] = (),
     reloader: Reloader | None = None,
+    mounts: Mapping[str, tuple[str, ...]] = MOUNTS,
 ) -> HttpApp:
-    """Mount every module and the service's own routes."""
+    """Mount every module and the service's own routes; `mounts` is for those who need less."""
     house = assembly.house
     routers = [
         Router(
@@ -211,7 +212,7 @@ def create_app(
             include_in_schema=prefix == CANONICAL,
         )
         for module in assembly.modules
-        for prefix in MOUNTS[module.name]
+        for prefix in mounts[module.name]
     ]
     objects = {
         "house": house,

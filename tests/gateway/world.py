@@ -16,8 +16,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from tests.conftest import Mongo
-from tron_payment import app as application
-from tron_payment.app import DOCUMENTS, assemble, create_app
+from tron_payment.app import DOCUMENTS, MOUNTS, assemble, create_app
 from tron_payment.assembly import Assembly
 from tron_payment.chain import MongoCursors, NodeClient, Nodes
 from tron_payment.core.address import Address, address_bytes, address_of
@@ -26,7 +25,6 @@ from tron_payment.core.money import parse_units
 from tron_payment.db.connect import Store
 from tron_payment.devnet import Devnet, DevnetConfig
 from tron_payment.devnet.keys import address_of_key, base58check, sha256, sign
-from tron_payment.gateway import checkout
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
@@ -41,10 +39,10 @@ JWT_SECRET = "a-secret-of-the-gateway-that-has-40-byte"
 NOTICE_SECRET = "n" * 64
 TREASURY_TRX = "100000"
 TREASURY_USDT = "50000"
-STEPS_MAX = 500
+STEPS_MAX = 5_000
 API = "/api/v1"
 SERVED = ("wallets", "usdt", "staking", "payouts", "gateway", "checkout")
-"""Modules whose routes these tests call."""
+"""Modules whose routes most tests call."""
 
 
 class Payer:
@@ -171,14 +169,15 @@ class World:
         await self.solidify()
 
     async def work(self) -> None:
-        for _ in range(STEPS_MAX):
-            busy = False
-            for loop in self.assembly.loops.all:
-                if loop.name not in QUIET | self.quiet:
-                    busy |= await loop.step()
-            if not busy:
-                return
-        raise AssertionError("something is due for ever")
+        """Each loop goes on while it finds something, all of them until none does."""
+        loops = [each for each in self.assembly.loops.all if each.name not in QUIET | self.quiet]
+        steps, before = 0, -1
+        while before < steps:
+            before = steps
+            for loop in loops:
+                while await loop.step():
+                    steps += 1
+                    assert steps < STEPS_MAX, f"something is due for ever: {loop.name}"
 
     # ---- HTTP ----------------------------------------------------------------------------------
 
@@ -232,13 +231,18 @@ def somebody(seed: int) -> Address:
 
 
 @asynccontextmanager
-async def world(mongo: Mongo, **changes: Any) -> AsyncIterator[World]:
-    """A fresh chain and a fresh installation with a funded treasury."""
+async def world(mongo: Mongo, *, whole: bool = False, **changes: Any) -> AsyncIterator[World]:
+    """A fresh chain and a fresh installation with a funded treasury.
+
+    Args:
+        whole: Serve every module at every path, not only what most tests call: a second's work.
+        changes: Settings.
+    """
     devnet = Devnet(DevnetConfig(block_ms=0, seed="gateway", start_ms=START_MS))
     await devnet.start()
     await devnet.mine(SOLID_LAG + 5)
     try:
-        async with _house(mongo, devnet, settings(**changes)) as made:
+        async with _house(mongo, devnet, settings(**changes), whole) as made:
             await _treasury(made)
             yield made
     finally:
@@ -256,7 +260,9 @@ async def again(mongo: Mongo, before: World) -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def _house(mongo: Mongo, devnet: Devnet, options: Settings) -> AsyncIterator[World]:
+async def _house(
+    mongo: Mongo, devnet: Devnet, options: Settings, whole: bool = False
+) -> AsyncIterator[World]:
     store = await mongo.connect(DOCUMENTS)
     clock = DevnetClock(devnet)
     transport = httpx.ASGITransport(devnet.asgi)
@@ -281,33 +287,35 @@ async def _house(mongo: Mongo, devnet: Devnet, options: Settings) -> AsyncIterat
             deployment=Deployment(genesis_id=genesis_id, usdt=Address(info["usdt_contract"])),
             store=store,
         )
-        keys = ApiKeys(clock)
-        anchor = TrustAnchor(
-            issuer="api-gateway",
-            audience="tron-payment",
-            clock=clock,
-            secret=JWT_SECRET.encode(),
-        )
-        served = [module for module in assembly.modules if module.name in SERVED]
-        if not any(module.name == "checkout" for module in served):
-            served.append(await checkout.build(assembly.house))
-        mounts = {"checkout": ("/",)} | dict(application.MOUNTS)
-        application.MOUNTS = mounts  # type: ignore[misc]
-        app = create_app(
-            replace(assembly, modules=tuple(served)),
-            authenticator=Authenticator(anchor, keys=keys),
-            keys=keys,
-            checks={},
-            registry=CollectorRegistry(),
-            limiter=RateLimiter({each: Rate(10_000, 50_000) for each in RateClass}),
-        )
         for module in assembly.modules:
             if module.start is not None:
                 await module.start()
-        front = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=front, base_url="https://pay.example") as http:
+        async with _front(assembly, clock, whole) as http:
             yield World(devnet, nodes, store, assembly, chain, http, options, clock)
         assembly.follower.close()
+
+
+def _front(assembly: Assembly, clock: DevnetClock, whole: bool) -> httpx.AsyncClient:
+    """A client of the service; `whole`: with every module at every path."""
+    keys = ApiKeys(clock)
+    anchor = TrustAnchor(
+        issuer="api-gateway",
+        audience="tron-payment",
+        clock=clock,
+        secret=JWT_SECRET.encode(),
+    )
+    served = tuple(each for each in assembly.modules if whole or each.name in SERVED)
+    app = create_app(
+        replace(assembly, modules=served),
+        authenticator=Authenticator(anchor, keys=keys),
+        keys=keys,
+        checks={},
+        registry=CollectorRegistry(),
+        limiter=RateLimiter({each: Rate(10_000, 50_000) for each in RateClass}),
+        mounts=MOUNTS if whole else {name: paths[:1] for name, paths in MOUNTS.items()},
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="https://pay.example")
 
 
 async def _treasury(made: World) -> None:

@@ -9,20 +9,14 @@ from typing import Any
 
 import httpx
 from coincurve import PrivateKey
-from prometheus_client import CollectorRegistry
 
 from tests.conftest import Mongo
-from tests.gateway.world import API, JWT_SECRET, World, somebody
+from tests.gateway.world import API, World, somebody
 from tests.gateway.world import world as service_world
-from tron_payment.app import create_app
 from tron_payment.contracts import signer_address
 from tron_payment.core.address import Address, address_of
 from tron_payment.core.money import USDT
 from tron_payment.db.ledger import Pocket
-from tron_payment.http.api_keys import ApiKeys
-from tron_payment.http.principals import Authenticator
-from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
-from tron_payment.http.tokens import TrustAnchor
 from tron_payment.wallets import Wallets
 
 ROUTER_USDT = "200000"
@@ -145,7 +139,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
 @asynccontextmanager
 async def world(mongo: Mongo, **changes: Any) -> AsyncIterator[Pay]:
     """A funded installation with both routers deployed and funded."""
-    async with service_world(mongo, **changes) as made:
+    async with service_world(mongo, whole=True, **changes) as made:
         wallets: Wallets = made.house.use(Wallets)
         treasury = await wallets.find_by_address(made.treasury)
         assert treasury is not None
@@ -170,32 +164,9 @@ async def world(mongo: Mongo, **changes: Any) -> AsyncIterator[Pay]:
             await open_books(made, router)
             await made.fund(router, ROUTER_USDT, "USDT")
         await made.solidify()
-        async with _front(made) as http:
-            made.http = http
-            pay = Pay(made, v0, kyc)
-            assert await pay.held(v0) == 200_000_000_000
-            yield pay
-
-
-def _front(made: World) -> httpx.AsyncClient:
-    """Every module by HTTP."""
-    keys = ApiKeys(made.clock)
-    anchor = TrustAnchor(
-        issuer="api-gateway",
-        audience="tron-payment",
-        clock=made.clock,
-        secret=JWT_SECRET.encode(),
-    )
-    app = create_app(
-        made.assembly,
-        authenticator=Authenticator(anchor, keys=keys),
-        keys=keys,
-        checks={},
-        registry=CollectorRegistry(),
-        limiter=RateLimiter({each: Rate(10_000, 50_000) for each in RateClass}),
-    )
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    return httpx.AsyncClient(transport=transport, base_url="https://pay.example")
+        pay = Pay(made, v0, kyc)
+        assert await pay.held(v0) == 200_000_000_000
+        yield pay
 
 
 async def open_books(made: World, address: Address) -> None:
