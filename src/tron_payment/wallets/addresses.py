@@ -316,8 +316,10 @@ async def _count_free(wallet_id: str, without: Iterable[str] = ()) -> int:
 
 
 async def _of_subject(wallet_id: str, subject: str) -> HdAddress | None:
+    """By the partial index, which the server takes only when its own condition is asked for."""
+    query = {"wallet_id": wallet_id, "subject": {"$eq": subject, "$type": "string"}}
     with store_errors():
-        return await HdAddress.find_one({"wallet_id": wallet_id, "subject": subject})
+        return await HdAddress.find_one(query)
 
 
 async def _issuing(wallet_id: str) -> Wallet:
