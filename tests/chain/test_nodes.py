@@ -75,21 +75,26 @@ async def test_the_breaker_rests_a_failing_node_and_tries_it_once() -> None:
     assert nodes.status()[0].breaker is chain.BreakerState.OPEN
     asked = len(bad.asked)
 
-    await nodes.head()
+    await nodes.probe()
     assert len(bad.asked) == asked, "a resting node is left alone"
 
     clock.now += OPEN_FIRST_S
     await nodes.head()
-    assert len(bad.asked) == asked + 1
+    await nodes.solid_head()
+    await nodes.broadcast(b"bytes")
+    assert len(bad.asked) == asked, "nothing that can do without it waits for a trial"
+    await nodes.probe()
+    assert len(bad.asked) > asked
+    asked = len(bad.asked)
     assert nodes.status()[0].breaker is chain.BreakerState.OPEN
 
     clock.now += OPEN_FIRST_S
-    await nodes.head()
-    assert len(bad.asked) == asked + 1, "each failed trial doubles the rest"
+    await nodes.probe()
+    assert len(bad.asked) == asked, "each failed trial doubles the rest"
 
     bad.down = False
     clock.now += OPEN_MAX_S
-    await nodes.head()
+    await nodes.probe()
     assert nodes.status()[0].breaker is chain.BreakerState.CLOSED
 
 
@@ -100,11 +105,11 @@ async def test_a_node_that_asks_for_rest_is_left_alone_at_once() -> None:
     nodes = nodes_of(limited, good, clock=clock)
     await nodes.head()
     clock.now += RATE_LIMIT_REST_S - 1
-    await nodes.head()
+    await nodes.probe()
     assert len(limited.asked) == 1
     clock.now += 1
-    await nodes.head()
-    assert len(limited.asked) == 2
+    await nodes.probe()
+    assert len(limited.asked) > 1
 
 
 async def test_only_one_trial_is_under_way_and_a_canceled_one_is_forgotten() -> None:
@@ -115,20 +120,20 @@ async def test_only_one_trial_is_under_way_and_a_canceled_one_is_forgotten() -> 
         await nodes.head()
     clock.now += OPEN_MAX_S
     bad.down, bad.slow = False, asyncio.Event()
-    trial = asyncio.create_task(nodes.head())
+    trial = asyncio.create_task(nodes.probe())
     while nodes.status()[0].breaker is not chain.BreakerState.HALF_OPEN:
         await asyncio.sleep(0)
     asked = len(bad.asked)
 
     assert (await nodes.head()).number == 3
-    assert len(bad.asked) <= asked + 1
+    assert len(bad.asked) <= asked + 2, "a probe asks for both heads"
 
     trial.cancel()
     with pytest.raises(asyncio.CancelledError):
         await trial
     assert nodes.status()[0].breaker is chain.BreakerState.OPEN
     bad.slow.set()
-    await nodes.head()
+    await nodes.probe()
     assert nodes.status()[0].breaker is chain.BreakerState.CLOSED
 
 
@@ -270,6 +275,67 @@ async def test_one_dissenter_outweighs_any_number_of_confirmations() -> None:
     nodes = nodes_of(ScriptedNode(shared), ScriptedNode(shared), liar, agreement=2)
     with pytest.raises(chain.ChainContradiction):
         await nodes.solid_block(4)
+
+
+async def test_who_stands_alone_is_named_where_a_majority_can_tell() -> None:
+    shared = ScriptedChain(5)
+    for place in range(3):
+        scripted = [ScriptedNode(shared) for _ in range(3)]
+        scripted[place] = liar = ScriptedNode(shared.fork_at(4, "lie"))
+        nodes, name = nodes_of(*scripted, agreement=2), "abc"[place]
+        with pytest.raises(chain.ChainContradiction, match=f"; alone: {name}$"):
+            await nodes.solid_block(4)
+        blamed = [each.alias for each in nodes.status() if each.contradicts]
+        assert blamed == [name]
+        liar.chain = shared
+        await nodes.solid_block(4)
+        assert not any(each.contradicts for each in nodes.status())
+
+    other = ScriptedNode(shared.fork_at(4, "another lie"))
+    pair = nodes_of(ScriptedNode(shared), ScriptedNode(shared.fork_at(4, "lie")), agreement=2)
+    everybody = nodes_of(
+        ScriptedNode(shared), ScriptedNode(shared.fork_at(4, "lie")), other, agreement=2
+    )
+    for nodes in (pair, everybody):
+        with pytest.raises(chain.ChainContradiction) as contradiction:
+            await nodes.solid_block(4)
+        assert "alone" not in contradiction.value.reason
+        assert all(each.contradicts for each in nodes.status())
+
+
+async def test_neither_a_node_that_stands_still_nor_one_that_runs_ahead_tells_the_time() -> None:
+    shared, early = ScriptedChain(8), ScriptedChain(2)
+    ahead = ScriptedNode(shared)
+    header = shared.blocks[8].json()
+    header["block_header"]["raw_data"]["timestamp"] += 3_600_000
+    ahead.replies["getblock"] = header
+    for odd in (ScriptedNode(early), ahead):
+        for place in range(3):
+            scripted = [ScriptedNode(shared) for _ in range(3)]
+            scripted[place] = odd
+            head = await nodes_of(*scripted, agreement=2).head()
+            assert head.timestamp_ms == shared.blocks[8].timestamp_ms
+    one_left = nodes_of(ScriptedNode(shared), *(ScriptedNode(shared, down=True),) * 2, agreement=2)
+    assert (await one_left.head()).number == 8, "sending goes on with one"
+
+
+async def test_reads_go_to_a_node_that_is_not_behind() -> None:
+    shared, early = ScriptedChain(60), ScriptedChain(10)
+    stuck, liar, good = ScriptedNode(early), ScriptedNode(shared), ScriptedNode(shared)
+    nodes = nodes_of(stuck, ScriptedNode(shared), ScriptedNode(shared), agreement=2)
+    assert (await nodes.pick()).alias == "a", "nothing is known yet"
+    await nodes.solid_head()
+    assert (await nodes.pick()).alias == "b"
+    stuck.chain = shared
+    await nodes.solid_head()
+    assert (await nodes.pick()).alias == "a", "it has caught up"
+
+    header = shared.blocks[60].json()
+    header["block_header"]["raw_data"]["number"] = 5_000
+    liar.replies["getblock"] = header
+    nodes = nodes_of(good, ScriptedNode(shared), liar, agreement=2)
+    await nodes.solid_head()
+    assert (await nodes.pick()).alias == "a", "one node alone makes nobody behind"
 
 
 async def test_receipts_of_another_backend_are_read_from_the_next_node() -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from tron_payment.chain.blocks import BlockHeader, SolidBlock, disagreement, join
-from tron_payment.chain.breaker import Breaker, BreakerState
+from tron_payment.chain.breaker import Breaker
 from tron_payment.chain.calls import ERROR
 from tron_payment.chain.errors import (
     BlockInconsistent,
@@ -17,6 +16,9 @@ from tron_payment.chain.errors import (
     NodeUnavailable,
     WrongNetwork,
 )
+from tron_payment.chain.members import Member, alone, by_preference
+from tron_payment.chain.members import NodeAnswer as NodeAnswer
+from tron_payment.chain.members import NodeStatus as NodeStatus
 from tron_payment.chain.node import NodeClient
 from tron_payment.chain.views import Account, AccountResources, CallResult, ContractInfo
 from tron_payment.core.address import Address
@@ -30,41 +32,6 @@ T = TypeVar("T")
 
 class NodesUnavailable(Unavailable, code="nodes_unavailable"):
     """No node gives what is needed now; nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeAnswer:
-    """What one node said to a broadcast, or that it said nothing: rumours, all of them."""
-
-    node: str
-    accepted: bool
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """One node as last seen. Block numbers are 0 until it has answered once."""
-
-    alias: str
-    breaker: BreakerState
-    head: int
-    solid: int
-    lag_blocks: int
-    """Solid blocks behind the best node."""
-    head_timestamp_ms: int
-    calls: int
-    failures: int
-    last_error: str
-
-
-@dataclass(slots=True)
-class _Member:
-    client: NodeClient
-    breaker: Breaker
-    head: BlockHeader | None = None
-    solid: BlockHeader | None = None
-    genesis_checked: bool = False
 
 
 class Nodes:
@@ -84,7 +51,7 @@ class Nodes:
     ) -> None:
         assert 1 <= agreement <= len(clients), "as many nodes as have to agree"
         self.agreement: Final = agreement
-        self._members = [_Member(client, Breaker(monotonic)) for client in clients]
+        self._members = [Member(client, Breaker(monotonic)) for client in clients]
         self._genesis: str | None = None
 
     # ---- reads -------------------------------------------------------------------------------
@@ -111,7 +78,7 @@ class Nodes:
             NodesUnavailable: No node answers.
         """
         found: list[NodeClient] = []
-        for member in self._members:
+        for member in by_preference(self._members, self.agreement):
             if len(found) < count and member.breaker.admits():
                 answer = await self._try(member, lambda node: node.solid_head())
                 if isinstance(answer, BlockHeader):
@@ -139,10 +106,20 @@ class Nodes:
         return answer
 
     async def head(self) -> BlockHeader:
-        """The newest block that the preferred node shows."""
-        head, member = await self._read(lambda node: node.head())
-        member.head = head
-        return head
+        """The newest block that `agreement` nodes have reached, or all that answer if fewer do.
+
+        So neither one that stands still nor one that runs ahead decides what time it is.
+
+        Raises:
+            NodesUnavailable: No node answers.
+        """
+        heads, problem = await self._heads(lambda node: node.head(), need=1)
+        for member, head in heads:
+            member.head = head
+        if not heads:
+            raise NodesUnavailable(problem or "all nodes rest after failures")
+        newest = sorted((head for _, head in heads), key=lambda head: -head.timestamp_ms)
+        return newest[min(self.agreement, len(newest)) - 1]
 
     async def solid_head(self) -> BlockHeader:
         """The newest solidified block that `agreement` nodes have reached.
@@ -150,19 +127,27 @@ class Nodes:
         Raises:
             NodesUnavailable: Fewer nodes answer.
         """
-        members = [member for member in self._members if member.breaker.admits()]
-        found = await asyncio.gather(
-            *(self._try(member, lambda node: node.solid_head()) for member in members)
-        )
-        heads: list[BlockHeader] = []
-        for member, answer in zip(members, found, strict=True):
+        found, _ = await self._heads(lambda node: node.solid_head(), need=self.agreement)
+        for member, head in found:
+            member.solid = head
+        if len(found) < self.agreement:
+            raise NodesUnavailable(f"{len(found)} of {self.agreement} nodes show a solid block")
+        newest = sorted((head for _, head in found), key=lambda head: -head.number)
+        return newest[self.agreement - 1]
+
+    async def _heads(
+        self, call: Callable[[NodeClient], Awaitable[BlockHeader]], need: int
+    ) -> tuple[list[tuple[Member, BlockHeader]], str]:
+        """What each node in use shows, and the last failure."""
+        members = self._usable(need)
+        answers = await asyncio.gather(*(self._try(member, call) for member in members))
+        heads, problem = [], ""
+        for member, answer in zip(members, answers, strict=True):
             if isinstance(answer, BlockHeader):
-                member.solid = answer
-                heads.append(answer)
-        if len(heads) < self.agreement:
-            raise NodesUnavailable(f"{len(heads)} of {self.agreement} nodes show a solid block")
-        heads.sort(key=lambda head: head.number, reverse=True)
-        return heads[self.agreement - 1]
+                heads.append((member, answer))
+            else:
+                problem = answer.detail
+        return heads, problem
 
     async def account(self, address: Address, *, solid: bool = False) -> Account | None:
         return await self.read(lambda node: node.account(address, solid))
@@ -222,12 +207,12 @@ class Nodes:
         return header
 
     async def _confirm(
-        self, what: str, reader: _Member, witness: Callable[[NodeClient], Awaitable[str]]
+        self, what: str, reader: Member, witness: Callable[[NodeClient], Awaitable[str]]
     ) -> None:
         """Let the others confirm what one node showed; each says "" or what it sees instead."""
         if self.agreement == 1:
             return
-        others = [m for m in self._members if m is not reader and m.breaker.admits()]
+        others = [m for m in self._usable(self.agreement) if m is not reader]
         answers = await asyncio.gather(*(self._try(other, witness) for other in others))
         seen = {
             other.client.alias: answer
@@ -235,13 +220,27 @@ class Nodes:
             if isinstance(answer, str)
         }
         if any(seen.values()):
-            dissent = "; ".join(f"{alias}: {text}" for alias, text in seen.items() if text)
-            seen[reader.client.alias] = what
-            raise ChainContradiction(
-                f"nodes contradict each other: {reader.client.alias}: {what}; {dissent}", seen
-            )
+            raise self._contradiction(what, reader, seen)
+        for member in self._members:
+            if member is reader or member.client.alias in seen:
+                member.contradicts = ""
         if len(seen) < self.agreement - 1:
             raise NodesUnavailable(f"{what} is confirmed by {len(seen)} of {self.agreement - 1}")
+
+    def _contradiction(
+        self, what: str, reader: Member, said: Mapping[str, str]
+    ) -> ChainContradiction:
+        """Who shows what, and who stands alone with it if a majority can tell."""
+        name = reader.client.alias
+        odd = alone({**said, name: ""})
+        seen = {alias: text or what for alias, text in said.items()} | {name: what}
+        shown = "; ".join(f"{alias}: {seen[alias]}" for alias in (name, *said) if seen[alias])
+        verdict = f"; alone: {', '.join(odd)}" if odd else ""
+        for member in self._members:
+            alias = member.client.alias
+            if alias in (odd or seen):
+                member.contradicts = seen[alias]
+        return ChainContradiction(f"nodes contradict each other: {shown}{verdict}", seen)
 
     # ---- broadcasts --------------------------------------------------------------------------
 
@@ -251,8 +250,7 @@ class Nodes:
         Resting nodes are left out while another one is in use, so that a dead node does not make
         every payment wait; the bytes are sent again later anyway.
         """
-        usable = [member for member in self._members if member.breaker.admits()]
-        targets = usable or self._members
+        targets = self._usable(1) or self._members
         answers = await asyncio.gather(*(self._tell(member, signed) for member in targets))
         resting = (
             NodeAnswer(member.client.alias, False, UNAVAILABLE, "resting after failures")
@@ -261,7 +259,7 @@ class Nodes:
         )
         return (*answers, *resting)
 
-    async def _tell(self, member: _Member, signed: bytes) -> NodeAnswer:
+    async def _tell(self, member: Member, signed: bytes) -> NodeAnswer:
         alias = member.client.alias
         answer = await self._try(member, lambda node: node.broadcast(signed))
         if isinstance(answer, NodeRefused):
@@ -297,9 +295,9 @@ class Nodes:
         return expected
 
     async def probe(self) -> tuple[NodeStatus, ...]:
-        """Ask every node for its heads now, for `status`."""
+        """Ask every node for its heads now, for `status`; one whose rest is over has its trial."""
 
-        async def look(member: _Member) -> None:
+        async def look(member: Member) -> None:
             head, solid = await asyncio.gather(
                 self._try(member, lambda node: node.head()),
                 self._try(member, lambda node: node.solid_head()),
@@ -324,15 +322,27 @@ class Nodes:
                 calls=member.breaker.calls,
                 failures=member.breaker.failures,
                 last_error=member.breaker.last_error,
+                contradicts=member.contradicts,
             )
             for member in self._members
         )
 
     # ---- one call to one node, counted -------------------------------------------------------
 
-    async def _read(self, call: Callable[[NodeClient], Awaitable[T]]) -> tuple[T, _Member]:
+    def _usable(self, need: int) -> list[Member]:
+        """The nodes in use, if they are as many as needed; else also those whose rest is over.
+
+        A trial may take a call's whole deadline: `probe` makes them, and no payment waits for one
+        while it can do without.
+        """
+        closed = [member for member in self._members if member.in_use]
+        if len(closed) >= need:
+            return closed
+        return [member for member in self._members if member.breaker.admits()]
+
+    async def _read(self, call: Callable[[NodeClient], Awaitable[T]]) -> tuple[T, Member]:
         problem: Unavailable | NodeRefused | None = None
-        for member in self._members:
+        for member in by_preference(self._members, self.agreement):
             if not member.breaker.admits():
                 continue
             answer = await self._try(member, call)
@@ -346,7 +356,7 @@ class Nodes:
         raise NodesUnavailable(problem.detail if problem else "all nodes rest after failures")
 
     async def _try(
-        self, member: _Member, call: Callable[[NodeClient], Awaitable[T]]
+        self, member: Member, call: Callable[[NodeClient], Awaitable[T]]
     ) -> T | Unavailable | NodeRefused:
         """The answer or the failure as a value, counted in the node's breaker."""
         breaker = member.breaker
@@ -369,7 +379,7 @@ class Nodes:
         breaker.succeeded()
         return answer
 
-    async def _require_chain(self, member: _Member) -> None:
+    async def _require_chain(self, member: Member) -> None:
         """A node that was away when the chain was checked is checked before its first use."""
         if self._genesis is None or member.genesis_checked:
             return
