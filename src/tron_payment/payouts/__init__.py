@@ -43,6 +43,7 @@ from tron_payment.payouts.schedule_routes import ScheduleController
 from tron_payment.payouts.schedules import Schedule, Schedules
 from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.service import Payouts
+from tron_payment.payouts.telling import Telling
 from tron_payment.payouts.unexplained_routes import UnexplainedController
 from tron_payment.usdt import Screening, TokenRegistry, Transfers
 from tron_payment.wallets import Wallets
@@ -88,6 +89,7 @@ async def build(house: House) -> Module:
 
     desk = PolicyDesk(house.clock, house.audit, activated)
     counting = Counting(house.clock, desk, rolling)
+    telling = Telling(announcer, counting)
     learner = Learner(
         clock=house.clock,
         wallets=house.use(Wallets),
@@ -126,8 +128,7 @@ async def build(house: House) -> Module:
         audit=house.audit,
         orders=orders,
         outcomes=outcomes,
-        announcer=announcer,
-        counting=counting,
+        telling=telling,
     )
     payouts = Payouts(
         clock=house.clock,
@@ -141,6 +142,7 @@ async def build(house: House) -> Module:
         quotes=quotes,
         decisions=decisions,
         announcer=announcer,
+        telling=telling,
     )
     work = BatchWork(
         clock=house.clock,
@@ -173,8 +175,7 @@ async def build(house: House) -> Module:
         nodes=house.nodes,
         audit=house.audit,
         orders=orders,
-        announcer=announcer,
-        counting=counting,
+        telling=telling,
     )
     calls = CallReader(house.use(TokenRegistry), house.deployment)
     order_approvals = OrderApprovals(house.clock, house.engine, house.audit, calls)

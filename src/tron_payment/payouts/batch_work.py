@@ -11,6 +11,7 @@ no order can appear afterwards.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from tron_payment.core.clock import Clock
@@ -99,6 +100,7 @@ class BatchWork:
             await store.change(batch, now, working=False)
         elif batch.ending is not None:
             await self._end_rows(batch)
+            await self._tell(batch, BatchStatus.CANCELED, now)
             await store.change(batch, now, stage=Stage.PLACED, working=False, finished_at=now)
         elif batch.stage is Stage.STORED:
             await rows_store.release_rows(batch.id, now)
@@ -189,17 +191,16 @@ class BatchWork:
         if status is not batch.status:
             changes["status"] = status
             changes["finished_at"] = now if status in ENDS else None
-            await self._announcer.tell(
-                [
-                    self._announcer.batch_event(
-                        batch.id, batch.principal, status.value, batch.version + 1, now
-                    )
-                ]
-            )
+            await self._tell(batch, status, now)
         try:
             await store.change(batch, now, **changes)
         except LostRace:
             await store.touch([batch_id], now)
+
+    async def _tell(self, batch: Batch, status: BatchStatus, now: datetime) -> None:
+        seq = batch.version + 1
+        event = self._announcer.batch_event(batch.id, batch.principal, status.value, seq, now)
+        await self._announcer.tell([event])
 
     async def end_waiting(self, batch: Batch, status: PayoutStatus, reason: str) -> None:
         """End a batch that was never approved: no row of it has an order, or ever will."""

@@ -10,8 +10,6 @@ from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
-from tron_payment.payouts.announce import Announcer
-from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import LIFECYCLE, NotCancelable, PayoutNotFound, PayoutStatus
 from tron_payment.payouts.orders import OrderMaker
@@ -22,6 +20,7 @@ from tron_payment.payouts.policy import (
     NotAwaitingApproval,
     check_approver,
 )
+from tron_payment.payouts.telling import APPROVED, ENDED, Telling
 
 CHANGE_ATTEMPTS_MAX: Final = 5
 ENDINGS_READ_MAX: Final = 20
@@ -59,16 +58,14 @@ class Decisions:
         audit: Audit,
         orders: OrderMaker,
         outcomes: Outcomes,
-        announcer: Announcer,
-        counting: Counting,
+        telling: Telling,
     ) -> None:
         self._clock = clock
         self._engine = engine
         self._audit = audit
         self._orders = orders
         self._outcomes = outcomes
-        self._announcer = announcer
-        self._counting = counting
+        self._telling = telling
 
     async def get(self, principal: Principal, payout_id: str) -> Payout:
         """
@@ -126,6 +123,7 @@ class Decisions:
                         now,
                         push={"approvals": vote},
                         sweep_at=now,
+                        untold=APPROVED,
                     )
                 else:
                     changed = await compare_and_set(
@@ -140,7 +138,7 @@ class Decisions:
                 continue
             await self._note(principal, "payout.approve", changed)
             if enough:
-                await self._announce(changed, "approved")
+                await self._telling.tell(changed)
                 await self._engine.place(self._orders.wish([changed]))
             return changed
         raise LostRace("the payout keeps moving; try again")
@@ -175,9 +173,9 @@ class Decisions:
 
     async def end_waiting(self, payout: Payout, target: PayoutStatus, reason: str) -> Payout:
         """End a payout that has no order yet."""
-        ended = await store.move(payout, target, self._clock.now(), reason=reason)
-        await self._announce(ended, "ended")
-        await self._counting.uncount([ended])
+        now = self._clock.now()
+        ended = await store.move(payout, target, now, reason=reason, untold=ENDED)
+        await self._telling.tell(ended)
         return ended
 
     # ---- calling back ------------------------------------------------------------------------
@@ -197,7 +195,9 @@ class Decisions:
                 return payout
             try:
                 if payout.status is PayoutStatus.AWAITING_APPROVAL:
-                    return await self.end_waiting(payout, PayoutStatus.CANCELED, "canceled")
+                    ended = await self.end_waiting(payout, PayoutStatus.CANCELED, "canceled")
+                    await self._note(principal, "payout.cancel", ended)
+                    return ended
                 if LIFECYCLE.is_final(payout.status):
                     raise NotCancelable(f"it is {payout.status.value}")
                 await self._call_back(payout)
@@ -237,17 +237,6 @@ class Decisions:
                 if again is not None and again.order_id != order.id:
                     raise LostRace("it has moved on") from None
             raise NotCancelable(refusal.detail) from None
-
-    async def _announce(self, payout: Payout, cause: str) -> None:
-        event = self._announcer.event(
-            payout,
-            payout.status.value,
-            cause,
-            payout.version,
-            payout.updated_at,
-            reason=payout.reason or None,
-        )
-        await self._announcer.tell([event])
 
     async def _note(self, principal: Principal, action: str, payout: Payout) -> None:
         await self._audit.append(

@@ -9,7 +9,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.audit import Act
-from tron_payment.db.cas import compare_and_set
+from tron_payment.db.cas import BY_ID, compare_and_set
 from tron_payment.db.lean import LeanDocument, fetch
 from tron_payment.payouts.domain import (
     LIFECYCLE,
@@ -108,6 +108,9 @@ class Payout(LeanDocument):
     settled_at: datetime | None = None
     """The solidified block's own time."""
 
+    untold: str | None = None
+    """What people did with it whose event may be missing (telling.py)."""
+
     sweep_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
@@ -177,6 +180,7 @@ class Payout(LeanDocument):
             ),
             IndexModel([("txid", ASCENDING)], name="txid", sparse=True),
             IndexModel([("settled_at", ASCENDING)], name="settled", sparse=True),
+            IndexModel([("untold", ASCENDING)], name="untold", sparse=True),
         ]
 
 
@@ -294,6 +298,19 @@ async def unswept(now: datetime) -> list[Payout]:
         await Payout.find({"status": PayoutStatus.QUEUED.value, "sweep_at": {"$lte": now}})
         .limit(SWEEP_MAX)
         .to_list()
+    )
+
+
+async def untold(now: datetime) -> list[Payout]:
+    """Payouts that people moved a while ago, and nobody was told."""
+    long_ago = {"untold": {"$gt": ""}, "updated_at": {"$lte": now - SWEEP_AFTER}}
+    return await Payout.find(long_ago).limit(SWEEP_MAX).to_list()
+
+
+async def told(payout_id: str, cause: str) -> None:
+    """It was told. Not a state move."""
+    await Payout.get_pymongo_collection().update_one(
+        {"_id": payout_id, "untold": cause}, {"$unset": {"untold": ""}}, hint=BY_ID
     )
 
 

@@ -28,12 +28,11 @@ from tron_payment.engine import Engine, Evidence, NotProved, Order, OrderStatus
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts import quarantine_documents as store
-from tron_payment.payouts.announce import Announcer
-from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutStatus, Route
 from tron_payment.payouts.orders import OrderMaker
 from tron_payment.payouts.quarantine_documents import Case, CaseStatus
+from tron_payment.payouts.telling import ENDED, Telling
 
 ORDER_PREFIX: Final = "ord_"
 ROUTER: Final = artifact("PayoutRouterV0")
@@ -76,16 +75,14 @@ class QuarantineDesk:
         nodes: Nodes,
         audit: Audit,
         orders: OrderMaker,
-        announcer: Announcer,
-        counting: Counting,
+        telling: Telling,
     ) -> None:
         self._clock = clock
         self._engine = engine
         self._nodes = nodes
         self._audit = audit
         self._orders = orders
-        self._announcer = announcer
-        self._counting = counting
+        self._telling = telling
 
     async def waiting(self) -> list[Held]:
         """Everything in quarantine, orders first; the chain is not asked."""
@@ -193,17 +190,13 @@ class QuarantineDesk:
         if status.value != case.outcome:
             raise NotProved(f"the chain proves {status.value}")
         now = self._clock.now()
-        changes: dict[str, Any] = {"reason": reason, "waiting_for": ""}
+        carrier = await self._engine.find(payout.order_id)
+        assert carrier is not None and carrier.outcome is not None, payout.id
+        changes: dict[str, Any] = {"reason": reason, "waiting_for": "", "untold": ENDED}
+        changes["order_version"] = carrier.version + 1  # what people decided is newer than it
         if status is PayoutStatus.SETTLED:  # reports go by it: the block that showed it was paid
-            carrier = await self._engine.find(payout.order_id)
-            assert carrier is not None and carrier.outcome is not None, payout.id
             changes["settled_at"] = from_ms(carrier.outcome.block_timestamp_ms)
-        changed = await payouts_store.move(payout, status, now, **changes)
-        await self._announcer.tell(
-            [self._announcer.event(changed, status.value, "resolved", changed.version, now)]
-        )
-        if status is PayoutStatus.FAILED:
-            await self._counting.uncount([changed])
+        await self._telling.tell(await payouts_store.move(payout, status, now, **changes))
 
     async def _asked(self, payout: Payout) -> tuple[PayoutStatus, list[dict[str, Any]]]:
         """What the router's solidified state says of a payout's id."""

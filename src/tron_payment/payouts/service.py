@@ -39,6 +39,7 @@ from tron_payment.payouts.policy import (
     limit_exceeded,
 )
 from tron_payment.payouts.quotes import Quotes
+from tron_payment.payouts.telling import MADE, Telling
 
 CHANGE_ATTEMPTS_MAX: Final = 5
 TXID_LENGTH: Final = 64
@@ -65,6 +66,7 @@ class Payouts:
         quotes: Quotes,
         decisions: Decisions,
         announcer: Announcer,
+        telling: Telling,
     ) -> None:
         self._clock = clock
         self._idempotency = idempotency
@@ -77,6 +79,7 @@ class Payouts:
         self._quotes = quotes
         self._decisions = decisions
         self._announcer = announcer
+        self._telling = telling
 
     # ---- asking for one ----------------------------------------------------------------------
 
@@ -168,6 +171,8 @@ class Payouts:
         Raises:
             MerchantReferenceTaken, NotRetryable: Another payout was faster.
         """
+        if payout.status is PayoutStatus.AWAITING_APPROVAL:
+            payout.untold = MADE
         try:
             created = await self._inserts.insert(payout)
         except DuplicateValue as taken:
@@ -179,8 +184,9 @@ class Payouts:
             if _content(stored) != _content(payout):
                 raise KeyReused
             payout = stored
-        else:
+        elif payout.untold is None:
             await self._announcer.made([payout])
+        await self._telling.tell(payout)
         if payout.status is PayoutStatus.QUEUED:
             await self._engine.place(self._orders.wish([payout]))
 
@@ -294,9 +300,15 @@ class Payouts:
             assert payout.batch_id is None, payout.id
             if await self._engine.find(payout.order_id) is None:
                 log.warning("payout.order_missing", payout_id=payout.id, order_id=payout.order_id)
-                await self._announcer.made([payout])
+                if payout.approvals_needed:
+                    await self._telling.tell(payout)  # it was told when it was made
+                else:
+                    await self._announcer.made([payout])
                 await self._engine.place(self._orders.wish([payout]))
         await store.swept([payout.id for payout in waiting])
+        untold = await store.untold(now)
+        for payout in untold:
+            await self._telling.tell(payout)
         overdue = await store.approval_overdue(now)
         for payout in overdue:
             try:
@@ -306,7 +318,7 @@ class Payouts:
             except Conflict:
                 continue  # approved or canceled in this moment
         uncounted = await self._counting.uncount_abandoned()
-        return bool(waiting or overdue or uncounted)
+        return bool(waiting or untold or overdue or uncounted)
 
 
 def _content(payout: Payout) -> tuple[object, ...]:

@@ -1,0 +1,59 @@
+"""What follows when people move a payout: its event, and its place in the rolling limits.
+
+The move is one compare-and-set that also says what is still to be told (`Payout.untold`). Whoever
+dies after it is followed by the sweeper, which tells the same: an event's id is derived from the
+change, and a release counts once.
+"""
+
+from typing import Final
+
+from tron_payment.payouts import documents as store
+from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus
+
+MADE: Final = "made"
+"""It waits for approvals since it was accepted."""
+
+APPROVED: Final = "approved"
+ENDED: Final = "ended"
+"""People ended it: rejected, called back while it waited, or decided in quarantine."""
+
+
+class Telling:
+    """Tells what `untold` says, and then that it was told."""
+
+    def __init__(self, announcer: Announcer, counting: Counting) -> None:
+        self._announcer = announcer
+        self._counting = counting
+
+    async def tell(self, payout: Payout) -> None:
+        """Safe to repeat, whatever happened in between."""
+        cause = payout.untold
+        if cause is None:
+            return
+        if cause == MADE:
+            await self._announcer.made([payout])
+        else:
+            # an approved payout may have moved on when a sweeper tells; an ended one never does
+            status = PayoutStatus.QUEUED if cause == APPROVED else payout.status
+            reason = payout.reason if cause == ENDED else ""
+            await self._announcer.tell(
+                [
+                    self._announcer.event(
+                        payout,
+                        status.value,
+                        cause,
+                        payout.version,
+                        payout.updated_at,
+                        reason=reason or None,
+                    )
+                ]
+            )
+        if LIFECYCLE.is_final(payout.status) and payout.status is not PayoutStatus.SETTLED:
+            await self._counting.uncount([payout])
+        await store.told(payout.id, cause)
+
+
+__all__ = ["APPROVED", "ENDED", "MADE", "Telling"]
