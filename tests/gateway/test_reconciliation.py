@@ -1,7 +1,9 @@
 """Ledger against chain: exact when nothing is wrong, and a lost sun is named."""
 
 import json
+from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.gateway.world import Payer, World, somebody
@@ -121,3 +123,30 @@ async def test_the_report_is_a_signed_file_whose_hash_is_in_the_audit_log(gatewa
     entry = await AuditEntry.find_one({"action": "reconciliation.finished"})
     assert entry is not None and entry.after is not None
     assert entry.after["sha256"] == report["sha256"]
+
+
+async def test_a_report_whose_process_died_is_noted_by_the_next(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Died(BaseException):
+        pass
+
+    async def die(*_: Any) -> None:
+        raise Died
+
+    service: Reconciliations = gateway.service(Reconciliations)
+    first = await service.request("somebody")
+    with monkeypatch.context() as patch:
+        patch.setattr(service._audit, "append", die)
+        with pytest.raises(Died):
+            await service.run(first)
+    assert await AuditEntry.find_one({"object_id": first.id}) is None
+    await gateway.tick()
+    second = await run(gateway)
+    await gateway.tick()
+    await run(gateway)
+    for each in (first.id, second["reconciliation_id"]):
+        entries = await AuditEntry.find({"object_id": each}).to_list()
+        assert [entry.action for entry in entries] == ["reconciliation.finished"]
+        stored = await service.get(str(each))
+        assert entries[0].after is not None and entries[0].after["sha256"] == stored.sha256

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.errors import NotFound, Unavailable
-from tron_payment.core.ids import new_id
+from tron_payment.core.ids import derived_id, new_id
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
@@ -83,6 +83,7 @@ class Reconciliations:
         self._audit = audit
         self._wallets = wallets
         self._deployment = deployment
+        self._secret = secret
         seed = hmac.digest(secret, _KEY_LABEL, hashlib.sha256)
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self._one = asyncio.Lock()
@@ -158,6 +159,8 @@ class Reconciliations:
 
     async def _run(self, report: Reconciliation) -> Reconciliation:
         before = await self.last()
+        if before is not None:
+            await self._note(before)  # whoever finished it may have died before
         rows: list[Row] = []
         waiting: list[str] = []
         compared, looked_at, witnesses = 0, 0, Witnesses()
@@ -267,20 +270,7 @@ class Reconciliations:
             public_key=self._key.public_key().public_bytes_raw().hex(),
             finished_at=now,
         )
-        await self._audit.append(
-            Act(
-                actor=SERVICE,
-                role=SERVICE,
-                action="reconciliation.finished",
-                object_id=report.id,
-                after={
-                    "solid_block": fields["solid_block"],
-                    "difference": fields["difference"],
-                    "dissent": len(fields["dissent"]),
-                    "sha256": digest,
-                },
-            )
-        )
+        await self._note(finished)
         wrong = any(fields["difference"].values()) or fields["dissent"]
         tell = log.error if wrong else log.info
         tell(
@@ -293,6 +283,25 @@ class Reconciliations:
             unmatched=len(fields["unmatched"]),
         )
         return finished
+
+    async def _note(self, report: Reconciliation) -> None:
+        """Write a finished report's hash into the audit log; again, it is there once."""
+        await self._audit.append(
+            Act(
+                actor=SERVICE,
+                role=SERVICE,
+                action="reconciliation.finished",
+                object_id=report.id,
+                after={
+                    "solid_block": report.solid_block,
+                    "difference": report.difference,
+                    "dissent": len(report.dissent),
+                    "sha256": report.sha256,
+                },
+                entry_id=derived_id("aud", self._secret, report.id),
+                at=report.finished_at,
+            )
+        )
 
 
 def _pieces(addresses: Sequence[Address]) -> Iterator[Sequence[Address]]:
