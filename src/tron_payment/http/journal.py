@@ -24,7 +24,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import structlog
-from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.clock import Clock
@@ -33,6 +32,7 @@ from tron_payment.db.acts import Doing
 from tron_payment.db.audit import Act, Audit, plain_act
 from tron_payment.db.faults import store_errors
 from tron_payment.db.group import GroupInsert
+from tron_payment.db.lean import LeanDocument
 from tron_payment.http.idempotency import StoredRequest
 
 RECOVER_AFTER: Final = timedelta(seconds=60)
@@ -55,7 +55,7 @@ _Accepted = tuple[str, dict[str, Any]]
 log = structlog.get_logger()
 
 
-class PendingAct(Document):
+class PendingAct(LeanDocument):
     """The act of a request without a key, from before its handler until it is in the log."""
 
     id: str  # type: ignore[assignment]  # the entry's id

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
-from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.address import Address
 from tron_payment.db.cas import compare_and_set
 from tron_payment.db.faults import store_errors
+from tron_payment.db.lean import LeanDocument
 from tron_payment.engine import Order, OrderStatus
 from tron_payment.wallets.domain import LIFECYCLE, WalletKind, WalletStatus
 from tron_payment.wallets.keystore import Bond, Envelope, stored_envelope
@@ -31,7 +31,7 @@ LIVE_ORDERS: Final = tuple(
 )
 
 
-class Wallet(Document):
+class Wallet(LeanDocument):
     """An address that we know, and its encrypted key where we hold it.
 
     `status` changes through `move` and nowhere else. A wallet is never deleted, nor is its key.

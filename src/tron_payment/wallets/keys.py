@@ -1,5 +1,6 @@
 """Key material in types that do not tell it: not printed, not hashed, not pickled."""
 
+import secrets
 from typing import Any, Final, NoReturn, Self
 
 from coincurve import PrivateKey
@@ -85,6 +86,14 @@ class SigningKey:
 
     def __reduce_ex__(self, _: Any) -> NoReturn:
         raise TypeError("a key is not copied or pickled")
+
+
+def random_key() -> Secret:
+    """32 bytes of the operating system's randomness that are a private key."""
+    while True:
+        raw = secrets.token_bytes(KEY_BYTES)
+        if SigningKey.fits(raw):
+            return Secret(raw)
 
 
 def address_of_public_key(public_key: bytes) -> Address:

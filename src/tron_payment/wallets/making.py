@@ -6,7 +6,6 @@ a wallet without books, and never an address that was told and whose key is not 
 """
 
 import re
-import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from tron_payment.http.principals import Principal
 from tron_payment.wallets import documents as store
 from tron_payment.wallets import hd
 from tron_payment.wallets.addresses import HdAddresses
+from tron_payment.wallets.aside import Aside
 from tron_payment.wallets.books import FreshBooks
 from tron_payment.wallets.documents import Wallet
 from tron_payment.wallets.domain import (
@@ -34,7 +34,7 @@ from tron_payment.wallets.domain import (
     WalletKind,
     check_text,
 )
-from tron_payment.wallets.keys import KEY_BYTES, Secret, SigningKey
+from tron_payment.wallets.keys import Secret, SigningKey, random_key
 from tron_payment.wallets.keystore import Bond
 from tron_payment.wallets.passwords import Passwords
 from tron_payment.wallets.scan import Scan
@@ -81,6 +81,7 @@ class Maker:
         self._clock = clock
         self._signer = signer
         self._openings = openings
+        self._aside = Aside()
         self._books = FreshBooks(openings)
         self._inserts = inserts
         self._audit = audit
@@ -96,12 +97,10 @@ class Maker:
         Raises:
             InvalidLabel, WeakPassword
         """
-        secret = Secret(_random_key())
-        key = SigningKey(secret)
-        wallet = self._wallet(who, label, category, WalletKind.HOT, key.address, secret)
+        wallet = await self._aside.do(lambda: self._hot_wallet(who, label, category))
         wallet.keys_made_here = True
         await self._set_password(wallet, password)
-        await self._books.open(key.address)
+        await self._books.open(Address(wallet.address))
         await self._store(wallet)
         await self.note(who, "wallet.create", wallet, after=facts(wallet))
         return wallet
@@ -114,7 +113,8 @@ class Maker:
         Raises:
             InvalidLabel, WeakPassword
         """
-        wallet = self._hd_wallet(who, label, category, hd.new_entropy())
+        entropy = hd.new_entropy()
+        wallet = await self._aside.do(lambda: self._hd_wallet(who, label, category, entropy))
         wallet.keys_made_here = True
         await self._set_password(wallet, password)
         await self._books.open(Address(wallet.address))
@@ -142,7 +142,10 @@ class Maker:
             InvalidMnemonic, InvalidLabel, WeakPassword
             WalletExists: Its first address is a wallet already.
         """
-        wallet = self._hd_wallet(who, label, category, hd.entropy_of(mnemonic), account)
+        entropy = hd.entropy_of(mnemonic)
+        wallet = await self._aside.do(
+            lambda: self._hd_wallet(who, label, category, entropy, account)
+        )
         wallet.scan_from = 1
         await self._set_password(wallet, password)
         await self._take_over(who, wallet)
@@ -289,6 +292,11 @@ class Maker:
             updated_at=now,
         )
 
+    def _hot_wallet(self, who: Who, label: str, category: str) -> Wallet:
+        secret = random_key()
+        address = SigningKey(secret).address
+        return self._wallet(who, label, category, WalletKind.HOT, address, secret)
+
     def _hd_wallet(
         self, who: Who, label: str, category: str, entropy: Secret, account: int = 0
     ) -> Wallet:
@@ -319,7 +327,7 @@ class Maker:
         except DuplicateValue:
             raise WalletExists(param="address") from None
         assert stored, "a random id was taken"
-        log.info("wallet.stored", wallet_id=wallet.id, kind=wallet.kind)
+        log.debug("wallet.stored", wallet_id=wallet.id, kind=wallet.kind)
 
     async def ensure_hd(self, label: str, *, category: str = "") -> Wallet:
         """The service's own HD wallet of this label; made when missing."""
@@ -346,14 +354,6 @@ class Maker:
                 request_id=who.request_id,
             )
         )
-
-
-def _random_key() -> bytes:
-    """32 bytes of the operating system's randomness that are a private key."""
-    while True:
-        raw = secrets.token_bytes(KEY_BYTES)
-        if SigningKey.fits(raw):
-            return raw
 
 
 def device_path(kind: WalletKind, path: str | None) -> str:
