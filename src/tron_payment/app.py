@@ -28,7 +28,7 @@ from tron_payment import (
     wallets,
 )
 from tron_payment.assembly import Assembly
-from tron_payment.chain import Cursors, Follower, Nodes
+from tron_payment.chain import Cursors, Follower, Nodes, Quiet, SolidBlock
 from tron_payment.core.clock import Clock
 from tron_payment.db import ledger
 from tron_payment.db.audit import Act, Audit, AuditEntry
@@ -57,7 +57,7 @@ from tron_payment.http.shared_rates import RateBucket
 from tron_payment.http.step_up import SecondFactor, StepUp
 from tron_payment.http.step_up_routes import step_up_router
 from tron_payment.loops import Loop, Loops
-from tron_payment.module import Deployment, House
+from tron_payment.module import Deployment, House, Module
 from tron_payment.reload import Reloader
 from tron_payment.service import service_routes
 from tron_payment.settings import Network, Settings
@@ -167,7 +167,7 @@ async def assemble(
     house.offer(signer)
     modules = tuple([await package.build(house) for package in MODULES.values()])
     handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None)]
-    follower = Follower(nodes, cursors, handlers)
+    follower = Follower(nodes, cursors, handlers, quiet=_quiet(machine, modules))
     loops = Loops()
     journal_loop = Loop("http.journal", journal.step, JOURNAL_IDLE_S, "payment-gateway")
     journal.wake = journal_loop.wake.set
@@ -189,6 +189,20 @@ async def assemble(
         deployments=Deployments(machine, secret),
         preparations=tuple(m.prepare for m in modules if m.prepare is not None),
     )
+
+
+def _quiet(machine: Engine, modules: Sequence[Module]) -> Quiet:
+    """Blocks without an address of ours that every module lets pass."""
+    passes = [module.passes for module in modules if module.passes is not None]
+
+    async def quiet(blocks: Sequence[SolidBlock]) -> int:
+        count = await machine.watched.quiet(blocks)
+        for number, block in enumerate(blocks[:count]):
+            if not all(lets_pass(block) for lets_pass in passes):
+                return number
+        return count
+
+    return quiet
 
 
 def create_app(

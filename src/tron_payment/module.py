@@ -47,7 +47,12 @@ class Module:
 
     loops: tuple[Loop, ...] = ()
     on_block: Callable[[SolidBlock], Awaitable[None]] | None = None
-    """Called for each solidified block after the engine has applied it."""
+    """Called for each solidified block after the engine has applied it. Blocks without an address
+    of ours may be left out when others are at hand that follow them, if `passes` agrees."""
+
+    passes: Callable[[SolidBlock], bool] | None = None
+    """Look at a block without an address of ours that may be left out; False: let `on_block` have
+    it. A module without it lives by our addresses and by the time of the newest block."""
 
     start: Callable[[], Awaitable[None]] | None = None
     """Once, before requests are served: idempotent preparations."""

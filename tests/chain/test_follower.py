@@ -1,7 +1,7 @@
 """Every solidified block once or again, never out of order, never over a broken link."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -21,6 +21,7 @@ class MemoryCursors:
     def __init__(self) -> None:
         self.position: chain.Position | None = None
         self.fail_next = False
+        self.stood_at: list[int] = []
 
     async def load(self) -> chain.Position | None:
         return self.position
@@ -35,6 +36,7 @@ class MemoryCursors:
         if self.position != seen or seen.halted:
             raise LostRace
         self.position = to
+        self.stood_at.append(to.number)
 
     async def halt(self, reason: str) -> None:
         assert self.position is not None
@@ -56,6 +58,28 @@ class Book:
             self.die_at = -1
             raise ConnectionError("died in the handler")
         self.numbers.append(block.number)
+
+
+class Ears:
+    """Hears which blocks are quiet, and what it was asked about."""
+
+    def __init__(self, *loud: int) -> None:
+        self.loud = loud
+        self.asked: list[list[int]] = []
+
+    async def __call__(self, blocks: Sequence[chain.SolidBlock]) -> int:
+        numbers = [block.number for block in blocks]
+        self.asked.append(numbers)
+        return next((at for at, number in enumerate(numbers) if number in self.loud), len(numbers))
+
+
+async def read_up(follower: chain.Follower) -> None:
+    """Let everything be read that is being read."""
+    for _ in range(10_000):
+        if all(task.done() for task in follower._ahead.values()):
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("the blocks are never read")
 
 
 class World:
@@ -331,3 +355,115 @@ async def test_a_crash_anywhere_loses_no_block_and_no_handler(after: bool) -> No
         if not fuse.burnt:
             break
     assert point == 13, "three effects for each of four blocks"
+
+
+# ---- quiet blocks ----------------------------------------------------------------------------
+
+
+def listening(world: World, ears: Ears, read_ahead: int = 16) -> chain.Follower:
+    nodes = chain.Nodes([node.client() for node in world.nodes])
+    world.follower = chain.Follower(nodes, world.cursors, [world.book], read_ahead, ears)
+    return world.follower
+
+
+async def test_quiet_blocks_are_passed_over_together_but_for_the_last_before_a_loud_one() -> None:
+    world, ears = World(24), Ears(9, 10, 13)
+    follower = listening(world, ears)
+    await follower.start_at(0)
+    while await follower.step():
+        await read_up(follower)
+    assert world.book.numbers == [1, 8, 9, 10, 12, 13, 24]
+    assert world.cursors.stood_at == [1, 7, 8, 9, 10, 11, 12, 13, 23, 24]
+    asked = [(numbers[0], numbers[-1]) for numbers in ears.asked]
+    assert asked == [(2, 16), (10, 24), (11, 24), (14, 24)]
+    status = follower.status()
+    assert (status.number, status.applied, status.lag_blocks) == (24, 24, 0)
+    read = [each for each in world.nodes[0].asked if each.startswith("getblockbynum")]
+    assert sorted(read) == sorted(f"getblockbynum {number}" for number in range(1, 25))
+
+
+async def test_at_the_head_every_block_is_handled() -> None:
+    world, ears = World(1), Ears()
+    follower = listening(world, ears)
+    await follower.start_at(0)
+    for _ in range(5):
+        while await follower.step():
+            await read_up(follower)
+        world.chain.grow(1)
+    assert world.book.numbers == [1, 2, 3, 4, 5]
+    assert ears.asked == []
+
+
+async def test_only_blocks_behind_a_place_of_our_own_are_passed_over() -> None:
+    """Another process was faster: its place may be that of a store which went back."""
+    world, ears = World(20), Ears()
+    follower = listening(world, ears)
+    await follower.start_at(0)
+    await follower.step()
+    await read_up(follower)
+    other = world.chain.blocks[5]
+
+    async def overtaken(blocks: Sequence[chain.SolidBlock]) -> int:
+        at = world.cursors.position
+        assert at is not None
+        world.cursors.position = replace(
+            at, number=5, block_id=other.block_id, timestamp_ms=other.timestamp_ms
+        )
+        return len(blocks)
+
+    follower._quiet = overtaken
+    assert await follower.step()
+    assert world.book.numbers == [1]
+    follower._quiet = ears
+    await read_up(follower)
+    await follower.step()
+    assert world.book.numbers == [1, 6]
+    assert ears.asked == []
+    await read_up(follower)
+    await follower.step()
+    assert ears.asked == [list(range(7, ears.asked[0][-1] + 1))]
+
+
+async def test_a_block_on_another_chain_is_not_passed_over() -> None:
+    world, ears = World(12), Ears()
+    world.chain.blocks[6:] = ScriptedChain(12, salt="other").blocks[6:]
+    follower = listening(world, ears)
+    await follower.start_at(0)
+    with pytest.raises(chain.ChainContradiction, match="follows"):
+        while await follower.step():
+            await read_up(follower)
+    assert world.book.numbers == [1, 5]
+    assert world.cursors.stood_at == [1, 4, 5]
+    assert ears.asked == [[2, 3, 4, 5]]
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_crash_anywhere_loses_no_loud_block(after: bool) -> None:
+    for point in count(1):
+        world, fuse, ears = World(12), Fuse(point, after), Ears(5, 6, 9)
+        await world.follower.start_at(0)
+        advance, heard = world.cursors.advance, Book()
+
+        async def fused(
+            seen: chain.Position, to: chain.Position, fuse: Fuse = fuse, advance: Advance = advance
+        ) -> None:
+            await fuse.around(lambda: advance(seen, to))
+
+        async def handle(block: chain.SolidBlock, fuse: Fuse = fuse, heard: Book = heard) -> None:
+            await fuse.around(lambda: heard(block))
+
+        world.cursors.advance = fused  # type: ignore[method-assign]
+        for _ in range(2):
+            follower = listening(world, ears)
+            follower._handlers = [handle]
+            try:
+                while await follower.step():
+                    await read_up(follower)
+            except Crash:
+                follower.close()
+        assert {5, 6, 9, 12} <= set(heard.numbers), point
+        assert world.cursors.position is not None
+        assert world.cursors.position.number == 12
+        if not fuse.burnt:
+            break
+    assert point > 10

@@ -10,15 +10,17 @@ import pytest
 from tests.conftest import Mongo
 from tests.engine.network import TOKEN, Network
 from tests.engine.points import Points
+from tests.engine.sim_node import SimNode
 from tests.engine.world import (
     ALICE,
     ALL_DOCUMENTS,
     BOB,
     START_USDT,
+    Process,
     World,
     assert_nothing_reserved,
 )
-from tron_payment.chain import MongoCursors, NodeRefused, Receipt
+from tron_payment.chain import MongoCursors, NodeRefused, Position, Receipt
 from tron_payment.chain.answers import ReceiptPart
 from tron_payment.core.address import Address
 from tron_payment.db.ledger import Pocket
@@ -85,6 +87,44 @@ async def test_an_opening_is_exact_while_blocks_keep_coming(world: World) -> Non
     await world.tick(world.network.solid_lag + 1)
     held = await world.ledger.holdings(BOB)
     assert held["USDT"][Pocket.AVAILABLE] == world.network.token[BOB] == 12_000_000
+
+
+async def test_an_opening_is_exact_while_blocks_are_passed_over_that_were_judged_before_it(
+    world: World,
+) -> None:
+    """It is asked for after the blocks were judged and before the cursor moves; the node that
+    tells the balance is behind, in the middle of them."""
+    give(world.network, ALICE, 500_000_000)
+    for _ in range(30):
+        world.network.foreign(ALICE, BOB, 1_000_000)
+        world.network.mine()
+    busy = Process(world.nodes, world.clock, world.key, read_ahead=16)
+    late = SimNode(world.network, "late", lag=lambda: 0)
+    other = Process([late], world.clock, world.key)
+    cursors = busy.follower._cursor
+    advance, moved = cursors.advance, list[int]()
+
+    async def slowly(seen: Position, to: Position) -> None:
+        if to.number > seen.number + 3 and not moved:
+            moved.append(to.number)
+            late.lag = lambda: world.network.solid_number - seen.number - 2
+            await other.openings.request(BOB)
+            for _ in range(4):
+                await other.openings.step()
+        await advance(seen, to)
+
+    cursors.advance = slowly  # type: ignore[method-assign]
+    while await busy.follower.step():
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert moved
+    late.lag = lambda: 0
+    for _ in range(20):
+        await world.tick()
+        await other.openings.step()
+    assert not await other.openings.pending(BOB)
+    held = await world.ledger.holdings(BOB)
+    assert held["USDT"][Pocket.AVAILABLE] == world.network.token[BOB] == 30_000_000
 
 
 async def test_a_payment_proved_dead_that_turns_up_is_never_followed_by_a_second(
@@ -279,9 +319,10 @@ async def position(world: World) -> int:
 async def catch_up(world: World, points: Points, *, before_last: bool) -> None:
     """Apply every solid block but the newest, which holds what was just mined."""
     target = world.network.tip.number
-    world.pass_time(world.network.solid_lag)
+    world.pass_time(world.network.solid_lag - before_last)
     while await position(world) < target - before_last:
         await world.follower.step()
+    world.pass_time(int(before_last))
 
 
 def give(network: Network, to: Address, units: int) -> None:

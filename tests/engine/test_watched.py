@@ -237,6 +237,27 @@ def test_every_side_of_every_movement_is_a_party_of_its_transaction() -> None:
     assert seen > 1_000
 
 
+@pytest.mark.parametrize("dirt", ["", "zz" * 20, "a b" * 13 + "c", "41"])
+def test_the_parties_of_a_block_are_those_of_its_transactions(dirt: str) -> None:
+    """Digits of one that are none, or too few of them, do not hide those of another."""
+    dice = random.Random(4)
+    for _ in range(20):
+        rows = []
+        for name in dice.sample(sorted(recorded.TRANSACTIONS), 8):
+            raw = chain.encode(recorded.raw_data_of(recorded.TRANSACTIONS[name]))
+            receipt = _random_receipt(dice, raw)
+            if dirt and dice.random() < 0.3:
+                receipt.log.append(LogPart(TOKEN_HEX, ["0" * 24 + dirt], ""))
+                receipt.internal_transactions.append(InternalPart(caller=dirt, to=dirt))
+            rows.append(SolidTransaction(raw, receipt, len(rows)))
+        block = SolidBlock(1, "0" * 64, "0" * 64, 1, tuple(rows))
+        each = {party for row in rows for party in row.parties() if len(party) == 20}
+        assert block.parties() >= each
+        whole = b"".join(row.raw for row in rows)
+        assert all(party in whole for party in block.parties() - each if len(party) == 20)
+        assert block.touching(each) == rows
+
+
 async def test_what_is_asked_for_is_watched_before_it_can_be_given_out(world: World) -> None:
     """A hundred at once are one entry, and asking again changes nothing."""
     openings: Openings = world.process.openings

@@ -117,7 +117,13 @@ class Process:
             tokens=FixedTokens(),
         )
         self.engine.hear("test", self._hear)
-        self.follower = Follower(self.nodes, cursors, [self.engine.on_block], read_ahead)
+        self.follower = Follower(
+            self.nodes,
+            cursors,
+            [self.engine.on_block],
+            read_ahead,
+            quiet=self.engine.watched.quiet,
+        )
 
     async def _hear(self, orders: Sequence[Order]) -> None:
         self.heard += [(order.id, order.status) for order in orders]

@@ -37,7 +37,14 @@ from tron_payment.chain.errors import (
     NodeUnavailable,
     WrongNetwork,
 )
-from tron_payment.chain.follower import Cursors, Follower, FollowerStatus, Handler, Position
+from tron_payment.chain.follower import (
+    Cursors,
+    Follower,
+    FollowerStatus,
+    Handler,
+    Position,
+    Quiet,
+)
 from tron_payment.chain.node import NodeClient
 from tron_payment.chain.nodes import NodeAnswer, Nodes, NodeStatus, NodesUnavailable
 from tron_payment.chain.raw_data import (
@@ -125,6 +132,7 @@ __all__ = [
     "PermissionKind",
     "PermissionUpdate",
     "Position",
+    "Quiet",
     "RawData",
     "Receipt",
     "Resource",

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.errors import BlockInconsistent
-from tron_payment.chain.transactions import SolidTransaction
+from tron_payment.chain.transactions import SolidTransaction, all_parties
 from tron_payment.chain.wire import INT64_MAX
 
 
@@ -49,12 +49,20 @@ class SolidBlock:
     _by_txid: dict[str, SolidTransaction] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+    _parties: set[bytes] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def find(self, txid: str) -> SolidTransaction | None:
         """The transaction with this id, if it stands in the block."""
         if not self._by_txid and self.transactions:
             self._by_txid.update((each.txid, each) for each in self.transactions)
         return self._by_txid.get(txid)
+
+    def parties(self) -> AbstractSet[bytes]:
+        """The last 20 bytes of every address that may be a party of one of the transactions, and
+        rarely of something like one; looked for once."""
+        if not self._parties:
+            self._parties.update(all_parties(self.transactions))
+        return self._parties
 
     def touching(self, watched: AbstractSet[bytes]) -> list[SolidTransaction]:
         """The transactions in which a watched address is a party.

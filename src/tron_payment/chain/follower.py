@@ -2,6 +2,9 @@
 
 A block is applied by all handlers and then the cursor moves, by compare-and-set. A crash in
 between repeats the block, so handlers are idempotent. A broken parent link stops everything.
+
+Who is behind has many blocks at hand, and most of them concern nobody here. Those are passed over
+together: they are linked and looked at one by one, and then the cursor moves once for all of them.
 """
 
 import asyncio
@@ -19,6 +22,10 @@ from tron_payment.db.cas import LostRace
 READ_AHEAD_BLOCKS: Final = 16
 
 Handler = Callable[[SolidBlock], Awaitable[None]]
+
+Quiet = Callable[[Sequence[SolidBlock]], Awaitable[int]]
+"""How many of these blocks, from the first on, a handler would do nothing about, but for what is
+due by their time. Asked only after the position before them is known."""
 
 log = structlog.get_logger()
 
@@ -87,12 +94,17 @@ class Follower:
         cursor: Cursors,
         handlers: Sequence[Handler],
         read_ahead: int = READ_AHEAD_BLOCKS,
+        quiet: Quiet | None = None,
     ) -> None:
         assert read_ahead >= 1
         self._nodes = nodes
         self._cursor = cursor
         self._handlers = handlers
         self._read_ahead = read_ahead
+        self._quiet = quiet
+        self._loud_number = -1
+        """The next block that is known not to be quiet."""
+
         self._ahead: dict[int, asyncio.Task[SolidBlock]] = {}
         self._solid_number = 0
         self._position: Position | None = None
@@ -128,6 +140,7 @@ class Follower:
             Unavailable: No node has the block; nothing was changed.
         """
         position, self._reached = self._reached, None
+        known = position is not None
         if position is None:
             position = await self._cursor.load() or await self.start_at()
         self._position = position
@@ -144,6 +157,11 @@ class Follower:
                 f"solid block {block.number} follows {block.parent_id}, "
                 f"not {position.block_id} which was applied"
             )
+        if known and self._quiet is not None:
+            passed = await self._pass_over(position, block, self._quiet)
+            if passed is None:
+                return True
+            position, block = passed
         for handle in self._handlers:
             await handle(block)
         await self._advance(position, block)
@@ -182,13 +200,7 @@ class Follower:
     async def _next(self, position: Position) -> SolidBlock:
         """The block after the position, while the ones behind it are already being read."""
         first = position.number + 1
-        for number in [n for n in self._ahead if n < first]:
-            self._ahead.pop(number).cancel()
-        for number in range(first, min(first + self._read_ahead, self._solid_number + 1)):
-            if number not in self._ahead or _failed_harmlessly(self._ahead[number]):
-                task = asyncio.create_task(self._nodes.solid_block(number))
-                task.add_done_callback(_failed_harmlessly)  # looks at the exception
-                self._ahead[number] = task
+        self._read_on(first)
         try:
             block = await self._ahead.pop(first)
         except ChainContradiction as contradiction:
@@ -200,8 +212,64 @@ class Follower:
         assert block.number == first
         return block
 
+    def _read_on(self, first: int) -> None:
+        """Let this block and those behind it be read."""
+        for number in [n for n in self._ahead if n < first]:
+            self._ahead.pop(number).cancel()
+        for number in range(first, min(first + self._read_ahead, self._solid_number + 1)):
+            if number not in self._ahead or _failed_harmlessly(self._ahead[number]):
+                task = asyncio.create_task(self._nodes.solid_block(number))
+                task.add_done_callback(_failed_harmlessly)  # looks at the exception
+                self._ahead[number] = task
+
+    def _at_hand(self, block: SolidBlock) -> list[SolidBlock]:
+        """The block and those behind it that have been read by now and follow each other."""
+        run = [block]
+        while task := self._ahead.get(run[-1].number + 1):
+            if not task.done() or task.cancelled() or task.exception() is not None:
+                break
+            following = task.result()
+            if following.parent_id != run[-1].block_id:
+                break  # its turn will come
+            run.append(following)
+        return run
+
+    async def _pass_over(
+        self, position: Position, block: SolidBlock, quiet: Quiet
+    ) -> tuple[Position, SolidBlock] | None:
+        """Leave the quiet blocks at hand behind, but for the last of them.
+
+        That one is handled like any other, and with it what is due by the time of those before
+        it; so what is due is done before the next block that concerns us. Only a position that
+        this process has put the cursor at itself is left in this way: handlers look at the store
+        whenever it may have become another one.
+
+        Returns:
+            The new position and the block to handle now; None when the cursor stands somewhere
+            else by now: nothing of this was done.
+        """
+        run = self._at_hand(block)
+        if len(run) == 1 or block.number == self._loud_number:
+            return position, block
+        count = await quiet(run)
+        assert 0 <= count <= len(run)
+        self._loud_number = run[count].number if count < len(run) else -1
+        if count <= 1:
+            return position, block
+        to = _behind(position, run[count - 2])
+        try:
+            await self._cursor.advance(position, to)
+        except LostRace:
+            return None
+        self._position = to
+        self._applied += count - 1
+        for each in run[1:count]:
+            self._ahead.pop(each.number, None)
+        self._read_on(run[count - 1].number + 1)
+        return to, run[count - 1]
+
     async def _advance(self, position: Position, block: SolidBlock) -> None:
-        to = Position(block.number, block.block_id, block.timestamp_ms, position.started_at_number)
+        to = _behind(position, block)
         try:
             await self._cursor.advance(position, to)
         except LostRace:
@@ -215,6 +283,11 @@ class Follower:
         await self._cursor.halt(reason)
         self._position = await self._cursor.load()
         raise ChainContradiction(reason)
+
+
+def _behind(position: Position, block: SolidBlock) -> Position:
+    """Where the cursor stands when the block is done."""
+    return Position(block.number, block.block_id, block.timestamp_ms, position.started_at_number)
 
 
 def _failed_harmlessly(task: asyncio.Task[SolidBlock]) -> bool:

@@ -2,10 +2,11 @@
 
 A key that we have just made opens at zero. An address that may hold money opens in two steps:
 
-1. `watch`: a journal entry from which on its movements are booked. A block that was being
-   applied at this very moment may still have been applied without it, and no later one.
-2. `open`: its balances at a solidified block at least two past the one applied at step 1, less
-   what has been booked up to that block, are booked as the opening balance.
+1. `watch`: a journal entry from which on its movements are booked. Blocks that were being applied
+   at this very moment may still have been applied without it: those of one move of the cursor.
+2. `open`: once the cursor has moved since, its balances at a solidified block not before the one
+   that the cursor shows now, less what has been booked up to that block, are booked as the
+   opening balance. Whoever moves the cursor on from there has read the journal after step 1.
 
 So every movement counts once, whether it came before, during or after (docs/decisions/0001).
 """
@@ -42,7 +43,6 @@ from tron_payment.engine.ports import Tokens
 
 OPENINGS_PER_STEP: Final = 20
 FRESH_PER_ENTRY_MAX: Final = 1_000
-BLOCKS_PAST_WATCH: Final = 2
 BALANCE_OF: Final = bytes.fromhex("70a08231")
 
 log = structlog.get_logger()
@@ -66,7 +66,8 @@ class OpeningRequest(Document):
     id: str  # type: ignore[assignment]  # the address
     requested_at: datetime
     watched_at_block: int | None = None
-    """The last block applied when step 1 was seen to be done."""
+    """The last block applied when step 1 was seen to be done; blocks up to the next place where the
+    cursor is seen may have been judged without it."""
 
     read_at_block: int | None = None
     units: dict[str, int] = {}
@@ -81,7 +82,7 @@ class OpeningRequest(Document):
 
 
 class HeadMoved(Exception):
-    """A new block was solidified while we were reading, or the node is behind; read again."""
+    """A new block was solidified while we were reading, or the node or our follower is behind."""
 
 
 class Openings:
@@ -148,9 +149,9 @@ class Openings:
             await row.update({"$set": {"watched_at_block": cursor.number}})
             return False
         if request.read_at_block is None:
-            number, units = await self.balances(
-                address, not_before=request.watched_at_block + BLOCKS_PAST_WATCH
-            )
+            if cursor.number <= request.watched_at_block:
+                raise HeadMoved
+            number, units = await self.balances(address, not_before=cursor.number)
             stored = {f"{pocket}|{asset}": n for (pocket, asset), n in units.items()}
             await row.update({"$set": {"read_at_block": number, "units": stored}})
             return False

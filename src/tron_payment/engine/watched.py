@@ -7,7 +7,7 @@ is a suspicion; the store says what it is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -64,6 +64,19 @@ class Watched:
             part = _part(block, self._addresses)
             self._known = block, part
         return part
+
+    async def quiet(self, blocks: Sequence[SolidBlock]) -> int:
+        """How many of the blocks, from the first on, have none of our addresses as a party.
+
+        Knows every address that was in the journal when it was called.
+        """
+        async with self._following:
+            await self._follow()
+            for count, block in enumerate(blocks):
+                if _part(block, self._addresses).transactions:
+                    return count
+                await asyncio.sleep(0)  # others get their turn
+        return len(blocks)
 
     async def part(self, block: SolidBlock) -> SolidBlock:
         """The same for those who come after the one that judged this very block."""
@@ -124,10 +137,7 @@ class Watched:
 
 
 def _part(block: SolidBlock, addresses: AddressSet) -> SolidBlock:
-    parties: set[bytes] = set()
-    for transaction in block.transactions:
-        parties.update(transaction.parties())
-    ours = set(addresses.perhaps(parties))
+    ours = set(addresses.perhaps(block.parties()))
     return block.only(block.touching(ours) if ours else ())
 
 

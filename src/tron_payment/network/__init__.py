@@ -64,5 +64,6 @@ async def build(house: House) -> Module:
             Loop("network.certify", certificates.step, CERTIFY_IDLE_S, SERVICE),
         ),
         on_block=certificates.on_block,
+        passes=certificates.passes,
         stats=stats,
     )

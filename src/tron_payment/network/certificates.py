@@ -64,9 +64,17 @@ class Certificates:
 
     async def on_block(self, block: SolidBlock) -> None:
         """Remember that this block was read."""
+        self._remember(block)
+
+    def _remember(self, block: SolidBlock) -> None:
         self._seen[block.number] = Seen(block.block_id, len(block.transactions))
         while len(self._seen) > REMEMBERED_MAX:
             self._seen.popitem(last=False)
+
+    def passes(self, block: SolidBlock) -> bool:
+        """The same for a block that concerns nobody else."""
+        self._remember(block)
+        return True
 
     async def step(self) -> bool:
         """Seal the next segment that was read completely; False when there is none yet."""

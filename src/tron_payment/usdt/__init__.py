@@ -145,6 +145,7 @@ async def build(house: House) -> Module:
             Loop("usdt.token_openings", openings.step, OPENINGS_IDLE_S, SERVICE),
         ),
         on_block=on_block,
+        passes=watch.passes,
         start=start,
         stats=transfers.stats,
     )

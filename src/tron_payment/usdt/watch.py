@@ -4,12 +4,12 @@ Blocks tell what happened (`on_block`); the gate holds orders back while a trans
 or arrive with less than it says.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
 
-from tron_payment.chain import SolidBlock
+from tron_payment.chain import SolidBlock, SolidTransaction
 from tron_payment.contracts import artifact
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.clock import from_ms
@@ -63,21 +63,30 @@ class Watch:
         """Write down what the issuer did in this block; harmless when repeated."""
         notices = [
             TokenNotice(
-                id=movement_id(block.number, index, number),
+                id=movement_id(block.number, transaction.index, number),
                 txid=transaction.txid,
                 block_number=block.number,
                 at=from_ms(block.timestamp_ms),
-                kind=_TOPICS[entry.topics[0]],
+                kind=_TOPICS[(entry := transaction.receipt.log[number]).topics[0]],
                 details=_details(entry.topics, entry.data),
             )
-            for index, transaction in enumerate(block.transactions)
-            for number, entry in enumerate(transaction.receipt.log)
-            if entry.address == self._bare_hex and entry.topics and entry.topics[0] in _TOPICS
+            for transaction, number in self._noticed(block)
         ]
         for notice in notices:
             await self._write_down(notice)  # first: who dies now sees the block again
             if await store.remember_notice(notice):
                 await self._tell(notice)
+
+    def passes(self, block: SolidBlock) -> bool:
+        """False when the issuer did something in this block."""
+        return not any(self._noticed(block))
+
+    def _noticed(self, block: SolidBlock) -> Iterator[tuple[SolidTransaction, int]]:
+        """The issuer's events: transactions and places among their logs."""
+        for transaction in block.transactions:
+            for number, entry in enumerate(transaction.receipt.log):
+                if entry.address == self._bare_hex and entry.topics and entry.topics[0] in _TOPICS:
+                    yield transaction, number
 
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
         """Hold back orders that call contracts while USDT is paused or charges a fee, and our own
