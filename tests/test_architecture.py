@@ -315,6 +315,7 @@ CATCH_ALL: Final = frozenset(
         "db/group.py",  # gives each waiting caller the error
         "db/grouped.py",  # the same
         "db/numbered.py",  # the same
+        "wallets/aside.py",  # the same, out of a thread
         "http/front.py",  # answers a problem for whatever happened
         "devices/worker.py",  # hands a driver's failure, whatever it is, to the caller
         "http/health.py",  # a check that fails in any way is not ready
