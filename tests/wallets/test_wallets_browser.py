@@ -117,8 +117,28 @@ async def test_the_browser_wallets_signature_is_taken_by_what_it_proves(world: W
         assert again.status_code == 409
         page = await client.get(f"/sign/{request.id}")
         assert "nothing to sign" in page.text and "<button" not in page.text
+        assert tells_nothing(page.text, request)
     (entry,) = await AuditEntry.find({"action": "signing.accept"}).to_list()
     assert entry.actor == "signing key" and entry.after is not None and entry.after["key"] == ME
+
+
+def tells_nothing(page: str, request: SigningRequest) -> bool:
+    return not [it for it in (ME, BOB, request.txid, "12.5", request.raw.hex()) if it in page]
+
+
+async def test_the_pages_address_opens_nothing_once_the_time_is_over(world: World) -> None:
+    request = await asked(world)
+    mine = KEY.sign(hashlib.sha256(request.raw).digest()).hex()
+    async with served(world) as client:
+        client.headers.pop("authorization")
+        world.clock.advance(timedelta(milliseconds=request.expiration_ms - to_ms(NOW)))
+        page = await client.get(f"/sign/{request.id}")
+        assert page.status_code == 200 and "It is expired" in page.text
+        assert "<button" not in page.text and tells_nothing(page.text, request)
+        late = await client.post(f"/sign/{request.id}/signature", json={"signature": mine})
+        assert (late.status_code, late.json()["code"]) == (409, "signing_request_closed")
+    kept = await SigningRequest.get(request.id)
+    assert kept is not None and kept.given == [] and kept.version == 0
 
 
 CONTRACTS = [

@@ -311,6 +311,11 @@ class SigningRequests:
             )
         )
 
+    def takes(self, request: SigningRequest) -> bool:
+        """Whether a signature would still be taken: it is open, and its bytes are not too old."""
+        young = to_ms(self._clock.now()) < request.expiration_ms
+        return request.status is RequestStatus.OPEN and young
+
     def words(self, request: SigningRequest) -> Manifest:
         """The manifest, read from the stored bytes at every look."""
         return manifest_of(request.raw, self._currencies)

@@ -18,7 +18,7 @@ from tron_payment.wallets.signing import RequestNotFound, SigningRequests
 from tron_payment.wallets.signing_documents import RequestStatus, SigningRequest
 
 PACKAGE: Final = "tron_payment.wallets.browser"
-HTML: Final[dict[str, Any]] = {"open": True, "produces": ("text/html",)}
+HTML: Final[dict[str, Any]] = {"open": True, "rate": "read", "produces": ("text/html",)}
 FILE: Final[dict[str, Any]] = {"open": True, "produces": ("*/*",)}
 STATIC: Final = {"sign.js": "text/javascript; charset=utf-8", "sign.css": "text/css; charset=utf-8"}
 POLICY: Final = (
@@ -45,11 +45,18 @@ class TakenView(msgspec.Struct, frozen=True, kw_only=True):
 async def signing_page(
     signing_request_id: FromPath[str], signing: NamedDependency[SigningRequests]
 ) -> Response[str]:
-    """The request in plain words, and a button for the browser wallet."""
+    """The request in plain words, and a button for the browser wallet.
+
+    Once nothing is left to sign, the page's address tells nothing any more.
+    """
     try:
         request = await signing.get(signing_request_id)
     except RequestNotFound:
         return _page(404, request=None)
+    if not signing.takes(request):
+        open_still = request.status is RequestStatus.OPEN
+        status = RequestStatus.EXPIRED if open_still else request.status
+        return _page(200, request=request, over=status.value)
     try:
         transaction = transaction_json(request.raw)
     except NotForBrowsers:
@@ -57,8 +64,8 @@ async def signing_page(
     return _page(
         200,
         request=request,
+        over="",
         said=signing.words(request),
-        is_open=request.status is RequestStatus.OPEN,
         expires_at=rfc3339(from_ms(request.expiration_ms)),
         for_script=None if transaction is None else json.dumps(_for_script(request, transaction)),
     )
