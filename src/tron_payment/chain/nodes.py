@@ -106,9 +106,10 @@ class Nodes:
         return answer
 
     async def head(self) -> BlockHeader:
-        """The newest block that `agreement` nodes have reached, or all that answer if fewer do.
+        """The newest block that half of the nodes that answer have reached, and `agreement` nodes
+        if so many answer.
 
-        So neither one that stands still nor one that runs ahead decides what time it is.
+        So of three neither one that stands still nor one that runs ahead tells the time.
 
         Raises:
             NodesUnavailable: No node answers.
@@ -119,7 +120,8 @@ class Nodes:
         if not heads:
             raise NodesUnavailable(problem or "all nodes rest after failures")
         newest = sorted((head for _, head in heads), key=lambda head: -head.timestamp_ms)
-        return newest[min(self.agreement, len(newest)) - 1]
+        half = (len(newest) + 1) // 2
+        return newest[max(half, min(self.agreement, len(newest))) - 1]
 
     async def solid_head(self) -> BlockHeader:
         """The newest solidified block that `agreement` nodes have reached.
