@@ -14,7 +14,8 @@ from tron_payment.db.connect import connect
 from tron_payment.db.installation import Installation
 from tron_payment.operator.findings import Finding, bad, doubtful, good
 from tron_payment.peers import plain_host
-from tron_payment.settings import SECRET_NAMES, SECRETS_DIR, Settings
+from tron_payment.settings import SECRET_NAMES, Settings
+from tron_payment.settings_files import SECRETS_DIR
 from tron_payment.wallets import KeyUnreadable, Wallet, build_signer
 
 WALLETS_MAX: Final = 10_000
