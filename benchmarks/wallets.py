@@ -1,9 +1,7 @@
 """Wallets made, balances read, and very many addresses watched."""
 
 import asyncio
-import json
 import os
-import random
 import shutil
 import tempfile
 import time
@@ -13,17 +11,17 @@ from uuid import uuid4
 
 import msgspec
 from pymongo import AsyncMongoClient
-from tests.chain.scripted import client_of, fixed
-from tests.chain.test_throughput import busy_block
 from tests.conftest import Mongo
 from tests.e2e.service import Service
+from tests.gateway.world import SOLID_LAG, Payer, World, again, world
 
 from benchmarks.load import Ask, Plan, Result, elsewhere
 from benchmarks.report import Row
-from tron_payment import chain
 from tron_payment.core.address import Address
+from tron_payment.core.money import USDT, parse_units
 from tron_payment.db.embedded import EmbeddedMongod
-from tron_payment.wallets import OURSELVES
+from tron_payment.db.ledger import Pocket
+from tron_payment.wallets import OURSELVES, HdAddress, Wallet, Wallets
 
 WALLETS: Final = 3_000
 WITH_PASSWORD: Final = 60
@@ -36,9 +34,8 @@ READ_WALLETS: Final = 100
 HD_ADDRESSES: Final = int(os.environ.get("BENCH_HD_ADDRESSES", "100000"))
 """A million takes minutes: BENCH_HD_ADDRESSES=1000000."""
 
-PREPARED_AT_ONCE: Final = 1_000
 ISSUED: Final = 1_000
-BLOCKS: Final = 20
+PAID: Final = "5"
 UNLIMITED: Final = {"RATE_WRITE": "1000000", "RATE_READ": "1000000"}
 PASSWORD: Final = "a password for the benchmark"
 MIB: Final = 1 << 20
@@ -102,13 +99,20 @@ def _row(what: str, result: Result, aim: str, notes: str = "") -> Row:
 
 
 async def _watched() -> list[Row]:
+    """The whole service on a MongoDB of its own: very many addresses, then a new process."""
     folder = Path(tempfile.mkdtemp(prefix="tron-payment-bench-"))
     server = EmbeddedMongod(folder)
     try:
         uri = await server.start()
         mongo = Mongo(uri, f"bench_{uuid4().hex[:8]}")
         try:
-            return await _million(mongo, uri)
+            async with world(mongo) as made:
+                wallet = await made.service(Wallets).create_hd(OURSELVES, label="deposits")
+                rows = await _prepared(made, wallet, uri, mongo.name)
+                last = await HdAddress.find_one({"wallet_id": wallet.id, "index": HD_ADDRESSES})
+                assert last is not None, "the last one was not prepared"
+                async with again(mongo, made) as process:
+                    return [*rows, await _paid(process, wallet, Address(last.id))]
         finally:
             for store in mongo.stores:
                 await store.close()
@@ -117,60 +121,55 @@ async def _watched() -> list[Row]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _million(mongo: Mongo, uri: str) -> list[Row]:
-    """Addresses prepared and watched; then what a block costs that touches some of them."""
-    from tests.wallets.wallet_world import build_world
-
-    world = await build_world(mongo)
-    wallet = await world.wallets.create_hd(OURSELVES, label="deposits")
-    few = await _block_ms(world, [])
-    before_mib = _rss_mib()
-    began = time.perf_counter()
-    for _ in range(0, HD_ADDRESSES, PREPARED_AT_ONCE):
-        await world.wallets.addresses.fill(wallet, PREPARED_AT_ONCE)
+async def _prepared(made: World, wallet: Wallet, uri: str, database: str) -> list[Row]:
+    """Prepared as the service prepares them, a hundred at its start; some of them issued."""
+    wallets: Wallets = made.service(Wallets)
+    before_mib, began = _rss_mib(), time.perf_counter()
+    there = await HdAddress.find({"wallet_id": wallet.id}).count()
+    await wallets.addresses.fill(wallet, HD_ADDRESSES - there)
     filled_s = time.perf_counter() - began
-    ours = [(await world.wallets.issue_address(wallet.id)).address for _ in range(BLOCKS)]
+    grown_mib = _rss_mib() - before_mib
     began = time.perf_counter()
     for start in range(0, ISSUED, USERS):
         subjects = [f"inv_{number}" for number in range(start, start + USERS)]
-        await asyncio.gather(*(world.wallets.issue_address(wallet.id, each) for each in subjects))
+        await asyncio.gather(*(wallets.issue_address(wallet.id, each) for each in subjects))
     issue_s = time.perf_counter() - began
-    many = await _block_ms(world, ours)
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
-        stats = await client[mongo.name].command("dbStats")
+        stats = await client[database].command("dbStats")
     stored = (stats["dataSize"] + stats["indexSize"]) / MIB
     return [
         Row(
-            what=f"{HD_ADDRESSES} HD addresses prepared and watched",
+            what=f"{HD_ADDRESSES:,} HD addresses prepared",
             figure=f"{filled_s:.0f} s",
-            notes=f"{HD_ADDRESSES / filled_s:.0f}/s; {_rss_mib() - before_mib:.0f} MiB more in the "
+            notes=f"{(HD_ADDRESSES - there) / filled_s:.0f}/s; {grown_mib:.0f} MiB more in the "
             f"process, {stored:.0f} MiB data and indexes in MongoDB",
         ),
         Row(what=f"of which issued, {USERS} at once", figure=f"{ISSUED / issue_s:.0f}/s"),
-        Row(
-            what="wallets' history of a block of 300 transactions",
-            figure=f"{many:.1f} ms",
-            beside=f"{few:.1f} ms",
-            ratio=many / few,
-            notes="beside: such blocks with 100 addresses watched",
-        ),
     ]
 
 
-async def _block_ms(world: Any, ours: list[Address]) -> float:
-    """Milliseconds for a block; each of them pays one of `ours`."""
-    dice = random.Random(7)
-    handler = world.module.on_block
-    spent = 0.0
-    for number in range(1, BLOCKS + 1):
-        block = busy_block(number, dice)
-        answers = json.dumps(block.json()).encode(), json.dumps(block.receipts()).encode()
-        blocks, receipts = (client_of(fixed(answer)) for answer in answers)
-        solid = chain.join(await blocks.block(number), await receipts.receipts(number))
-        began = time.perf_counter()
-        await handler(solid)
-        spent += time.perf_counter() - began
-    return spent / BLOCKS * 1_000
+async def _paid(process: World, wallet: Wallet, last: Address) -> Row:
+    """Somebody pays the last address; seen means in the books and in the wallet's history."""
+    payer = Payer(7)
+    for currency in ("TRX", "USDT"):
+        await process.fund(payer.address, "100", currency)
+        await process.devnet.mine()
+    txid = await process.pay(payer, last, PAID)
+    await process.devnet.mine(SOLID_LAG + 2)
+    before_mib, began = _rss_mib(), time.perf_counter()
+    await process.work()
+    took_s = time.perf_counter() - began
+    booked = await process.house.ledger.balance(last, Pocket.AVAILABLE, USDT.code)
+    assert booked == parse_units(USDT.decimals, PAID), "the payment is not in the books"
+    page = await process.get(f"/wallets/{wallet.id}/transactions", role="operator", sub="op-1")
+    seen = [(row["txid"], row["address"], row["amount"]) for row in page.json()["data"]]
+    assert seen == [(txid, last, PAID)], "the payment is not in the wallet's history"
+    return Row(
+        what="a payment to the last of them, booked and shown by a new process",
+        figure=f"{took_s:.1f} s",
+        notes="after its block was final, with the addresses taken in: "
+        f"{_rss_mib() - before_mib:.0f} MiB more",
+    )
 
 
 def _rss_mib() -> float:
