@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Look, Looks
 from tron_payment.console.overview import Text
 from tron_payment.console.pages import PAGE_OPT
 
@@ -15,22 +16,26 @@ BOOKS: Final = "/api/v1/payments/reconciliation"
 REPORTS: Final = "/api/v1/payments/reports"
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
+DAYS: Final = Looks(60.0)
+"""The last 30 days, added up."""
 
 
 @get("/console/books", opt=PAGE_OPT)
-async def books(desk: NamedDependency[Desk], done: Text = None, days: Text = None) -> Any:
+async def books(desk: NamedDependency[Desk], done: Text = None, look: Text = None) -> Any:
     """The last reconciliation: ledger against chain at one solidified block.
 
-    With `days` the last 30 days too: they are added up for it, so the page asks by itself.
+    Beside it the last 30 days: these are added up for it, and with `look` the page waits.
     """
     report = await desk.api.get(BOOKS)
-    wanted = bool(days) and desk.can("report:read")
+    days = Look()
+    if desk.can("report:read"):
+        days = await desk.look(DAYS, REPORTS, patient=bool(look))
     return desk.page(
         "books.html",
         "/console/books",
         done=done,
         report=report,
-        days=await desk.api.maybe(REPORTS) if wanted else None,
+        days=days,
     )
 
 

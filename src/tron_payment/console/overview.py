@@ -9,13 +9,14 @@ from litestar.params import QueryParameter
 
 from tron_payment.console.charts import lag_bars
 from tron_payment.console.desk import Desk
-from tron_payment.console.kept import Looks
+from tron_payment.console.kept import Look, Looks
 from tron_payment.console.pages import PAGE_OPT
 
 NEEDS_ROWS: Final = 10
 RECENT_ROWS: Final = 8
 PRICES: Final = Looks(60.0)
 READINESS: Final = Looks(5.0)
+COUNTS: Final = Looks(2.0)
 Text = Annotated[str | None, QueryParameter(max_length=300)]
 """A parameter of a page's address."""
 
@@ -25,23 +26,25 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
     """What needs me, and how the house is."""
     history = "/api/v1/payouts/history"
     waiting = f"status=awaiting_approval&limit={NEEDS_ROWS}"
-    found = await _seen(
-        desk,
-        stats=("service:read", "/payout-router/stats"),
-        service=("service:read", "/status"),
-        books=("reconciliation:read", "/api/v1/payments/reconciliation"),
-        quarantined=("payout:read", f"{history}?status=quarantined&limit={NEEDS_ROWS}"),
-        waiting=("payout:read", f"{history}?{waiting}"),
-        batches=("payout:read", f"/api/v1/payouts/batch?{waiting}"),
-        signing=("signing:read", f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}"),
-        recent=("payout:read", f"{history}?limit={RECENT_ROWS}"),
-        orders=("policy:read", "/api/v1/payouts/approvals"),
+    stats, found = await asyncio.gather(
+        _counts(desk),
+        _seen(
+            desk,
+            service=("service:read", "/status"),
+            books=("reconciliation:read", "/api/v1/payments/reconciliation"),
+            quarantined=("payout:read", f"{history}?status=quarantined&limit={NEEDS_ROWS}"),
+            waiting=("payout:read", f"{history}?{waiting}"),
+            batches=("payout:read", f"/api/v1/payouts/batch?{waiting}"),
+            signing=("signing:read", f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}"),
+            recent=("payout:read", f"{history}?limit={RECENT_ROWS}"),
+            orders=("policy:read", "/api/v1/payouts/approvals"),
+        ),
     )
     return desk.page(
         "overview.html",
         "/console",
         done=done,
-        stats=found["stats"],
+        stats=stats.value,
         service=found["service"],
         books=found["books"],
         quarantined=_rows(found["quarantined"]),
@@ -50,6 +53,10 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
         signing=_rows(found["signing"]),
         recent=_rows(found["recent"]),
         orders=_rows(found["orders"]),
+        more=any(
+            (found[name] or {}).get("has_more")
+            for name in ("quarantined", "waiting", "batches", "signing")
+        ),
     )
 
 
@@ -75,6 +82,13 @@ async def health(desk: NamedDependency[Desk]) -> Any:
         changes=_rows(changes),
         lag=lag_bars(status),
     )
+
+
+async def _counts(desk: Desk) -> Look:
+    """Payouts by status; nothing for those who may not see the service."""
+    if not desk.can("service:read"):
+        return Look()
+    return await desk.look(COUNTS, "/payout-router/stats")
 
 
 async def _seen(desk: Desk, **wanted: tuple[str, str]) -> dict[str, dict[str, Any] | None]:

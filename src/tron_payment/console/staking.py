@@ -1,17 +1,21 @@
 """Staking, and the energy plan with its chart."""
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from litestar import Response, get
 from litestar.di import NamedDependency
 
 from tron_payment.console.desk import Desk
+from tron_payment.console.kept import Looks
 from tron_payment.console.overview import Text
 from tron_payment.console.pages import PAGE_OPT
 
 STAKING: Final = "/api/v1/staking"
 PAGE_ROWS: Final = 25
 SVG: Final = "image/svg+xml"
+PLANS: Final = Looks(60.0)
+"""Plans, each of a month's transactions."""
 
 
 @get("/console/staking", opt=PAGE_OPT)
@@ -21,22 +25,20 @@ async def staking(
     payouts_per_day: Text = None,
     cursor: Text = None,
     done: Text = None,
-    plan: Text = None,
+    look: Text = None,
 ) -> Any:
-    """What is staked; with `plan` (or a figure of it) what energy costs by every way, too.
-
-    A plan counts a month's transactions, so the page asks for it by itself when it is there.
-    """
+    """What is staked, and what energy costs by every way; with `look` the page waits for that."""
     given = {"days": days, "payouts_per_day": payouts_per_day}
-    asked = bool(plan or days or payouts_per_day)
-    found = await desk.api.maybe(f"{STAKING}/plan", **given) if asked else None
+    asked = urlencode({name: value for name, value in given.items() if value})
+    seen = await desk.look(PLANS, f"{STAKING}/plan?{asked}", patient=bool(look))
     statistics = await desk.api.maybe(f"{STAKING}/statistics")
     operations = await desk.api.get(f"{STAKING}/operations", cursor=cursor, limit=PAGE_ROWS)
     return desk.page(
         "staking.html",
         "/console/staking",
         done=done,
-        plan=found,
+        seen=seen,
+        plan=seen.value,
         asked=asked,
         days=days or "",
         payouts_per_day=payouts_per_day or "",

@@ -23,19 +23,20 @@ ON_CHAIN: Final = Looks(10.0)
 
 
 @get("/console/wallets", opt=PAGE_OPT)
-async def wallets(desk: NamedDependency[Desk], cursor: Text = None, balances: Text = None) -> Any:
-    """Wallets; with `balances` what is in them, which the page asks for by itself.
-
-    The chain is asked for each balance, and a page does not wait for nodes.
-    """
+async def wallets(desk: NamedDependency[Desk], cursor: Text = None, look: Text = None) -> Any:
+    """Wallets with what is in them: nodes are asked for it, and with `look` the page waits."""
     rows = await desk.api.get(WALLETS, cursor=cursor, limit=PAGE_ROWS)
-    ids = [row["wallet_id"] for row in rows["data"]] if balances else []
-    found = await desk.api.all(*(at(WALLETS + "/{id}/balance", id=each) for each in ids))
+    ids = [row["wallet_id"] for row in rows["data"]]
+    paths = [at(WALLETS + "/{id}/balance", id=each) for each in ids]
+    seen = await desk.look(
+        ON_CHAIN, " ".join(ids), lambda: desk.api.all(*paths), patient=bool(look)
+    )
+    found = seen.value or [None] * len(ids)
     return desk.page(
         "wallets.html",
         "/console/wallets",
         rows=rows,
-        asked=bool(balances),
+        seen=seen,
         cursor=cursor or "",
         balances=dict(zip(ids, found, strict=True)),
     )

@@ -28,6 +28,7 @@ async function shot(page, name, where, size = "desktop", colorScheme = "light") 
   await page.emulateMedia({ colorScheme });
   if (where) await page.goto(url + where);
   if (where === "/console") await page.waitForSelector("#charts svg");
+  await page.waitForFunction(() => !document.querySelector(".looking"));
   await page.waitForTimeout(400);
   const tall = await page.evaluate(() => document.documentElement.scrollHeight);
   const height = Math.min(tall, size === "phone" ? 2000 : 1500);
