@@ -78,9 +78,11 @@ class Measuring:
 
     async def look(self) -> bool:
         """Nodes, funds, the last reconciliation, the audit chain, the modules' own numbers."""
-        newest = max((n.head_timestamp_ms for n in await self._house.nodes.probe()), default=0)
+        nodes = self._house.nodes
+        heads = sorted((n.head_timestamp_ms for n in await nodes.probe() if n.head), reverse=True)
         now = self._house.clock.now()
-        if newest:
+        if heads:  # one node alone that runs ahead says nothing about our clock
+            newest = heads[min(nodes.agreement, len(heads)) - 1]
             self._figures.put("clock_offset_seconds", (to_ms(now) - newest) / 1000)
         self._nodes()
         await self._reconciliation(now)
@@ -121,6 +123,7 @@ class Measuring:
 
     def _nodes(self) -> None:
         put = self._figures.put
+        put("nodes_required", self._house.nodes.agreement)
         for node in self._house.nodes.status():
             put("node_up", node.breaker is BreakerState.CLOSED, node.alias)
             put("node_head_block", node.head, node.alias)
@@ -128,6 +131,7 @@ class Measuring:
             put("node_lag_blocks", node.lag_blocks, node.alias)
             put("node_calls_total", node.calls, node.alias)
             put("node_failures_total", node.failures, node.alias)
+            put("node_contradicts", bool(node.contradicts), node.alias)
 
     # ---- the store ---------------------------------------------------------------------------
 

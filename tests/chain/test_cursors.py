@@ -70,6 +70,9 @@ async def test_a_halted_cursor_does_not_move(mongo: Mongo) -> None:
     assert halted.halted == "two chains"
     with pytest.raises(LostRace):
         await cursors.advance(FIRST, SECOND)
-    await cursors.resume()
+    with pytest.raises(LostRace):
+        await cursors.resume("another reason that somebody has looked at")
+    assert await cursors.load() == halted
+    await cursors.resume("two chains")
     await cursors.advance(FIRST, SECOND)
     assert await cursors.load() == SECOND

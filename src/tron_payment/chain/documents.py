@@ -80,8 +80,22 @@ class MongoCursors:
     async def halt(self, reason: str) -> None:
         await self._mark(reason)
 
-    async def resume(self) -> None:
-        await self._mark("")
+    async def resume(self, seen: str | None = None) -> None:
+        """Go on; with `seen` only if that is still why it has halted.
+
+        Raises:
+            LostRace: It has gone on, or halted again for another reason.
+        """
+        if seen is None:
+            await self._mark("")
+            return
+        where = {"_id": SOLID, "halted": seen}
+        with store_errors():
+            result = await Cursor.get_pymongo_collection().update_one(
+                where, {"$set": {"halted": ""}}
+            )
+        if result.matched_count == 0:
+            raise LostRace("following has halted for another reason by now, or goes on")
 
     async def _mark(self, reason: str) -> None:
         with store_errors():

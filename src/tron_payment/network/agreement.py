@@ -54,13 +54,23 @@ class Agreement:
         return Accord.AGREED if self.agreeing >= self.required else Accord.TOO_FEW
 
 
+def reached(nodes: Nodes, seen: Sequence[NodeStatus]) -> int:
+    """The solidified height that as many nodes show as have to agree; fewer: the best of them.
+
+    A node alone that claims to be far ahead makes nobody else look behind.
+    """
+    heights = sorted((each.solid for each in seen), reverse=True)
+    shown = [height for height in heights if height]
+    return shown[min(nodes.agreement, len(shown)) - 1] if shown else 0
+
+
 async def look(nodes: Nodes, seen: Sequence[NodeStatus]) -> Agreement:
     """Ask every node that is in use and does not lag for its block at their common height.
 
     Args:
         seen: The nodes as just probed.
     """
-    best = max((each.solid for each in seen), default=0)
+    best = reached(nodes, seen)
     able = [
         each
         for each in seen

@@ -30,7 +30,7 @@ from tron_payment.engine import Fees
 from tron_payment.module import Deployment
 from tron_payment.network import prices
 from tron_payment.network import views as v
-from tron_payment.network.agreement import LAG_BLOCKS_MAX, Accord, Agreement, look
+from tron_payment.network.agreement import LAG_BLOCKS_MAX, Accord, Agreement, look, reached
 from tron_payment.network.decode import Words, memo_text, transfers_of, words_of
 from tron_payment.network.errors import (
     BlockNotFound,
@@ -87,7 +87,7 @@ class Network:
     async def status(self) -> v.StatusView:
         """Every node asked now, and whether those in use agree about the follower's block."""
         nodes = await self._nodes.probe()
-        best = max((each.solid for each in nodes), default=0)
+        best = reached(self._nodes, nodes)
         follower, agreement = await asyncio.gather(
             self._follower(None, best), look(self._nodes, nodes)
         )
@@ -314,6 +314,11 @@ def _reasons(nodes: Sequence[NodeStatus], follower: v.FollowerView | None) -> li
         f"node {each.alias} is {each.lag_blocks} blocks behind"
         for each in nodes
         if each.breaker is BreakerState.CLOSED and each.solid and each.lag_blocks > LAG_BLOCKS_MAX
+    ]
+    reasons += [
+        f"node {each.alias} contradicts the others: {each.contradicts}"
+        for each in nodes
+        if each.contradicts
     ]
     if follower is None:
         reasons.append("the follower has not started")

@@ -156,6 +156,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "deploy-contracts": Command("put the payout routers on the chain", "deploy:run", _deploy),
     "audit": Command("verify the audit log, or show its head", "audit:run", _audit),
     "reconcile": Command("compare ledger and chain now", "books:reconcile", _timeout),
+    "resume": Command("follow the chain again after a contradiction", "resume:resume"),
     "keys": Command("rotate: wrap all keys under the newest key", "custody:keys", _keys),
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
