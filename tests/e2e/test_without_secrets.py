@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from mnemonic import Mnemonic
 
@@ -64,10 +65,37 @@ async def busy(service: Service) -> Service:
         await api.post(f"/api/v1/payouts/{MISPLACED}/cancel")
     async with service.caller({"Authorization": f"Bearer {bad_token}"}) as stranger:
         await stranger.get("/status")
-    async with service.client("admin", "root") as admin:
+    async with service.client("admin", f"root-{new_key()}") as admin:
+        await _shown_once(service, admin)
         for path in ("/config", "/status", "/stats", "/metrics", "/schema"):
             await admin.get(path)
     return service
+
+
+SHOWN_ONCE: Final[dict[str, str]] = {}
+"""What the service makes and tells in just one answer, by name."""
+
+
+async def _shown_once(service: Service, admin: httpx.AsyncClient) -> None:
+    """A key for a machine, a webhook's secret and a second factor are made."""
+    key = {
+        "label": "a machine",
+        "principal": new_key(),
+        "role": "viewer",
+        "scopes": ["payout:read"],
+    }
+    hook = {"url": "https://example.org/hook", "types": ["payout.settled"]}
+    async with service.client() as api:
+        made = {
+            "API key": await admin.post("/api/v1/api-keys", json=key),
+            "webhook's secret": await api.post("/api/v1/payments/webhook-endpoints", json=hook),
+            "second factor": await admin.post("/api/v1/me/totp"),
+        }
+    for name, answer in made.items():
+        assert answer.status_code == 201, answer.text
+        secret = answer.json()["secret"].removeprefix("whsec_").rpartition(".")[2]
+        assert len(secret) >= 32, name
+        SHOWN_ONCE[f"{name} {new_key()}"] = secret
 
 
 async def test_no_secret_is_in_anything_it_says_or_keeps(busy: Service) -> None:
@@ -90,6 +118,9 @@ async def test_no_secret_is_in_anything_it_says_or_keeps(busy: Service) -> None:
         if secret in text and (place, secret) != ("answer", MISPLACED)
     ]
     assert sorted(set(found)) == []
+    for name, secret in SHOWN_ONCE.items():
+        places = [place for place, text in said if secret in text]
+        assert places == ["answer"], name
 
 
 async def test_the_terminal_shows_one_token_on_purpose_and_nothing_else(busy: Service) -> None:
