@@ -27,6 +27,10 @@ QUERY_MS: Final = 20_000
 KINDS: Final = ("invoices", "deposits", "refunds", "payouts")
 """What is added up, each by a query of its own."""
 
+SETTLED: Final = "settled"
+"""The index of payouts by their block's time. Left to itself the server reads all that ever
+settled, by status, and looks at their times afterwards."""
+
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet would run a cell that begins so."""
 
@@ -95,7 +99,10 @@ async def lines(period: Period, owner: Mapping[str, str], of: str | None = None)
     questions = _questions(period, dict(owner))
     for model, pipeline in questions.values() if of is None else [questions[of]]:
         with store_errors():
-            cursor = await model.get_pymongo_collection().aggregate(pipeline, maxTimeMS=QUERY_MS)
+            by: dict[str, Any] = {"hint": SETTLED} if model is Payout and not owner else {}
+            cursor = await model.get_pymongo_collection().aggregate(
+                pipeline, maxTimeMS=QUERY_MS, **by
+            )
             async for row in cursor:
                 key = (row["_id"]["day"], row["_id"]["merchant"], row["_id"]["currency"])
                 line = found.setdefault(key, Line(*key))
