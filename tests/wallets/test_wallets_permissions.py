@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from wallet_world import BOB, World, bearer, build_world, served
+from wallet_world import BOB, NOW, World, bearer, build_world, served
 
 from tron_payment.chain import (
     Permission,
@@ -17,7 +17,7 @@ from tron_payment.chain import (
     operations_of,
 )
 from tron_payment.core.address import Address
-from tron_payment.wallets import OURSELVES
+from tron_payment.wallets import OURSELVES, Wallet, WalletKind
 from tron_payment.wallets.permissions import (
     LockedOut,
     PermissionMalformed,
@@ -28,6 +28,7 @@ from tron_payment.wallets.permissions import (
 
 TREASURER = bearer("treasurer", "tre-1")
 KEY = {"Idempotency-Key": "permissions-change-1"}
+OTHER_KEY = {"Idempotency-Key": "permissions-change-2"}
 PAYS = ("Transfer", "TriggerContract")
 
 
@@ -102,6 +103,31 @@ async def test_a_replacement_out_of_reach_is_refused(world: World) -> None:
             )
             assert (answer.status_code, answer.json()["code"]) == (422, "permission_locks_out")
     assert not world.house.engine.wishes  # type: ignore[attr-defined]
+
+
+async def test_a_multisig_accounts_own_key_counts_only_when_it_was_shown(world: World) -> None:
+    """Its orders are signed by others; perhaps nobody has had that key for years."""
+    vault = await world.wallets.watch(
+        OURSELVES, label="vault", address=ME, kind=WalletKind.MULTISIG
+    )
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    body = {
+        "owner": permission(1, (ME, 1)),
+        "actives": [permission(1, (hot.address, 1), allows=["Transfer"])],
+    }
+    path = f"/wallets/{vault.id}/permissions"
+    async with served(world) as client:
+        refused = await client.put(path, json=body, headers=TREASURER | KEY)
+        assert (refused.status_code, refused.json()["code"]) == (422, "permission_locks_out")
+        assert not world.house.engine.wishes  # type: ignore[attr-defined]
+        with_hot = body | {"owner": permission(1, (ME, 1), (hot.address, 1))}
+        taken = await client.put(path, json=with_hot, headers=TREASURER | OTHER_KEY)
+        assert taken.status_code == 202, taken.text
+        await Wallet.get_pymongo_collection().update_one(
+            {"_id": vault.id}, {"$set": {"owner_proven_at": NOW}}
+        )
+        shown = await client.put(path, json=body, headers=TREASURER | KEY)
+        assert shown.status_code == 202, shown.text
 
 
 ME = Address("TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC")

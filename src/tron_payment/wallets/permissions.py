@@ -25,7 +25,7 @@ from tron_payment.engine import Engine, Wish
 from tron_payment.http.principals import Principal
 from tron_payment.wallets import documents as store
 from tron_payment.wallets.documents import Wallet
-from tron_payment.wallets.domain import DETACHED, KEYED, WalletStatus
+from tron_payment.wallets.domain import DETACHED, KEYED, WalletKind, WalletStatus
 from tron_payment.wallets.making import Who
 from tron_payment.wallets.service import Wallets
 
@@ -241,12 +241,18 @@ def _operations(names: Sequence[str], param: str) -> bytes:
 
 
 async def _reachable(keys: Sequence[Address]) -> set[Address]:
-    """Of these keys the ones that are wallets here and can sign, here or through a request."""
+    """Of these keys the ones that are wallets here and can sign, here or through a request.
+
+    Others sign for a multisig account: that somebody has its own key, too, is known only when he
+    has shown it (ownership.py).
+    """
     found = set()
     for key in keys:
         wallet = await store.by_address(key)
-        usable = wallet is not None and wallet.status is not WalletStatus.ARCHIVED
-        if usable and wallet is not None and wallet.kind in KEYED | DETACHED:
+        if wallet is None or wallet.status is WalletStatus.ARCHIVED:
+            continue
+        shown = wallet.kind is not WalletKind.MULTISIG or wallet.owner_proven_at is not None
+        if wallet.kind in KEYED | DETACHED and shown:
             found.add(key)
     return found
 
