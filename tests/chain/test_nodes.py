@@ -1,6 +1,7 @@
 """Several nodes: reads fail over, broadcasts reach all, contradictions are never smoothed over."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -257,6 +258,20 @@ async def test_receipts_that_are_not_there_yet_only_delay() -> None:
     late.replies["gettransactioninfobyblocknum"] = []
     with pytest.raises(chain.NodesUnavailable, match="confirmed by 0 of 1"):
         await nodes_of(ScriptedNode(shared), late, agreement=2).solid_block(4)
+
+
+async def test_a_transaction_invented_in_an_empty_block_is_a_contradiction() -> None:
+    shared = ScriptedChain(4)
+    full = shared.blocks[4]
+    shared.blocks[4] = empty = replace(full, transactions=())
+    liar = ScriptedNode(shared)
+    liar.replies["getblockbynum"] = full.json() | {"blockID": empty.block_id}
+    liar.replies["gettransactioninfobyblocknum"] = full.receipts()
+    for place in range(3):
+        scripted = [ScriptedNode(shared) for _ in range(3)]
+        scripted[place] = liar
+        with pytest.raises(chain.ChainContradiction, match=f"alone: {'abc'[place]}$"):
+            await nodes_of(*scripted, agreement=2).solid_block(4)
 
 
 async def test_a_header_with_another_time_is_a_contradiction() -> None:
