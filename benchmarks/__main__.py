@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+import uvloop
 from rich.console import Console
 
 from benchmarks import (
@@ -24,6 +25,8 @@ from benchmarks import (
 from benchmarks.report import Row, print_table
 
 WIDTH: Final = 150
+ON_THE_SERVICES_LOOP: Final = frozenset({"following"})
+"""Those that measure the service within this very process; it runs on uvloop."""
 
 BENCHMARKS: Final[dict[str, Callable[[Path | None], Awaitable[list[Row]]]]] = {
     "payouts": payouts.run,
@@ -49,7 +52,8 @@ def main() -> None:
     for name in given.only or BENCHMARKS:
         began = time.perf_counter()
         screen.print(f"{name} ...", end=" ")
-        rows += asyncio.run(_one(name, given.profile))
+        run = uvloop.run if name in ON_THE_SERVICES_LOOP else asyncio.run
+        rows += run(_one(name, given.profile))
         screen.print(f"{time.perf_counter() - began:.0f} s")
     print_table(rows, screen)
     if given.profile is not None and given.profile.exists():

@@ -8,6 +8,7 @@ its queries in MongoDB, cursor) with ten thousand and with a million addresses o
 import asyncio
 import gc
 import json
+import logging
 import random
 import shutil
 import tempfile
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
 from pymongo import MongoClient
 from pymongo.database import Database
 from tests.chain.scripted import ScriptedBlock, ScriptedTransaction, client_of, fixed
@@ -97,7 +99,8 @@ def _loads(answers: list[tuple[bytes, bytes]]) -> float:
 
 
 async def _growth() -> list[Row]:
-    """One installation; its addresses grow between the measurements."""
+    """One installation; its addresses grow between the measurements. Only warnings are logged."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     folder = Path(tempfile.mkdtemp(prefix="tron-payment-following-"))
     server = EmbeddedMongod(folder, cache_gb=CACHE_GB)
     try:
@@ -138,6 +141,7 @@ async def _followed(made: World, ours: list[Address], addresses: int) -> list[Ro
     """A new process: its first block waits until it knows every address."""
     position = await made.house.cursors.load()
     tape = _tape(position, ours, made.usdt)
+    await made.store.client.admin.command("fsync")  # what was filled in is no longer under way
     real = made.assembly.follower
     nodes = Nodes([client_of(tape.handle)])
     follower = Follower(nodes, made.house.cursors, real._handlers, quiet=real._quiet)
