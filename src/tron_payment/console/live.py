@@ -41,6 +41,12 @@ LISTS: Final = {
 }
 """What decides how a page looks."""
 
+NOT_SHOWN: Final = {
+    "/console": ("time", "loops", "orders"),
+    "/console/health": ("time",),
+}
+"""What of these answers the page does not show, or what changes with every answer."""
+
 THINGS: Final = {
     "payouts": "/api/v1/payouts/{id}",
     "batches": "/api/v1/payouts/batch/{id}?limit=25",
@@ -80,18 +86,19 @@ async def live(
     who = desk.visitor.subject
     if _open[who] >= STREAMS_PER_PERSON_MAX or _open.total() >= STREAMS_MAX:
         raise TooManyWatchers(retry_after_s=5)
-    return ServerSentEvent(_stream(desk.api, who, paths))
+    not_shown = NOT_SHOWN.get(page.partition("?")[0], ())
+    return ServerSentEvent(_stream(desk.api, who, paths, not_shown))
 
 
 async def _stream(
-    api: Api, who: str, paths: tuple[str, ...]
+    api: Api, who: str, paths: tuple[str, ...], not_shown: tuple[str, ...]
 ) -> AsyncIterator[ServerSentEventMessage]:
     _open[who] += 1
     try:
         shown = ""
         for look in range(LOOKS_MAX):
             try:
-                now = await _seen(api, paths)
+                now = await _seen(api, paths, not_shown)
             except ApiProblem:
                 return  # the token is over, or the thing is gone: the page finds out by itself
             if shown and now != shown:
@@ -106,13 +113,14 @@ async def _stream(
             del _open[who]
 
 
-async def _seen(api: Api, paths: tuple[str, ...]) -> str:
+async def _seen(api: Api, paths: tuple[str, ...], not_shown: tuple[str, ...]) -> str:
     """One hash of everything that decides; what the person may not see counts as nothing."""
     answers = [await api.get(paths[0])] if len(paths) == 1 else await api.all(*paths)
-    for answer in answers:
-        if answer is not None:
-            answer.pop("time", None)  # of the answer, not of the thing
-    return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()[:16]
+    shown = [
+        {name: value for name, value in (answer or {}).items() if name not in not_shown}
+        for answer in answers
+    ]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]
 
 
 HANDLERS: Final = (live,)
