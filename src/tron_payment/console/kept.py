@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tron_payment.console.api import ApiProblem
 
-KEPT_MAX: Final = 500
+KEPT_MAX: Final = 200
 """Answers that are kept of one kind; the oldest goes."""
 
 UNDER_WAY_MAX: Final = 16
