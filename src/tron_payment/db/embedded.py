@@ -177,6 +177,8 @@ class EmbeddedMongod:
             *("--networkMessageCompressors", "disabled", "--slowms", "1000"),
             *("--wiredTigerCacheSizeGB", self._cache_gb, "--oplogSize", _OPLOG_MB),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+            # Nobody reads the past: dropped tables go with the next checkpoint, not after minutes.
+            *("--setParameter", "minSnapshotHistoryWindowInSeconds=0"),
             *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
             "--wiredTigerEngineConfigString",
             "log=(enabled,file_max=4MB,prealloc=false)",
