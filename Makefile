@@ -8,6 +8,9 @@ DEVICES := .venv-devices
 DEVICES_READY := $(DEVICES)/.ready
 export LUCID_ENV ?= development
 
+# Tests start many interpreters: what one has compiled the next one need not.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Many tests wait for blocks: one worker more than there are cores.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
