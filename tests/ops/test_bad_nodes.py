@@ -1,0 +1,275 @@
+"""Bad nodes against the running service: three nodes, two of which have to agree.
+
+One bad node of three delays nothing for good; two bring settlement to a stand while sending goes
+on; a contradiction about a solidified block stops everything until a person resumes. Whatever
+happened, each payout is one transfer, each deposit was credited once, and the books are the chain.
+"""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.ops.bad_nodes import Changed, Hidden, Lie, about_everything_but_blocks
+from tests.ops.installation import until
+from tests.ops.nodes_world import SETTLE_S, Round, World, hexed, parse_units, three_nodes
+
+BLOCK_MS = 200
+LAG_BLOCKS = 60
+"""More than a node may be behind before somebody is told."""
+
+HOUR_BLOCKS = 1_200
+STAND_S = 3.0
+"""Fifteen blocks: what could be settled in that time would be."""
+
+LIES = ("invented", "invented badly", "hidden", "changed", "failed")
+FAULTS = ("down", "slow", "error", "points", "stuck")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with three_nodes(tmp_path_factory.mktemp("nodes"), BLOCK_MS) as made:
+        yield made
+
+
+def break_down(world: World, fault: str, *which: int, blocks: int = LAG_BLOCKS) -> None:
+    """Let these nodes have a fault that contradicts nobody's solidified blocks."""
+    copy = world.copy(0) if fault == "stuck" else ""
+    for node in (world.nodes[each] for each in which):
+        match fault:
+            case "down":
+                node.down()
+            case "slow":
+                node.slow()
+            case "error":
+                node.error()
+            case "points":
+                node.lies(about_everything_but_blocks, swallows=True)
+            case "stuck":
+                node.shows(copy)
+    if copy:
+        world.live.devnet("/devnet/mine", blocks=blocks)
+
+
+def heal(world: World, what: str) -> None:
+    for node in world.nodes:
+        node.heal()
+    world.well(what)
+
+
+def seen_by_an_operator(world: World, fault: str, which: int) -> str:
+    """Which node it is and what it has stands in the figures and in words."""
+    alias = f"node-{which + 1}"
+    if fault in ("down", "slow", "error"):
+        world.shows("node_up", (alias,), 0, fault)  # NodeDown
+        status, body = world.health()
+        assert status == 200 and body["status"] == "degraded", body
+        (reason,) = [each for each in body["reasons"] if alias in each]
+        assert "rests after failures" in reason, body
+        return str(reason)
+    if fault == "stuck":
+
+        def behind() -> bool:
+            lag = world.figure("node_lag_blocks", alias)
+            return lag is not None and lag > 40
+
+        until(behind, f"{alias} is behind")  # NodeBehind
+        (reason,) = [each for each in world.network()["reasons"] if alias in each]
+        assert "blocks behind" in reason
+        return str(reason)
+    others = {f"node-{each}" for each in (1, 2, 3)} - {alias}
+    for other in others:  # far ahead alone: the others look behind, and the following goes on
+        until(lambda other=other: (world.figure("node_lag_blocks", other) or 0) > 40, other)
+    seen = world.network()
+    assert seen["agreement"]["state"] == "agreed", seen
+    offset = world.figure("clock_offset_seconds")
+    assert offset is not None and abs(offset) < 60, "one node does not tell the time"
+    return "far ahead of the others"
+
+
+def one_bad(world: World, fault: str, which: int, blocks: int = LAG_BLOCKS) -> None:
+    """Payouts and deposits go on beside it."""
+    break_down(world, fault, which, blocks=blocks)
+    took_s = world.settles(world.ask(), f"{fault} node-{which + 1}")
+    reason = seen_by_an_operator(world, fault, which)
+    began = time.monotonic()
+    heal(world, fault)
+    well_s = time.monotonic() - began
+    print(f"\n{fault} node-{which + 1}: settled in {took_s:.1f} s, well {well_s:.1f} s; {reason}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "which"), list(zip(FAULTS, (0, 1, 2, 0, 0), strict=True)), ids=FAULTS
+)
+def test_one_bad_node_of_three_stops_nobody(world: World, fault: str, which: int) -> None:
+    one_bad(world, fault, which)
+
+
+def lie_about(world: World, what: str, account: str) -> Lie:
+    """A lie about blocks that concerns an address of ours or of a payout."""
+    if not what.startswith("invented"):
+        known = hexed(account)
+        return Hidden(known) if what == "hidden" else Changed(known, failed=what == "failed")
+    done = world.ask(1, deposit=False)  # the pattern
+    world.settles(done, "a pattern")
+    ((payout_id, recipient),) = done.payouts.items()
+    return world.invention(payout_id, recipient, account, honest=what == "invented")
+
+
+def stops(world: World, what: str, promised: Round, *liars: int) -> str:
+    """Following stops, nothing is believed, and the operator is told; what is said."""
+    reason = world.halted(what)
+    world.shows("follower_halted", (), 1, what)  # ChainContradicted
+    assert all(world.status(each) not in ("settled", "failed") for each in promised.payouts)
+    if len(liars) == 1:
+        alias = f"node-{liars[0] + 1}"
+        assert reason.endswith(f"alone: {alias}"), reason
+        world.shows("node_contradicts", (alias,), 1, what)  # NodeContradicts
+
+    def refused() -> bool:
+        code, said = world.live.command_json("resume")
+        assert code in (1, 3), "nobody goes on while a node contradicts"
+        return code == 1 and not said["resumed"]
+
+    until(refused, "the contradiction is seen again", SETTLE_S)
+    return reason
+
+
+def contradicted(world: World, what: str, *liars: int, out: bool = False) -> None:
+    """A lie about blocks: everything stops, and goes on when somebody has mended it.
+
+    Args:
+        out: The liar is taken out of the configuration instead of being mended.
+    """
+    unpaid = world.invoice()
+    if what == "forked":
+        copy = world.copy(BLOCK_MS)
+        for node in (world.nodes[each] for each in liars):
+            node.shows(copy)
+        promised = world.ask(1)
+    elif what.startswith("invented"):
+        lie = lie_about(world, what, unpaid.invoice_address)
+        for node in (world.nodes[each] for each in liars):
+            node.lies(lie)
+        promised = world.ask(1, deposit=False)
+    else:
+        world.live.devnet("/devnet/pace", block_ms=0)  # so that the lie is there before the block
+        promised = world.ask(1, deposit=False)
+        (recipient,) = promised.payouts.values()
+        for node in (world.nodes[each] for each in liars):
+            node.lies(lie_about(world, what, recipient))
+        world.live.devnet("/devnet/pace", block_ms=BLOCK_MS)
+    reason = stops(world, what, promised, *liars)
+    later = world.ask(1)
+    began = time.monotonic()
+    if out:
+        world.restart(*(node for n, node in enumerate(world.nodes) if n not in liars))
+    else:
+        for node in world.nodes:
+            node.heal()
+    world.resumed()
+    for done in (promised, later):
+        world.settles(done, f"after {what}")
+    took_s = time.monotonic() - began
+    seen = world.payment(unpaid.invoice)
+    assert seen["status"] == "awaiting_payment" and parse_units(seen["received"]) == 0, seen
+    if out:
+        for node in world.nodes:
+            node.heal()
+        world.restart(*world.nodes)
+    world.well(what)
+    print(f"\n{what} {[each + 1 for each in liars]}: drained {took_s:.1f} s after; {reason}")
+
+
+def test_a_lie_about_a_block_stops_everything_until_a_person_resumes(world: World) -> None:
+    contradicted(world, "invented", 0)
+
+
+def stands(world: World, fault: str, *which: int) -> None:
+    """With two bad ones nothing is settled, what was accepted is sent, and all of it drains."""
+    break_down(world, fault, *which)
+    promised = world.ask()
+    time.sleep(STAND_S)
+    if fault in ("down", "slow", "error"):
+        until(lambda: (in_use(world) or 3) < 2, "TooFewNodes", 60)
+
+    def sent() -> bool:
+        return all(world.received(each, solid=False) for each in promised.payouts.values())
+
+    until(sent, "what was accepted is sent", SETTLE_S)
+    assert all(world.status(each) not in ("settled", "failed") for each in promised.payouts)
+    assert world.payment(promised.invoice)["status"] == "awaiting_payment"
+    heal(world, fault)
+    took_s = world.settles(promised, f"after two {fault}")
+    print(f"\ntwo {fault}: both sent meanwhile, settled {took_s:.1f} s after they are well")
+
+
+def in_use(world: World) -> float:
+    return sum(world.figure("node_up", f"node-{n}") or 0 for n in (1, 2, 3))
+
+
+def test_two_bad_nodes_of_three_make_settlement_wait(world: World) -> None:
+    stands(world, "down", 0, 1)
+
+
+def test_a_chain_that_halts_is_waited_for(world: World) -> None:
+    world.live.devnet("/devnet/pace", block_ms=0)
+    promised = world.ask()
+    before = world.heights()
+    time.sleep(STAND_S)
+    assert world.heights() == before, "it stands"
+    assert not any(world.status(each) == "settled" for each in promised.payouts)
+    world.live.devnet("/devnet/pace", block_ms=BLOCK_MS)
+    world.settles(promised, "after the halt")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_any_one_of_the_three_may_be_bad(world: World, fault: str, which: int) -> None:
+    one_bad(world, fault, which)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_node_that_stood_still_for_an_hour_stops_nobody(world: World) -> None:
+    one_bad(world, "stuck", 0, blocks=HOUR_BLOCKS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("fault", ["slow", "error", "stuck"])
+def test_any_two_bad_nodes_make_settlement_wait(world: World, fault: str) -> None:
+    stands(world, fault, 0, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("what", "which"), [*zip(LIES, (2, 0, 0, 1, 2), strict=True)], ids=LIES)
+def test_any_lie_about_a_block_stops_everything(world: World, what: str, which: int) -> None:
+    contradicted(world, what, which)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("liars", [(0,), (2,), (0, 1)], ids=str)
+def test_a_fork_stops_everything(world: World, liars: tuple[int, ...]) -> None:
+    contradicted(world, "forked", *liars)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("what", ["invented", "hidden", "failed"])
+def test_two_that_tell_the_same_lie_are_not_believed(world: World, what: str) -> None:
+    contradicted(world, what, 0, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_with_the_liar_taken_out_the_two_others_go_on(world: World) -> None:
+    contradicted(world, "changed", 0, out=True)
+
+
+def test_after_all_that_each_was_paid_once_and_the_books_are_the_chain(world: World) -> None:
+    world.balanced()
