@@ -5,6 +5,7 @@ books of the address are opened; then the wallet is stored, whole, in one write.
 a wallet without books, and never an address that was told and whose key is not stored.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -113,8 +114,7 @@ class Maker:
         Raises:
             InvalidLabel, WeakPassword
         """
-        entropy = hd.new_entropy()
-        wallet = await self._aside.do(lambda: self._hd_wallet(who, label, category, entropy))
+        wallet = await asyncio.to_thread(self._hd_wallet, who, label, category, hd.new_entropy())
         wallet.keys_made_here = True
         await self._set_password(wallet, password)
         await self._books.open(Address(wallet.address))
@@ -143,9 +143,7 @@ class Maker:
             WalletExists: Its first address is a wallet already.
         """
         entropy = hd.entropy_of(mnemonic)
-        wallet = await self._aside.do(
-            lambda: self._hd_wallet(who, label, category, entropy, account)
-        )
+        wallet = await asyncio.to_thread(self._hd_wallet, who, label, category, entropy, account)
         wallet.scan_from = 1
         await self._set_password(wallet, password)
         await self._take_over(who, wallet)
