@@ -45,7 +45,9 @@ class ReportController(Controller):
         first: Annotated[date | None, QueryParameter(name="from")] = None,
         last: Annotated[date | None, QueryParameter(name="to")] = None,
         form: Annotated[Literal["json", "csv"], QueryParameter(name="format")] = "json",
-        of: Literal["invoices", "deposits", "refunds", "payouts"] | None = None,
+        of: Annotated[
+            Literal["invoices", "deposits", "refunds", "payouts"] | None, QueryParameter()
+        ] = None,
     ) -> Response[Report] | Response[str]:
         """The last 30 days, or those from `from` to `to`; `format=csv` for a spreadsheet.
 
