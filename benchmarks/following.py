@@ -236,7 +236,7 @@ def _tape(position: Any, ours: list[Address], usdt: Address) -> Tape:
         at_ms += 3_000
         transactions = list(busy_block(number, dice, address_bytes(usdt)[1:]).transactions)
         if number % HITS_EVERY == 0:
-            transactions[0] = _deposit(ours[number % len(ours)], usdt, dice)
+            transactions[0] = _deposit(ours[number // HITS_EVERY % len(ours)], usdt, dice)
         block = ScriptedBlock(number, parent, at_ms, tuple(transactions))
         tape.blocks[number] = json.dumps(block.json()).encode()
         tape.receipts[number] = json.dumps(block.receipts()).encode()

@@ -51,6 +51,8 @@ CANCEL_SHARE = 0.4
 """Of the moments in which somebody could think of canceling an order."""
 
 LIFETIMES_S = (9, 24, 60)
+READ_AHEAD = 4
+"""Blocks under way at once, so that those that concern nobody are passed over together."""
 
 
 class Violation(AssertionError):
@@ -298,7 +300,7 @@ class Simulation:
             self.world.key,
             agreement=self.agreement,
             lifetime_s=self.lifetime_s,
-            read_ahead=1,
+            read_ahead=READ_AHEAD,
         )
         replica.process = process
 

@@ -165,10 +165,5 @@ async def addresses_in(model: type[Document], field: str = "_id") -> AsyncIterat
     """Every address in this field of a collection, in batches."""
     with store_errors():
         rows = model.get_pymongo_collection().find({}, {field: 1}, batch_size=READ_BATCH)
-        batch: list[str] = []
-        async for row in rows:
-            batch.append(row[field])
-            if len(batch) == READ_BATCH:
-                yield batch
-                batch = []
-        yield batch
+        while batch := await rows.to_list(READ_BATCH):
+            yield [row[field] for row in batch]
