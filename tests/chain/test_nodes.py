@@ -302,6 +302,8 @@ async def test_who_stands_alone_is_named_where_a_majority_can_tell() -> None:
             await nodes.solid_block(4)
         blamed = [each.alias for each in nodes.status() if each.contradicts]
         assert blamed == [name]
+        await nodes.solid_block(3)
+        assert any(each.contradicts for each in nodes.status()), "another block settles nothing"
         liar.chain = shared
         await nodes.solid_block(4)
         assert not any(each.contradicts for each in nodes.status())

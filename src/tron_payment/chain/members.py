@@ -51,6 +51,16 @@ class Member:
     solid: BlockHeader | None = None
     genesis_checked: bool = False
     contradicts: str = ""
+    contradicts_at: int = -1
+    """The height of that block. Only what is agreed about the same one settles it."""
+
+    def dissented(self, number: int, text: str) -> None:
+        self.contradicts, self.contradicts_at = text, number
+
+    def agreed(self, number: int) -> None:
+        """The nodes that were asked have shown the same block at this height."""
+        if self.contradicts_at == number:
+            self.contradicts, self.contradicts_at = "", -1
 
     @property
     def in_use(self) -> bool:

@@ -196,7 +196,7 @@ class Nodes:
                     raise NodeHasNot(node.alias, f"has no receipts of block {number}")
             return disagreement(block, header, receipts)
 
-        await self._confirm(f"block {number} {block.block_id}", reader, witness)
+        await self._confirm(number, block.block_id, reader, witness)
         return block
 
     async def solid_header(self, number: int) -> BlockHeader:
@@ -207,15 +207,20 @@ class Nodes:
             other = await node.header(number)
             return "" if other == header else f"the id {other.block_id}"
 
-        await self._confirm(f"block {number} {header.block_id}", reader, witness)
+        await self._confirm(number, header.block_id, reader, witness)
         return header
 
     async def _confirm(
-        self, what: str, reader: Member, witness: Callable[[NodeClient], Awaitable[str]]
+        self,
+        number: int,
+        block_id: str,
+        reader: Member,
+        witness: Callable[[NodeClient], Awaitable[str]],
     ) -> None:
         """Let the others confirm what one node showed; each says "" or what it sees instead."""
         if self.agreement == 1:
             return
+        what = f"block {number} {block_id}"
         others = [m for m in self._usable(self.agreement) if m is not reader]
         answers = await asyncio.gather(*(self._try(other, witness) for other in others))
         seen = {
@@ -224,15 +229,14 @@ class Nodes:
             if isinstance(answer, str)
         }
         if any(seen.values()):
-            raise self._contradiction(what, reader, seen)
-        for member in self._members:
-            if member is reader or member.client.alias in seen:
-                member.contradicts = ""
+            raise self._contradiction(number, what, reader, seen)
         if len(seen) < self.agreement - 1:
             raise NodesUnavailable(f"{what} is confirmed by {len(seen)} of {self.agreement - 1}")
+        for member in self._members:
+            member.agreed(number)
 
     def _contradiction(
-        self, what: str, reader: Member, said: Mapping[str, str]
+        self, number: int, what: str, reader: Member, said: Mapping[str, str]
     ) -> ChainContradiction:
         """Who shows what, and who stands alone with it if a majority can tell."""
         name = reader.client.alias
@@ -243,7 +247,7 @@ class Nodes:
         for member in self._members:
             alias = member.client.alias
             if alias in (odd or seen):
-                member.contradicts = seen[alias]
+                member.dissented(number, seen[alias])
         return ChainContradiction(f"nodes contradict each other: {shown}{verdict}", seen)
 
     # ---- broadcasts --------------------------------------------------------------------------
@@ -256,12 +260,9 @@ class Nodes:
         """
         targets = self._usable(1) or self._members
         answers = await asyncio.gather(*(self._tell(member, signed) for member in targets))
-        resting = (
-            NodeAnswer(member.client.alias, False, UNAVAILABLE, "resting after failures")
-            for member in self._members
-            if member not in targets
-        )
-        return (*answers, *resting)
+        resting = [member.client.alias for member in self._members if member not in targets]
+        silence = "resting after failures"
+        return (*answers, *(NodeAnswer(a, False, UNAVAILABLE, silence) for a in resting))
 
     async def _tell(self, member: Member, signed: bytes) -> NodeAnswer:
         alias = member.client.alias
