@@ -3,6 +3,8 @@
 import re
 from collections.abc import Awaitable, Callable
 
+import httpx
+
 from tests.console.conftest import SignIn
 from tests.console.world import contradicted, pay
 from tests.e2e.service import Service
@@ -72,3 +74,21 @@ async def test_a_page_that_changes_is_told_so(sign_in: SignIn, service: Service)
     assert events[0] in ("same", "changed")
     assert (await browser.get("/console/live", params={"page": "/console/x/y"})).status_code == 404
     assert (await browser.get("/console/live", params={"page": f"{where}/z"})).status_code == 404
+
+
+async def test_what_one_session_found_out_is_not_shown_to_a_weaker_one(
+    service: Service, browser_of: Callable[[], httpx.AsyncClient]
+) -> None:
+    """Of the same person in the same role, by a token that may less."""
+    await pay(service)
+    tokens = {
+        "weak": service.token("operator", "two-tokens", permissions=["service:read"]),
+        "full": service.token("operator", "two-tokens"),
+    }
+    pages = {}
+    for name in ("full", "weak"):
+        browser = browser_of()
+        signed_in = await browser.post("/console/sign-in", data={"token": tokens[name]})
+        assert signed_in.status_code == 303, signed_in.text
+        pages[name] = (await browser.get("/console/charts?look=1")).text
+    assert "payout:read" in pages["weak"] and "payout:read" not in pages["full"]

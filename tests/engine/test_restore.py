@@ -14,6 +14,7 @@ from tests.engine.network import ROUTER
 from tests.engine.world import ALICE, ALL_DOCUMENTS, BOB, FINAL, World, assert_nothing_reserved
 from tron_payment.chain import Cursor, MongoCursors, NodesUnavailable
 from tron_payment.engine import OrderStatus, SafeMode
+from tron_payment.engine.safe_mode import REWIND_BLOCKS_MAX
 
 HOUR_BLOCKS = 1_200
 FEW_BLOCKS = 120
@@ -261,7 +262,7 @@ async def test_a_store_that_goes_back_under_a_running_process_is_noticed(world: 
     backup, held = await held_until_backed_up(world, "a", "b")
     held[0] = False
     world.clock.advance(timedelta(seconds=6))
-    await world.tick(12)
+    await world.tick(REWIND_BLOCKS_MAX + 7)
     assert await world.engine.stats() == {"settled": 2}
     await restore(backup)
     await world.process.run_dry()

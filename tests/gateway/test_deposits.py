@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Mongo
 from tests.gateway.world import SOLID_LAG, Payer, World, again
+from tron_payment.chain import READ_AHEAD_BLOCKS
 from tron_payment.core.address import address_bytes
 from tron_payment.core.money import parse_units
 from tron_payment.db.ledger import Holder
@@ -364,8 +365,8 @@ async def test_issued_and_paid_while_the_follower_is_many_blocks_behind(
     await _follow(shop)
     follower, invoices = shop.assembly.follower, []
     for _ in range(3):
-        await shop.devnet.mine(SOLID_LAG + 30)
-        for _ in range(7):  # it has read ahead, but not as far as what comes now
+        await shop.devnet.mine(SOLID_LAG + 5 * READ_AHEAD_BLOCKS)
+        for _ in range(3):  # it has read ahead, but not as far as what comes now
             assert await follower.step()
         async with again(mongo, shop) as other:
             wallet_id = await _wallet_of_new_addresses(other)

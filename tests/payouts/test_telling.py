@@ -97,6 +97,27 @@ async def test_that_it_was_approved(strict: Pay) -> None:
     assert await strict.held(recipient) == 12_500_000
 
 
+async def test_what_was_done_before_is_told_before_what_is_done_now(strict: Pay) -> None:
+    key = "a-payout-approved-and-canceled"
+    with death_before_telling():
+        await strict.post("/payouts/v0", wish(recipient_address=person()), key=key)
+    payout_id = strict.house.idempotency.object_id("pay", "op-1", key)
+    with death_before_telling():
+        await strict.post(f"/payouts/{payout_id}/approve", {}, role="approver", sub="ap-1")
+    assert await told(payout_id) == []
+    approved = await strict.post(f"/payouts/{payout_id}/approve", {}, role="approver", sub="ap-1")
+    assert approved.status_code == 200, approved.text
+    canceled = await strict.post(f"/payouts/{payout_id}/cancel")
+    assert canceled.json()["status"] == "canceled", canceled.text
+    await survivor(strict)
+    events = await Event.find({"object_id": payout_id}).sort("+seq").to_list()
+    assert [event.type for event in events] == [
+        f"payout.{status}" for status in ("awaiting_approval", "queued", "canceled")
+    ]
+    places = [event.object_seq for event in events]
+    assert places == sorted(set(places)), "the newest has the highest number"
+
+
 async def test_what_people_decided_in_quarantine(pay: Pay) -> None:
     payout_id = await skipped(pay, "a-payout-that-is-told-late", person(), "pay")
     before = await told(payout_id)

@@ -7,7 +7,7 @@ from tests.staking.raw_node import RawNode
 from tests.staking.test_staking import DAY_MS, done
 from tests.usdt.world import ALICE, World
 from tron_payment.core.money import parse_units
-from tron_payment.staking.energy_domain import Spent, by_day, regained
+from tron_payment.staking.energy_domain import Spent, by_day
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -26,12 +26,14 @@ def spent(hour: datetime, staked: int, *, burned: int = 0, after_s: int = 0) -> 
 
 
 def test_what_was_used_comes_back_evenly_over_24_hours() -> None:
-    hours = [spent(NOON, 2_400)]
-    assert regained(hours, NOON - DAY, NOON) == 0
-    assert regained(hours, NOON, NOON + timedelta(hours=1)) == 100
-    assert regained(hours, NOON, NOON + DAY) == 2_400
-    assert regained(hours, NOON + DAY, NOON + 2 * DAY) == 0
-    assert regained([spent(NOON, 2_400, after_s=1_800)], NOON, NOON + timedelta(hours=1)) == 50
+    def back(after: timedelta, *, after_s: int = 0) -> int:
+        days = by_day([spent(NOON, 2_400, after_s=after_s)], NOON.date(), NOON + after)
+        return sum(each.regained for each in days)
+
+    assert back(timedelta(0)) == 0
+    assert back(timedelta(hours=1)) == 100
+    assert back(timedelta(hours=1), after_s=1_800) == 50
+    assert back(DAY) == back(5 * DAY) == 2_400
 
 
 def test_days_show_what_each_used_and_regained() -> None:

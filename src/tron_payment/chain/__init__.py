@@ -38,6 +38,7 @@ from tron_payment.chain.errors import (
     WrongNetwork,
 )
 from tron_payment.chain.follower import (
+    READ_AHEAD_BLOCKS,
     Cursors,
     Follower,
     FollowerStatus,
@@ -88,6 +89,7 @@ DOCUMENTS = (Cursor,)
 __all__ = [
     "DOCUMENTS",
     "NOBODY",
+    "READ_AHEAD_BLOCKS",
     "TYPE_NAMES",
     "TYPE_NUMBERS",
     "Account",

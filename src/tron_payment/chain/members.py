@@ -75,7 +75,8 @@ def reached(numbers: Iterable[int], enough: int) -> int:
 
 def by_preference(members: Sequence[Member], agreement: int) -> list[Member]:
     """As configured, but those that rest come last, and before them those known to be behind."""
-    best = reached((each.solid.number for each in members if each.solid), agreement)
+    seen = [each.solid.number for each in members if each.solid]
+    best = reached(seen, max(agreement, len(seen) // 2 + 1))
 
     def rank(member: Member) -> tuple[bool, bool]:
         behind = member.solid is not None and best - member.solid.number > BEHIND_BLOCKS

@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
+
 from tron_payment.console.api import ApiProblem
+
+log = structlog.get_logger()
 
 KEPT_MAX: Final = 200
 """Answers that are kept of one kind; the oldest goes."""
@@ -47,7 +51,7 @@ class Look:
 
 
 class Looks:
-    """Looks of one kind, each kept by a key that names the person, too.
+    """Looks of one kind, each kept by a key that names the person and what they may, too.
 
     Args:
         fresh_s: After so many seconds one looks again, and shows the old until that is done.
@@ -87,6 +91,9 @@ class Looks:
             look = Look(await make(), as_of)
         except ApiProblem as refusal:
             look = Look(None, as_of, refusal.detail or refusal.code)
+        except Exception as error:  # whoever waits is told; nobody may be waiting
+            log.error("console.look_failed", error=type(error).__name__)
+            look = Look(None, as_of, "this cannot be shown now; the log says why")
         self._kept[key] = (self._monotonic(), look)
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT_MAX:

@@ -35,6 +35,7 @@ from pymongo import ASCENDING, IndexModel
 
 from tron_payment import chain
 from tron_payment.chain import (
+    READ_AHEAD_BLOCKS,
     BlockHeader,
     BlockTransaction,
     Cursors,
@@ -62,9 +63,9 @@ main net are 100."""
 SCAN_AT_ONCE: Final = 8
 """Blocks read together."""
 
-REWIND_BLOCKS_MAX: Final = 5
-"""A new primary may show the cursor as it was a moment ago, which the blocks will bear out; further
-back is another store."""
+REWIND_BLOCKS_MAX: Final = READ_AHEAD_BLOCKS + 5
+"""A new primary may show the cursor as it was a moment ago, at most one step and a few blocks,
+which the blocks will bear out; further back is another store."""
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""

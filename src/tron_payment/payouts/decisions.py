@@ -98,6 +98,7 @@ class Decisions:
         """
         for _ in range(CHANGE_ATTEMPTS_MAX):
             payout = await self._waiting(principal, payout_id)
+            await self._telling.tell(payout)
             if principal.id in [each["by"] for each in payout.approvals]:
                 return payout
             if payout.status is not PayoutStatus.AWAITING_APPROVAL:
@@ -151,6 +152,7 @@ class Decisions:
         """
         for _ in range(CHANGE_ATTEMPTS_MAX):
             payout = await self._waiting(principal, payout_id)
+            await self._telling.tell(payout)
             if payout.status is PayoutStatus.REJECTED:
                 return payout
             if payout.status is not PayoutStatus.AWAITING_APPROVAL:
@@ -173,6 +175,7 @@ class Decisions:
 
     async def end_waiting(self, payout: Payout, target: PayoutStatus, reason: str) -> Payout:
         """End a payout that has no order yet."""
+        await self._telling.tell(payout)  # of what was done before, if nobody has
         now = self._clock.now()
         ended = await store.move(payout, target, now, reason=reason, untold=ENDED)
         await self._telling.tell(ended)
@@ -191,6 +194,7 @@ class Decisions:
         """
         for _ in range(CHANGE_ATTEMPTS_MAX):
             payout = await self.get(principal, payout_id)
+            await self._telling.tell(payout)
             if payout.status is PayoutStatus.CANCELED:
                 return payout
             try:

@@ -1,8 +1,8 @@
 """What follows when people move a payout: its event, and its place in the rolling limits.
 
 The move is one compare-and-set that also says what is still to be told (`Payout.untold`). Whoever
-dies after it is followed by the sweeper, which tells the same: an event's id is derived from the
-change, and a release counts once.
+dies after it is followed by whoever moves the payout next, before they do, or by the sweeper, and
+they tell the same: an event's id is derived from the change, and a release counts once.
 """
 
 from typing import Final

@@ -5,13 +5,15 @@ java-tron gives used energy back evenly over 24 hours, 28,800 slots of three sec
 the 24 hours after it as lie in a period.
 """
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 WINDOW: Final = timedelta(hours=24)
 DAY: Final = timedelta(days=1)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,41 +63,45 @@ class EnergyDay:
     """Given back by the stake on this day, of what was used on it and in the 24 hours before."""
 
 
-def regained(hours: Iterable[Spent], begin: datetime, end: datetime) -> int:
-    """Energy that the stake gave back between two moments."""
-    total = 0
-    for each in hours:
-        first, last = max(begin, each.moment), min(end, each.moment + WINDOW)
-        if first < last:
-            total += each.staked * ((last - first) // timedelta(milliseconds=1))
-    return total // (WINDOW // timedelta(milliseconds=1))
-
-
-def by_day(hours: list[Spent], first: date, now: datetime) -> list[EnergyDay]:
+def by_day(hours: Iterable[Spent], first: date, now: datetime) -> list[EnergyDay]:
     """Each day from the first to today, those without anything left out.
+
+    Each hour is looked at once: what it used counts on its day, and is given back on at most two
+    days after its moment.
 
     Args:
         hours: From the day before the first on, for that is what the first day regains.
         now: Nothing after it is regained yet.
     """
-    found = []
-    day = first
-    while day <= now.date():
-        begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-        used = [each for each in hours if begin <= each.hour < begin + DAY]
-        back = regained(hours, begin, min(begin + DAY, now))
-        if used or back:
-            found.append(
-                EnergyDay(
-                    day=day,
-                    transactions=sum(each.transactions for each in used),
-                    energy=sum(each.energy for each in used),
-                    staked=sum(each.staked for each in used),
-                    creator=sum(each.creator for each in used),
-                    burned=sum(each.burned for each in used),
-                    burned_sun=sum(each.burned_sun for each in used),
-                    regained=back,
-                )
-            )
-        day += DAY
-    return found
+    used: defaultdict[date, list[Spent]] = defaultdict(list)
+    back: defaultdict[date, int] = defaultdict(int)
+    for each in hours:
+        used[each.hour.date()].append(each)
+        moment = each.moment
+        for day, milliseconds in _by_midnights(moment, min(moment + WINDOW, now)):
+            back[day] += each.staked * milliseconds
+    window = WINDOW // _MILLISECOND
+    return [
+        EnergyDay(
+            day=day,
+            transactions=sum(each.transactions for each in used[day]),
+            energy=sum(each.energy for each in used[day]),
+            staked=sum(each.staked for each in used[day]),
+            creator=sum(each.creator for each in used[day]),
+            burned=sum(each.burned for each in used[day]),
+            burned_sun=sum(each.burned_sun for each in used[day]),
+            regained=back[day] // window,
+        )
+        for day in sorted({*used, *back})
+        if first <= day <= now.date() and (used[day] or back[day] // window)
+    ]
+
+
+def _by_midnights(begin: datetime, end: datetime) -> Iterator[tuple[date, int]]:
+    """The days (UTC) between two moments, and how many milliseconds of each lie between them."""
+    while begin < end:
+        day = begin.date()
+        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC) + DAY
+        until = min(midnight, end)
+        yield day, (until - begin) // _MILLISECOND
+        begin = until
