@@ -29,7 +29,16 @@ FAULTS = ("down", "slow", "error", "points", "stuck")
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with three_nodes(tmp_path_factory.mktemp("nodes"), BLOCK_MS) as made:
+        made.settles(made.ask(1), "on a good day")  # the hot wallet's books are open
         yield made
+
+
+@pytest.fixture(autouse=True)
+def mended(world: World) -> Iterator[None]:
+    """One test's fault is not the next one's."""
+    yield
+    for node in world.nodes:
+        node.heal()
 
 
 def break_down(world: World, fault: str, *which: int, blocks: int = LAG_BLOCKS) -> None:
