@@ -317,6 +317,7 @@ CATCH_ALL: Final = frozenset(
         "db/numbered.py",  # the same
         "wallets/aside.py",  # the same, out of a thread
         "http/front.py",  # answers a problem for whatever happened
+        "console/kept.py",  # a look that fails is shown as one
         "devices/worker.py",  # hands a driver's failure, whatever it is, to the caller
         "http/health.py",  # a check that fails in any way is not ready
     }

@@ -11,9 +11,11 @@ A key that we have just made opens at zero. An address that may hold money opens
 So every movement counts once, whether it came before, during or after (docs/decisions/0001).
 """
 
+import asyncio
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
@@ -42,6 +44,9 @@ from tron_payment.db.ledger import (
 from tron_payment.engine.ports import Tokens
 
 OPENINGS_PER_STEP: Final = 20
+READ_TRIES_MAX: Final = 5
+"""In one step, until no block comes in between."""
+
 FRESH_PER_ENTRY_MAX: Final = 1_000
 BALANCE_OF: Final = bytes.fromhex("70a08231")
 
@@ -151,7 +156,7 @@ class Openings:
         if request.read_at_block is None:
             if cursor.number <= request.watched_at_block:
                 raise HeadMoved
-            number, units = await self.balances(address, not_before=cursor.number)
+            number, units = await self._settled_balances(address, cursor.number)
             stored = {f"{pocket}|{asset}": n for (pocket, asset), n in units.items()}
             await row.update({"$set": {"read_at_block": number, "units": stored}})
             return False
@@ -161,6 +166,13 @@ class Openings:
         await row.delete()
         log.info("ledger.opened", address=address, block=request.read_at_block)
         return True
+
+    async def _settled_balances(self, address: Address, not_before: int) -> tuple[int, Balances]:
+        """As `balances`, tried some times: blocks come while it reads."""
+        for _ in range(READ_TRIES_MAX - 1):
+            with suppress(HeadMoved):
+                return await self.balances(address, not_before=not_before)
+        return await self.balances(address, not_before=not_before)
 
     async def _watch(self, addresses: Sequence[Address]) -> None:
         async def build(view: View) -> Draft | None:
@@ -216,14 +228,20 @@ class Openings:
         return Reading(node.alias, before.number, before.block_id, found)
 
     async def _read(self, node: NodeClient, address: Address) -> Balances:
+        """Asked all at once: one way through Tor may take a third of the time between blocks."""
         units: dict[tuple[Pocket, str], int] = {}
-        if (on_chain := await node.account(address, solid=True)) is not None:
+        data, tokens = balance_of(address), dict(self._tokens.by_contract)
+        on_chain, answers = await asyncio.gather(
+            node.account(address, solid=True),
+            asyncio.gather(
+                *(node.constant_call(address, token, data, solid=True) for token in tokens)
+            ),
+        )
+        if on_chain is not None:
             units[(Pocket.AVAILABLE, TRX.code)] = on_chain.balance_sun
             units[(Pocket.STAKED, TRX.code)] = on_chain.staked_sun
             units[(Pocket.UNFREEZING, TRX.code)] = on_chain.unfreezing_sun
-        data = balance_of(address)
-        for token, asset in self._tokens.by_contract.items():
-            answer = await node.constant_call(address, token, data, solid=True)
+        for asset, answer in zip(tokens.values(), answers, strict=True):
             if not answer.reverted and len(answer.output) >= 32:
                 held = int.from_bytes(answer.output[:32], "big")
                 if held <= UNITS_MAX:  # a contract may claim any number
