@@ -14,7 +14,8 @@ class Aside:
     """`do` computes what takes a fraction of a millisecond and waits for nothing.
 
     A thread of its own for each would cost the loop as much as doing it; those that come while
-    one batch is computed are the next batch.
+    one batch is computed are the next batch. Who waits is an open request, and of those there is a
+    bound (http/front.py).
     """
 
     def __init__(self) -> None:
