@@ -34,6 +34,10 @@ async def _leases_count_beats(database: Database) -> None:
     await database["leases"].delete_many({"beat": {"$exists": False}})
 
 
+async def _nothing(_: Database) -> None:
+    """Only how the store is used has changed."""
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(
         to=2,
@@ -41,6 +45,13 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         run=_leases_count_beats,
         beside=False,  # releases that know only 1 refuse every later number, floor or not
         rollback="Set `schema_version` of `installation` to 1; nothing else was changed.",
+    ),
+    Migration(
+        to=3,
+        title="Addresses open by the moves of the cursor, which may pass over many blocks at once",
+        run=_nothing,
+        beside=False,  # an older process would open an address too early
+        rollback="Set `schema_version` of `installation` to 2; nothing else was changed.",
     ),
 )
 FIRST_VERSION: Final = 1
