@@ -5,6 +5,7 @@ This file knows those shapes, so that node.py only names endpoints.
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -34,6 +35,8 @@ _BUSY_TEXTS: Final = ("lack of computing resources", "exceeds the frequency limi
 """How rate limiters refuse with HTTP status 200 (RateLimiterServlet, TronGrid)."""
 
 A = TypeVar("A", bound=Answer)
+T = TypeVar("T")
+U = TypeVar("U")
 _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {}
 
 
@@ -153,3 +156,11 @@ def printable(text: str) -> str:
     """A stranger's text, short and on one line."""
     line = "".join(char if char.isprintable() else " " for char in text)
     return line[:MESSAGE_CHARACTERS_MAX]
+
+
+async def both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Two calls at once. When one fails its error comes after the other has ended, too, so that
+    no call goes on behind the back of who made it."""
+    first, second = asyncio.create_task(one), asyncio.create_task(other)
+    await asyncio.gather(first, second, return_exceptions=True)
+    return first.result(), second.result()

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from tron_payment.chain.blocks import BlockHeader, SolidBlock, disagreement, join
 from tron_payment.chain.breaker import Breaker
-from tron_payment.chain.calls import ERROR
+from tron_payment.chain.calls import ERROR, both
 from tron_payment.chain.errors import (
     BlockInconsistent,
     ChainContradiction,
@@ -189,7 +189,7 @@ class Nodes:
         block, reader = await self._read(lambda node: _solid_block(node, number))
 
         async def witness(node: NodeClient) -> str:
-            header, receipts = await asyncio.gather(node.header(number), node.receipts(number))
+            header, receipts = await both(node.header(number), node.receipts(number))
             if block.transactions and not receipts and header.block_id == block.block_id:
                 theirs = [each.txid for each in (await node.block(number)).transactions]
                 if theirs == [each.txid for each in block.transactions]:
@@ -394,5 +394,4 @@ class Nodes:
 
 
 async def _solid_block(node: NodeClient, number: int) -> SolidBlock:
-    block, receipts = await asyncio.gather(node.block(number), node.receipts(number))
-    return join(block, receipts)
+    return join(*await both(node.block(number), node.receipts(number)))

@@ -231,12 +231,13 @@ class Openings:
         """Asked all at once: one way through Tor may take a third of the time between blocks."""
         units: dict[tuple[Pocket, str], int] = {}
         data, tokens = balance_of(address), dict(self._tokens.by_contract)
-        on_chain, answers = await asyncio.gather(
-            node.account(address, solid=True),
-            asyncio.gather(
-                *(node.constant_call(address, token, data, solid=True) for token in tokens)
-            ),
-        )
+        asked = asyncio.create_task(node.account(address, solid=True))
+        calls = [
+            asyncio.create_task(node.constant_call(address, token, data, solid=True))
+            for token in tokens
+        ]
+        await asyncio.gather(asked, *calls, return_exceptions=True)  # no call outlives this one
+        on_chain, answers = asked.result(), [each.result() for each in calls]
         if on_chain is not None:
             units[(Pocket.AVAILABLE, TRX.code)] = on_chain.balance_sun
             units[(Pocket.STAKED, TRX.code)] = on_chain.staked_sun
