@@ -71,11 +71,14 @@ def seen_by_an_operator(world: World, fault: str, which: int) -> str:
     alias = f"node-{which + 1}"
     if fault in ("down", "slow", "error"):
         world.shows("node_up", (alias,), 0, fault)  # NodeDown
-        status, body = world.health()
-        assert status == 200 and body["status"] == "degraded", body
-        (reason,) = [each for each in body["reasons"] if alias in each]
-        assert "rests after failures" in reason, body
-        return str(reason)
+
+        def rests() -> str | None:
+            status, body = world.health()
+            found = [each for each in body.get("reasons", ()) if alias in each]
+            told = status == 200 and body["status"] == "degraded" and len(found) == 1
+            return found[0] if told and "rests after failures" in found[0] else None
+
+        return str(until(rests, f"{alias} is told of", SETTLE_S))
     if fault == "stuck":
 
         def behind() -> bool:
