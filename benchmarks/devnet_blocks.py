@@ -17,7 +17,7 @@ from typing import Final
 import httpx
 import msgspec
 from coincurve import PrivateKey
-from tests.e2e.service import free_ports
+from tests.ports import free_port
 
 from benchmarks.cpu import TICKS_A_SECOND
 from benchmarks.load import Ask, Plan, Result, elsewhere
@@ -117,7 +117,7 @@ async def _read(port: int, asks: list[Ask], seconds: float) -> Result:
 @contextmanager
 def _devnet(*options: str) -> Iterator[tuple[int, int]]:
     """A devnet process on the first of our cores; its process id and port."""
-    port, _ = free_ports()
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "tron_payment.devnet", "--port", str(port), *options],
         stdout=subprocess.DEVNULL,

@@ -4,7 +4,8 @@ import asyncio
 import sys
 from typing import Final
 
-from tests.e2e.service import Service, free_ports, new_key, settled
+from tests.e2e.service import Service, new_key, settled
+from tests.ports import free_port
 
 from benchmarks.load import Ask, Plan, Result, elsewhere
 from benchmarks.payouts import UNLIMITED
@@ -86,7 +87,7 @@ async def _payouts(service: Service) -> list[str]:
 
 async def _bare(service: Service, asks: list[Ask]) -> Result:
     """The same requests to `benchmarks.bare_server` on the same store."""
-    port, _ = free_ports()
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

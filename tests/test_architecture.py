@@ -25,6 +25,7 @@ FLOORS: Final[tuple[frozenset[str], ...]] = (
             "settings_checks",
             "settings_files",
             "peers",
+            "ports",
             "egress",
             "metrics",
             "telemetry",

@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _serve(_: Sequence[str]) -> int:
     from tron_payment import egress, settings
+    from tron_payment.core.errors import AppError
     from tron_payment.serve import serve
 
     try:
@@ -61,7 +62,12 @@ def _serve(_: Sequence[str]) -> int:
         for problem in error.problems:
             print(f"  - {problem}", file=sys.stderr)
         return EXIT_USAGE
-    egress.run(configuration, serve(configuration))
+    try:
+        egress.run(configuration, serve(configuration))
+    except AppError as error:
+        print(f"The service cannot run: {error.detail}", file=sys.stderr)
+        print("`tron-payment doctor` looks at everything it needs.", file=sys.stderr)
+        return EXIT_FAILED
     return EXIT_OK
 
 

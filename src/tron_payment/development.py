@@ -22,9 +22,11 @@ from coincurve import PrivateKey
 from litestar import Litestar
 from pydantic import SecretStr
 
+from tron_payment import ports
 from tron_payment.console.sessions import Sessions, Visitor
 from tron_payment.contracts import ContractName, signer_address
 from tron_payment.core.address import Address, parse_address
+from tron_payment.core.errors import Unavailable
 from tron_payment.core.money import TRX, USDT, decimal_text
 from tron_payment.db.child import Child
 from tron_payment.db.embedded import EmbeddedMongod
@@ -47,6 +49,7 @@ HISTORY_BLOCKS: Final = 240
 
 CALL_S: Final = 10.0
 POLL_S: Final = 0.1
+LOOPBACK: Final = "127.0.0.1"
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody, and spares reading the system's authorities for each call to our own child."""
 CHILD_PATIENCE_S: Final = 60.0
@@ -86,6 +89,10 @@ def _kept_secret(path: Path) -> str:
         draft.write_text(secrets.token_hex(SECRET_BYTES))
         draft.rename(path)
     return path.read_text().strip()
+
+
+class DevnetUnavailable(Unavailable, code="devnet_unavailable"):
+    """The development mode's own chain does not start."""
 
 
 @dataclass(slots=True)
@@ -133,17 +140,22 @@ async def _run_devnet(settings: Settings, stack: AsyncExitStack) -> None:
         *("--data", str(settings.var_dir / "devnet")),
         *("--history-ms", str(HISTORY_BLOCKS * settings.devnet_block_ms)),
     ]
+    for port in (settings.devnet_port, settings.devnet_port + 1):  # full and solidity node
+        await ports.free(LOOPBACK, port, "DEVNET_PORT")
     keeper = _Keeper(argv)
     keeper.start()
     stack.push_async_callback(keeper.stop)
     _supervised(stack, keeper.supervise())
-    async with asyncio.timeout(CHILD_PATIENCE_S):
-        while True:
-            try:
-                await _devnet("GET", settings.node_urls[0], "/devnet/info")
-                return
-            except (httpx.HTTPError, ValueError):
-                await asyncio.sleep(POLL_S / 2)
+    deadline = asyncio.get_running_loop().time() + CHILD_PATIENCE_S
+    while True:
+        try:
+            await _devnet("GET", settings.node_urls[0], "/devnet/info")
+            return
+        except (httpx.HTTPError, ValueError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                said = keeper.died or f"it is silent for {CHILD_PATIENCE_S:.0f} s"
+                raise DevnetUnavailable(f"the devnet does not start: {said}") from error
+            await asyncio.sleep(POLL_S / 2)
 
 
 class _Keeper:
@@ -153,6 +165,8 @@ class _Keeper:
         self._argv = argv
         self._child: Child | None = None
         self._stopping = False
+        self.died: str | None = None
+        """What a child said last, of those that ended by themselves."""
 
     def start(self) -> None:
         self._child = Child(self._argv, None)
@@ -163,7 +177,8 @@ class _Keeper:
             await self._child.gone.wait()
             if self._stopping:
                 return
-            log.error("devnet.died", reason=self._child.last_words())
+            self.died = self._child.last_words()
+            log.error("devnet.died", reason=self.died)
             await asyncio.sleep(POLL_S)
             self.start()
 

@@ -16,7 +16,7 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from tron_payment import development, logs, wallets
+from tron_payment import development, logs, ports, wallets
 from tron_payment import settings as settings_module
 from tron_payment.app import DOCUMENTS, assemble, create_app
 from tron_payment.assembly import Assembly, take_turns
@@ -57,8 +57,13 @@ class NotSettled(Exception):
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        Unavailable: A port is taken, or the store or the nodes are not there.
+    """
     logs.configure(json=not settings.is_development, level=settings.level)
+    await ports.free(settings.listen_host, settings.port, "PORT")
     mongo = watch_mongo()
     async with AsyncExitStack() as stack:
         children = None
@@ -206,13 +211,15 @@ async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:
 
 async def _patiently(nodes: Nodes, expected: str | None) -> str:
     """The genesis id, once a node answers; nodes and proxies may start later than we do."""
-    async with asyncio.timeout(NODE_PATIENCE_S):
-        while True:
-            try:
-                return await nodes.check_genesis(expected)
-            except Unavailable as error:
-                log.info("nodes.awaited", detail=error.detail)
-                await asyncio.sleep(NODE_RETRY_S)
+    deadline = asyncio.get_running_loop().time() + NODE_PATIENCE_S
+    while True:
+        try:
+            return await nodes.check_genesis(expected)
+        except Unavailable as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            log.info("nodes.awaited", detail=error.detail)
+            await asyncio.sleep(NODE_RETRY_S)
 
 
 async def _deployment(settings: Settings, genesis_id: str) -> Deployment:

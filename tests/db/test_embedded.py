@@ -7,15 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from pathlib import Path
-from socket import socket
 from typing import Any
 
 import pytest
 from beanie import Document
 from pymongo import AsyncMongoClient
 
+from tests.ports import free_port
 from tron_payment.core.clock import SystemClock
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.audit import Act, Audit, AuditEntry
@@ -43,12 +42,6 @@ class Note(Document):
 
     class Settings:
         name = "notes"
-
-
-def free_port() -> int:
-    with closing(socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def lives(pid: int) -> bool:

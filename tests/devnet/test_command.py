@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.devnet.client import ALICE, BOB
-from tests.e2e.service import free_ports
+from tests.ports import free_port
 from tron_payment.devnet import Devnet, DevnetConfig, command, main, serving
 from tron_payment.devnet.api.controls import ROUTES
 
@@ -121,7 +121,7 @@ def test_a_start_that_makes_no_sense_is_refused(capsys: pytest.CaptureFixture[st
 
 
 def test_nobody_there_is_said_so(capsys: pytest.CaptureFixture[str]) -> None:
-    port, _ = free_ports()
+    port = free_port()
     assert main(["info", "--url", f"http://127.0.0.1:{port}"]) == 1
     assert "nothing at" in capsys.readouterr().err
 
@@ -132,7 +132,7 @@ def test_the_five_lines_of_the_document_run(tmp_path: Path) -> None:
     assert block is not None
     lines = block.group(1).splitlines()
     assert len(lines) == 5 and lines[0].startswith("pip install ")
-    port, _ = free_ports()
+    port = free_port()
     script = "\n".join(lines[1:]).replace("9090", str(port))
     script = script.replace("devnet --block-ms", f"devnet --port {port} --block-ms")
     script = script.replace("devnet faucet", f"devnet faucet --url http://localhost:{port}")

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.devnet.client import ALICE, Client
+from tests.ports import free_port
 from tron_payment.devnet import Devnet, DevnetConfig
 
 START_S = 10.0
@@ -36,12 +36,6 @@ class Process:
     def end(self, number: int) -> int:
         os.kill(self._process.pid, number)
         return self._process.wait(timeout=10)
-
-
-def free_port() -> int:
-    with socket.socket() as first:
-        first.bind(("127.0.0.1", 0))
-        return int(first.getsockname()[1])
 
 
 def test_a_killed_devnet_still_has_every_block_it_showed(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any, Final
 import httpx
 from pymongo import AsyncMongoClient
 
+from tests.ports import free_port
 from tron_payment import settings as configuration
 from tron_payment.development import make_token, with_secrets
 from tron_payment.settings import Settings
@@ -47,7 +47,7 @@ class Service:
     def __init__(self, **environment: str) -> None:
         memory = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
         self.folder = Path(tempfile.mkdtemp(prefix="tron-payment-e2e-", dir=memory))
-        self.port, self.devnet_port = free_ports()
+        self.port, self.devnet_port = free_port(), free_port()
         kept = {n: v for n, v in os.environ.items() if not n.startswith(OURS)}
         self.environment = {
             **kept,
@@ -196,18 +196,6 @@ class Service:
     def mongo(self) -> AsyncMongoClient[dict[str, Any]]:
         """The service's own store, read behind its back; close it."""
         return AsyncMongoClient(self.mongo_uri)
-
-
-def free_ports() -> tuple[int, int]:
-    """One port, and one whose neighbour above is free too (the devnet's solidity node)."""
-    while True:
-        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
-            one.bind(("127.0.0.1", 0))
-            two.bind(("127.0.0.1", 0))
-            first, second = int(one.getsockname()[1]), int(two.getsockname()[1])
-            with contextlib.suppress(OSError):
-                three.bind(("127.0.0.1", second + 1))
-                return first, second
 
 
 def descendants(pid: int) -> Iterator[int]:

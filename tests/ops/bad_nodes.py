@@ -8,7 +8,6 @@ that was changed. They run in a thread of the test; the service is a process of 
 import asyncio
 import itertools
 import json
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
+
+from tests.ports import free_port
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 UPSTREAM_S: Final = 20.0
@@ -58,9 +59,7 @@ class BadNode:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
         self._http: httpx.AsyncClient | None = None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
+        self.port = free_port()
 
     @property
     def url(self) -> str:

@@ -4,7 +4,6 @@ import ctypes
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -43,17 +42,6 @@ def until(true: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> A
                 return found
         time.sleep(POLL_S)
     raise NeverHappened(f"{what} within {within_s} s")
-
-
-def free_port() -> int:
-    """A port whose neighbour above is free too."""
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port: int = one.getsockname()[1]
-            with suppress(OSError):
-                two.bind(("127.0.0.1", port + 1))
-                return port
 
 
 def hot_address() -> Address:

@@ -12,7 +12,6 @@ import httpx
 from tests.ops.installation import (
     Processes,
     devnet_argv,
-    free_port,
     hot_address,
     initiate,
     key,
@@ -21,6 +20,7 @@ from tests.ops.installation import (
     token,
     until,
 )
+from tests.ports import free_port
 
 BLOCK_MS: Final = 250
 COMMAND_S: Final = 120

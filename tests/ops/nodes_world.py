@@ -14,9 +14,10 @@ import httpx
 
 from tests.e2e.addresses import fresh_address
 from tests.ops.bad_nodes import BLOCK, RECEIPTS, BadNode, Invented, standing_before
-from tests.ops.installation import devnet_argv, free_port, key, token, until
+from tests.ops.installation import devnet_argv, key, token, until
 from tests.ops.live import Live, begin
 from tests.ops.test_metrics import samples
+from tests.ports import free_port
 from tron_payment.core.address import address_bytes, parse_address
 
 DEADLINE_S: Final = 4.0

@@ -121,7 +121,7 @@ def test_a_full_disk_refuses_and_loses_nothing(here: Live) -> None:
     assert answers[503], f"the store took everything: {answers}"
     assert httpx.get(here.url + "/health/live").status_code == 200
     assert httpx.get(here.url + "/health/ready", timeout=30).status_code == 503
-    assert failures(here) > before, "what StoreFailing looks at"
+    until(lambda: failures(here) > before, "what StoreFailing looks at")
 
     mongod = here.processes.running[0]
     ended_by_itself = mongod.poll() is not None

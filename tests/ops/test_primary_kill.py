@@ -18,13 +18,13 @@ from pymongo.errors import PyMongoError
 from tests.ops.installation import (
     Processes,
     devnet_argv,
-    free_port,
     initiate,
     mongod_argv,
     until,
 )
 from tests.ops.live import BLOCK_MS, Live, configured
 from tests.ops.test_rolling_restart import AMOUNT_UNITS, Gateway, all_of, paid_on_chain
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_800)]
 
