@@ -14,7 +14,7 @@ import uvicorn
 import uvloop
 from litestar import Litestar, Request, get
 
-from tron_payment import settings as configuration
+from tron_payment import configuration
 from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import connect
 from tron_payment.development import with_secrets

@@ -21,6 +21,7 @@ FLOORS: Final[tuple[frozenset[str], ...]] = (
         {
             "logs",
             "loops",
+            "configuration",
             "settings",
             "settings_checks",
             "settings_files",

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tron_payment.settings import ConfigurationError, Environment, Network, load
+from tron_payment.configuration import load
+from tron_payment.settings import ConfigurationError, Environment, Network
 
 DEVELOPMENT = {"LUCID_ENV": "development"}
 SECRET = "s" * 32

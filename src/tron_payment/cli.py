@@ -51,19 +51,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _serve(_: Sequence[str]) -> int:
-    from tron_payment import egress, settings
+    from tron_payment import configuration, egress
     from tron_payment.core.errors import AppError
     from tron_payment.serve import serve
+    from tron_payment.settings import ConfigurationError
 
     try:
-        configuration = settings.load()
-    except settings.ConfigurationError as error:
+        settings = configuration.load()
+    except ConfigurationError as error:
         print("The configuration has problems:", file=sys.stderr)
         for problem in error.problems:
             print(f"  - {problem}", file=sys.stderr)
         return EXIT_USAGE
     try:
-        egress.run(configuration, serve(configuration))
+        egress.run(settings, serve(settings))
     except AppError as error:
         print(f"The service cannot run: {error.detail}", file=sys.stderr)
         print("`tron-payment doctor` looks at everything it needs.", file=sys.stderr)

@@ -10,8 +10,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from tron_payment import logs
-from tron_payment import settings as configuration
+from tron_payment import configuration, logs
 from tron_payment.core.errors import Refused
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.settings import ConfigurationError, Settings

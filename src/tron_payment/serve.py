@@ -16,8 +16,7 @@ import structlog
 import uvicorn
 from litestar import Litestar
 
-from tron_payment import development, logs, ports, wallets
-from tron_payment import settings as settings_module
+from tron_payment import configuration, development, logs, ports, wallets
 from tron_payment.app import DOCUMENTS, assemble, create_app
 from tron_payment.assembly import Assembly, take_turns
 from tron_payment.chain import MongoCursors, NodeClient, Nodes, http_client
@@ -185,7 +184,7 @@ def _loading(started: Settings) -> Callable[[], Settings]:
         for name in (*development.DEVELOPMENT_SECRETS, "mongodb_uri")
         if started.is_development
     }
-    return lambda: settings_module.load().model_copy(update=added)
+    return lambda: configuration.load().model_copy(update=added)
 
 
 async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:

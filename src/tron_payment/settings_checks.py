@@ -2,15 +2,13 @@
 
 import re
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from tron_payment.core.address import InvalidAddress, parse_address
 from tron_payment.core.money import InvalidAmount, parse_units
 from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
-
-if TYPE_CHECKING:
-    from tron_payment.settings import Settings
+from tron_payment.settings import Settings
 
 JWT_SECRET_BYTES_MIN: Final = 32
 RETENTION_DAYS_MIN: Final = 31
@@ -19,7 +17,7 @@ RETENTION_DAYS_MIN: Final = 31
 EMULATOR: Final = re.compile(r"127\.0\.0\.1:[0-9]{1,5}")
 
 
-def problems_of(settings: "Settings") -> list[str]:
+def problems_of(settings: Settings) -> list[str]:
     """A line for each thing that is wrong; none when the service may start with these."""
     problems = [
         *_money_problems(settings),
@@ -47,7 +45,7 @@ def problems_of(settings: "Settings") -> list[str]:
     return [*problems, *_way_out_problems(settings)]
 
 
-def _way_out_problems(settings: "Settings") -> list[str]:
+def _way_out_problems(settings: Settings) -> list[str]:
     problems = []
     proxy = urlsplit(settings.tor_proxy)
     if settings.tor_proxy and (
@@ -75,7 +73,7 @@ def _way_out_problems(settings: "Settings") -> list[str]:
     return problems
 
 
-def _money_problems(settings: "Settings") -> list[str]:
+def _money_problems(settings: Settings) -> list[str]:
     problems = []
     for name in (
         "min_payout_amount",
@@ -93,7 +91,7 @@ def _money_problems(settings: "Settings") -> list[str]:
     return problems
 
 
-def _address_problems(settings: "Settings") -> list[str]:
+def _address_problems(settings: Settings) -> list[str]:
     problems = []
     for name in (
         "usdt_contract_address",
@@ -109,7 +107,7 @@ def _address_problems(settings: "Settings") -> list[str]:
     return problems
 
 
-def _trust_problems(settings: "Settings") -> list[str]:
+def _trust_problems(settings: Settings) -> list[str]:
     problems = []
     secret = settings.jwt_secret_key.get_secret_value()
     if secret and len(secret.encode()) < JWT_SECRET_BYTES_MIN:

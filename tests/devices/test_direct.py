@@ -9,8 +9,9 @@ from keys_of_words import Words
 from test_agent import RECORDED, asked, usdt
 from wallet_world import World, build_world
 
+from tron_payment.configuration import load
 from tron_payment.devices import DirectSigner, LedgerWallet, TcpTransport, direct_loops
-from tron_payment.settings import ConfigurationError, Settings, load
+from tron_payment.settings import ConfigurationError, Settings
 from tron_payment.wallets import RequestStatus, SigningRequest, SigningRequests, WalletKind
 
 

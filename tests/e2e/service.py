@@ -23,7 +23,7 @@ import httpx
 from pymongo import AsyncMongoClient
 
 from tests.ports import free_port
-from tron_payment import settings as configuration
+from tron_payment import configuration
 from tron_payment.development import make_token, with_secrets
 from tron_payment.settings import Settings
 

@@ -3,7 +3,8 @@
 import pytest
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from tron_payment.settings import ConfigurationError, load
+from tron_payment.configuration import load
+from tron_payment.settings import ConfigurationError
 
 DEVELOPMENT = {"LUCID_ENV": "development"}
 

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from tron_payment.app import assemble, create_app
 from tron_payment.chain import MongoCursors, NodeClient, Nodes
+from tron_payment.configuration import load
 from tron_payment.core.address import Address
 from tron_payment.core.clock import ManualClock
 from tron_payment.db.connect import Store
@@ -24,7 +25,7 @@ from tron_payment.http.journal import Journal
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.module import Deployment
-from tron_payment.settings import Settings, load
+from tron_payment.settings import Settings
 
 NOWHERE = "http://127.0.0.1:9"
 """Nobody listens at the port of the discard service."""

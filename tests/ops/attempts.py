@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tron_payment import egress
-from tron_payment.settings import load
+from tron_payment.configuration import load
 
 STRANGER_NAME = "api.trongrid.io"
 

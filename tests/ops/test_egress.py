@@ -10,9 +10,10 @@ import pytest
 
 from tests.ops import attempts
 from tron_payment import egress
+from tron_payment.configuration import load
 from tron_payment.egress import EgressRefused, Guard
 from tron_payment.peers import is_private
-from tron_payment.settings import ConfigurationError, Settings, load
+from tron_payment.settings import ConfigurationError, Settings
 
 SECRETS = {
     "jwt_secret_key": "s" * 32,

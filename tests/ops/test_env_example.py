@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from tron_payment.settings import SECRET_NAMES, Settings, load
+from tron_payment.configuration import load
+from tron_payment.settings import SECRET_NAMES, Settings
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 LINES = EXAMPLE.read_text().splitlines()

@@ -7,7 +7,8 @@ import pytest
 
 from tests.ops.installation import key, token, until
 from tests.ops.live import Live
-from tron_payment.settings import ConfigurationError, load
+from tron_payment.configuration import load
+from tron_payment.settings import ConfigurationError
 
 
 def test_a_settings_file_stands_behind_the_environment(tmp_path: Path) -> None:

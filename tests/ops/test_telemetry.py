@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tron_payment import egress, logs, telemetry
-from tron_payment.settings import ConfigurationError, load
+from tron_payment.configuration import load
+from tron_payment.settings import ConfigurationError
 from tron_payment.telemetry import BATCH_MAX, QUEUE_MAX, CollectorAway, Spans
 
 DEVELOPMENT = {"LUCID_ENV": "development"}

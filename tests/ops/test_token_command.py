@@ -8,7 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tron_payment import operator, settings
+from tron_payment import configuration, operator
 from tron_payment.development import with_secrets
 from tron_payment.http.permissions import Role
 
@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_token_is_what_the_service_of_this_folder_believes() -> None:
-    ours = with_secrets(settings.load())
+    ours = with_secrets(configuration.load())
     code, printed = run("--role", "approver")
     secret = ours.jwt_secret_key.get_secret_value()
     told = jwt.decode(

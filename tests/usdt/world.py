@@ -17,6 +17,7 @@ from litestar.di import Provide
 
 from tron_payment import chain, engine, network, usdt, wallets
 from tron_payment.chain import Follower, MongoCursors, NodeClient, Nodes
+from tron_payment.configuration import load
 from tron_payment.contracts import artifact
 from tron_payment.contracts.codec import keccak256
 from tron_payment.core.address import Address, address_bytes, address_of
@@ -36,7 +37,6 @@ from tron_payment.http.idempotency import Idempotency, StoredRequest
 from tron_payment.http.principals import Authenticator
 from tron_payment.http.tokens import TrustAnchor
 from tron_payment.module import Deployment, House, Module
-from tron_payment.settings import load
 
 START_MS = 1_795_173_600_000
 JWT_SECRET = b"a-secret-of-the-gateway-that-has-40-byte"

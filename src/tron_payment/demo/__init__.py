@@ -15,7 +15,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from tron_payment import settings as configuration
+from tron_payment import configuration
 from tron_payment.demo.payouts import CSV_FILE, Row, blacklist, pay, read_rows
 from tron_payment.demo.stage import FOLDER, client, environment, ready, service
 from tron_payment.demo.story import Step, books, invoice, stake

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any, Final
 
-from tron_payment import settings as configuration
+from tron_payment import configuration
 from tron_payment.core.errors import AppError
 from tron_payment.operator import doctor_chain, doctor_store
 from tron_payment.operator.findings import Finding, Level, bad, good

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 
-from tron_payment import egress, logs
-from tron_payment import settings as configuration
+from tron_payment import configuration, egress, logs
 from tron_payment.core.errors import AppError, Unavailable
 from tron_payment.operator import COMMANDS
 from tron_payment.operator.report import Exit, Report, failure
