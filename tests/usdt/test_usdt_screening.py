@@ -89,4 +89,23 @@ async def test_a_node_that_cannot_do_that_is_asked_one_by_one() -> None:
         assert len(asked) == 2, "not tried again for a while"
         assert [a for a in some if await screen.blacklisted(a)] == [bad]
         assert [a for a in some if await screen.is_contract(a)] == [recipients[-1]]
-        assert len(asked) == 2 + 2 * len(some)
+        assert len(asked) == 2 + 3 * len(some)
+
+
+async def test_the_newest_block_is_enough_to_be_blacklisted_and_a_pardon_must_be_solid() -> None:
+    async with screening() as (screen, devnet, _, control):
+        alone, *some = [somebody(n) for n in range(1, 4)]
+
+        async def listed() -> list[bool]:
+            screen._answers.clear()
+            await screen.look(some)
+            return [await screen.blacklisted(each) for each in (alone, *some)]
+
+        for function in ("addBlackList", "removeBlackList"):
+            for each in (alone, *some):
+                body = {"function": function, "arguments": [each]}
+                assert (await control.post("/devnet/usdt", json=body)).status_code == 200
+            await devnet.mine(1)
+            assert await listed() == [True] * 3, function
+            await devnet.mine(SOLID_LAG + 3)
+        assert await listed() == [False] * 3, "solidified, so that no fork brings it back"

@@ -148,10 +148,13 @@ class Screen:
         return bool(some)
 
     async def _ask(self, recipient: Address) -> str | None:
+        contract, blacklisted = await asyncio.gather(
+            self._screening.is_contract(recipient), self._screening.blacklisted(recipient)
+        )
         code = None
-        if await self._screening.is_contract(recipient):
+        if contract:
             code = RecipientIsContract.code
-        elif await self._screening.blacklisted(recipient):
+        elif blacklisted:
             code = RecipientBlacklisted.code
         if len(self._verdicts) >= VERDICTS_MAX:
             self._verdicts.clear()

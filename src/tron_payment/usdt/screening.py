@@ -15,7 +15,8 @@ from tron_payment.usdt.domain import ScreeningUnavailable
 from tron_payment.usdt.trc20 import BASIS_POINTS_RATE, MAXIMUM_FEE, PAUSED, Token
 
 ANSWER_MAX_AGE_MS: Final = 5_000
-"""About two blocks: a blacklisting becomes solid a minute after it was made anyway."""
+"""About two blocks. Who is blacklisted within them is held back before signing, or it is too late:
+the transaction could as well have been in a block already."""
 
 ANSWERS_MAX: Final = 50_000
 AT_ONCE_MAX: Final = 100
@@ -50,7 +51,10 @@ class Screening:
         self._singly_until_ms = 0
 
     async def blacklisted(self, address: Address) -> bool:
-        """Whether USDT's issuer has frozen the address, by the solidified state.
+        """Whether USDT's issuer has frozen the address.
+
+        Asked of the newest block and of the solidified one; either is enough. The newest knows it
+        a minute earlier; the solidified one still says it when a fork might take back a pardon.
 
         Raises:
             ScreeningUnavailable: The contract does not say.
@@ -58,14 +62,21 @@ class Screening:
         """
         if (known := self._known("blacklisted", address)) is not None:
             return known
+        newest, solid = await asyncio.gather(
+            self._listed(address, solid=False), self._listed(address, solid=True)
+        )
+        return self._remember("blacklisted", address, newest or solid)
+
+    async def _listed(self, address: Address, *, solid: bool) -> bool:
+        """What the token's own blacklist says in one state."""
         data = trc20.IS_BLACKLISTED + trc20.word(address)
         try:
-            answer = await self._nodes.constant_call(self._usdt, self._usdt, data, solid=True)
+            answer = await self._nodes.constant_call(self._usdt, self._usdt, data, solid=solid)
         except NodeRefused as refusal:
             raise ScreeningUnavailable(refusal.detail) from None
         if answer.reverted or len(answer.output) < trc20.WORD:
             raise ScreeningUnavailable("the token's contract does not tell its blacklist")
-        return self._remember("blacklisted", address, any(answer.output[: trc20.WORD]))
+        return any(answer.output[: trc20.WORD])
 
     async def is_contract(self, address: Address) -> bool:
         """Whether code lives at the address, by the newest block.
@@ -81,9 +92,9 @@ class Screening:
     async def look(self, addresses: Sequence[Address]) -> None:
         """Ask about many at once, so that `blacklisted` and `is_contract` know for a while.
 
-        A node simulates the creation of contracts/RecipientScreen.sol, on the newest block for
-        contracts and on the solidified state for the blacklist. What stays unanswered is left
-        to the single questions: nothing fails here.
+        A node simulates the creation of contracts/RecipientScreen.sol on the newest block, and on
+        the solidified one for the blacklist. What stays unanswered is left to the single
+        questions: nothing fails here.
         """
         wanted = [a for a in dict.fromkeys(addresses) if self._unknown(a)]
         if len(wanted) <= 1 or self._now() < self._singly_until_ms:
@@ -97,8 +108,8 @@ class Screening:
                 )
             for address, now, then in zip(some, newest, solid, strict=False):
                 self._remember("contract", address, bool(now & IS_CONTRACT))
-                if not then & NOT_TOLD:
-                    self._remember("blacklisted", address, bool(then & IS_BLACKLISTED))
+                if not (now | then) & NOT_TOLD:
+                    self._remember("blacklisted", address, bool((now | then) & IS_BLACKLISTED))
 
         starts = range(0, len(wanted), AT_ONCE_MAX)
         await asyncio.gather(*(ask(wanted[start : start + AT_ONCE_MAX]) for start in starts))
