@@ -23,7 +23,7 @@ from tron_payment.http.fields import MoneyText
 from tron_payment.http.principals import Authenticator, Principal
 from tron_payment.http.tokens import TrustAnchor
 
-SECRET = b"a-secret-of-the-gateway-that-has-40-byte"
+SECRET = b"a-secret-of-the-gateway-that-is-long-enough-for-every-algorithm!"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
 EMPTY: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from litestar import Request, Response, Router, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect
@@ -70,10 +70,10 @@ def console_router(sessions: Sessions, settings: Settings) -> Router:
         request.scope["state"][VISITOR] = found
         return found
 
-    def api(request: Request[Any, Any, Any], visitor: Visitor) -> Api:
+    def api(request: Request[Any, Any, Any], visitor: NamedDependency[Visitor]) -> Api:
         return Api(request.app, visitor, exchange_of(request.scope).request_id)
 
-    def desk(visitor: Visitor, api: Api) -> Desk:
+    def desk(visitor: NamedDependency[Visitor], api: NamedDependency[Api]) -> Desk:
         return Desk(visitor, api, settings.tron_network, settings.step_up_required)
 
     @get("/console/sign-in", opt=PAGE_OPT)
