@@ -3,6 +3,7 @@
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction, SolidBlock, join
 from tron_payment.chain.breaker import BreakerState
+from tron_payment.chain.calls import all_of, both
 from tron_payment.chain.contracts import (
     NOBODY,
     TYPE_NAMES,
@@ -152,7 +153,9 @@ __all__ = [
     "WithdrawReward",
     "Witness",
     "WrongNetwork",
+    "all_of",
     "bandwidth_bytes",
+    "both",
     "decode",
     "encode",
     "http_client",

@@ -5,7 +5,7 @@ This file knows those shapes, so that node.py only names endpoints.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -159,8 +159,15 @@ def printable(text: str) -> str:
 
 
 async def both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Two calls at once. When one fails its error comes after the other has ended, too, so that
-    no call goes on behind the back of who made it."""
+    """Two calls at once, as `all_of`, whose answers have two types."""
     first, second = asyncio.create_task(one), asyncio.create_task(other)
     await asyncio.gather(first, second, return_exceptions=True)
     return first.result(), second.result()
+
+
+async def all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Calls at once, and their answers in the same order. When one fails, its error comes after
+    the others have ended, too, so that no call goes on behind the back of who made it."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return [task.result() for task in tasks]

@@ -18,7 +18,6 @@ order is looked up again, in blocks that as many nodes confirm as the installati
     none of those, not one paid           failed: nothing was paid and nothing can be any more
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -34,6 +33,7 @@ from tron_payment.chain import (
     Position,
     SolidBlock,
     SolidTransaction,
+    all_of,
     trc20_transfers,
 )
 from tron_payment.contracts import artifact
@@ -212,7 +212,7 @@ class Quarantine:
         end = min(first + LIFETIME_BLOCKS_MAX, cursor.number + 1)
         for start in range(first, end, BLOCKS_AT_ONCE):
             numbers = range(start, min(start + BLOCKS_AT_ONCE, end))
-            for block in await asyncio.gather(*map(self._nodes.solid_block, numbers)):
+            for block in await all_of(map(self._nodes.solid_block, numbers)):
                 if block.find(attempt.txid) is not None:
                     return False
                 if block.timestamp_ms >= attempt.expiration_ms:

@@ -159,7 +159,7 @@ class SafeModes:
             return "behind"
         for first in range(max(at.number, self._scanned) + 1, head.number + 1, SCAN_AT_ONCE):
             numbers = range(first, min(first + SCAN_AT_ONCE, head.number + 1))
-            blocks = await asyncio.gather(*(self._block(number) for number in numbers))
+            blocks = await chain.all_of(map(self._block, numbers))
             for block in blocks:
                 if unknown := await self._unknown(block.number, block.transactions):
                     log.warning("safe_mode.forgotten", txids=unknown, block=block.number)

@@ -1,6 +1,5 @@
 """What an account has staked, lent, borrowed, voted and earned, as one node says it."""
 
-import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +11,8 @@ from tron_payment.chain import (
     NodeClient,
     Nodes,
     Resource,
+    all_of,
+    both,
 )
 from tron_payment.core.address import Address
 
@@ -56,7 +57,7 @@ class StakedAccounts:
         """Energy and bandwidth now, all zero for an account that does not exist."""
 
         async def ask(node: NodeClient) -> tuple[BlockHeader, AccountResources]:
-            return await asyncio.gather(node.head(), node.resources(address))
+            return await both(node.head(), node.resources(address))
 
         return await self._nodes.read(ask)
 
@@ -78,16 +79,16 @@ def yield_of(stake_sun: int, resource: Resource, resources: AccountResources) ->
 
 
 async def _staked(node: NodeClient, address: Address) -> Staked | None:
-    head, account = await asyncio.gather(node.head(), node.account(address))
+    head, account = await both(node.head(), node.account(address))
     if account is None:
         return None
-    reward, left = await asyncio.gather(node.reward(address), node.unfreeze_count(address))
+    reward, left = await both(node.reward(address), node.unfreeze_count(address))
     return Staked(head, account, reward, left)
 
 
 async def _lending(node: NodeClient, address: Address) -> Lending:
     lenders, borrowers = await node.delegation_partners(address)
     shown = borrowers[:PARTNERS_MAX]
-    parts = await asyncio.gather(*(node.delegations(address, each) for each in shown))
+    parts = await all_of(node.delegations(address, each) for each in shown)
     given = tuple(delegation for part in parts for delegation in part)
     return Lending(given, lenders[:PARTNERS_MAX], max(0, len(borrowers) - PARTNERS_MAX))

@@ -1,6 +1,5 @@
 """What the chain says about an account that wants to stake, all from one node."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from tron_payment.chain import (
     NodeClient,
     Nodes,
     Resource,
+    both,
 )
 from tron_payment.core.address import Address
 from tron_payment.staking import rules
@@ -55,7 +55,7 @@ async def check_state(nodes: Nodes, wish: StakeWish, owner: Address, lock_blocks
 
 
 async def _check(node: NodeClient, wish: StakeWish, owner: Address, lock_blocks: int) -> None:
-    found, head = await asyncio.gather(node.account(owner), node.head())
+    found, head = await both(node.account(owner), node.head())
     account, now_ms = rules.existing(found), head.timestamp_ms
     resource = wish.resource or Resource.BANDWIDTH
     match wish.operation:
@@ -95,8 +95,8 @@ async def _check(node: NodeClient, wish: StakeWish, owner: Address, lock_blocks:
 async def _delegation(
     node: NodeClient, owner: Address, receiver: Address, resource: Resource
 ) -> tuple[Account | None, tuple[Delegation, ...], int]:
-    return await asyncio.gather(
-        node.account(receiver),
-        node.delegations(owner, receiver),
+    (account, lent), lendable = await both(
+        both(node.account(receiver), node.delegations(owner, receiver)),
         node.can_delegate_max(owner, resource),
     )
+    return account, lent, lendable
