@@ -46,12 +46,12 @@ from tron_payment.http.api_key_routes import api_keys_router
 from tron_payment.http.api_keys import ApiKey, ApiKeys
 from tron_payment.http.app import HttpApp, Lifespan, create_http
 from tron_payment.http.audit_routes import audit_router
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.health import Check
 from tron_payment.http.idempotency import Idempotency, StoredRequest
 from tron_payment.http.journal import IDLE_S as JOURNAL_IDLE_S
 from tron_payment.http.journal import Journal, PendingAct
 from tron_payment.http.one_time import UsedToken
-from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import RateLimiter
 from tron_payment.http.shared_rates import RateBucket
 from tron_payment.http.step_up import SecondFactor, StepUp

@@ -27,9 +27,9 @@ from tron_payment.db import installation
 from tron_payment.db.audit_heads import EXPORT_EVERY_S, HeadExport, HeadSigner
 from tron_payment.db.connect import Store, connect
 from tron_payment.http.api_keys import ApiKeys
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.health import Check
 from tron_payment.http.one_time import UsedTokens
-from tron_payment.http.principals import Authenticator
 from tron_payment.http.shared_rates import MongoBuckets
 from tron_payment.http.tokens import TrustAnchor, pinned_keys
 from tron_payment.keeping import Keeping

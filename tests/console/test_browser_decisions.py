@@ -9,7 +9,8 @@ from tests.console.browsing import needs_browser
 from tests.console.conftest import Browsed
 from tron_payment.console.actions_table import ACTIONS
 from tron_payment.console.pages import MENU
-from tron_payment.http.permissions import Role, permissions_of
+from tron_payment.http.permissions import permissions_of
+from tron_payment.http.principals import Role
 
 STEPS = [
     "quarantine is left by two persons", "a refund is sent and settles before our eyes",

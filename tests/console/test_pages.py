@@ -8,7 +8,8 @@ from tests.console.conftest import SignIn
 from tests.console.world import pay
 from tests.e2e.service import Service
 from tron_payment.console.pages import MENU
-from tron_payment.http.permissions import Role, permissions_of
+from tron_payment.http.permissions import permissions_of
+from tron_payment.http.principals import Role
 
 EVIL = "<script>alert(1)</script>"
 EVIL_METADATA = {'"><img src=x onerror=alert(1)>': "<svg/onload=alert(2)>{{7*7}}"}

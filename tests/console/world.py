@@ -18,7 +18,7 @@ from tests.e2e.addresses import fresh_address
 from tests.e2e.service import SETTLE_S, Service, new_key, settled
 from tron_payment.console.pages import MENU
 from tron_payment.contracts import signer_address
-from tron_payment.http.permissions import Role
+from tron_payment.http.principals import Role
 
 RECIPIENT: Final = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC"
 ROWS: Final = f"""user_id,recipient_address,amount

@@ -13,8 +13,8 @@ from tests.gateway.world import API, Payer, World, somebody
 from tron_payment.chain import TriggerContract
 from tron_payment.core.ids import derived_id
 from tron_payment.http.idempotency import KeyReused, StoredAnswer
-from tron_payment.http.permissions import Role, permissions_of
-from tron_payment.http.principals import Principal
+from tron_payment.http.permissions import permissions_of
+from tron_payment.http.principals import Principal, Role
 from tron_payment.payouts import PolicyDesk
 from tron_payment.payouts.limits import Ceiling, Window
 from tron_payment.payouts.policy import Band, Cap, Policy

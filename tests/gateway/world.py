@@ -26,7 +26,7 @@ from tron_payment.db.connect import Store
 from tron_payment.devnet import Devnet, DevnetConfig
 from tron_payment.devnet.keys import address_of_key, base58check, sha256, sign
 from tron_payment.http.api_keys import ApiKeys
-from tron_payment.http.principals import Authenticator
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.http.tokens import TrustAnchor
 from tron_payment.module import Deployment

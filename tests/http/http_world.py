@@ -19,8 +19,9 @@ from tron_payment.core.clock import ManualClock
 from tron_payment.core.errors import Conflict
 from tron_payment.core.money import USDT, Amount
 from tron_payment.http.app import create_http
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.fields import MoneyText
-from tron_payment.http.principals import Authenticator, Principal
+from tron_payment.http.principals import Principal
 from tron_payment.http.tokens import TrustAnchor
 
 SECRET = b"a-secret-of-the-gateway-that-is-long-enough-for-every-algorithm!"

@@ -14,7 +14,8 @@ from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import Store, connect
 from tron_payment.http.acting import NONE, READING, REQUEST, kind_of
 from tron_payment.http.limits import JSON
-from tron_payment.http.permissions import PERMISSIONS, STEP_UP, Role
+from tron_payment.http.permissions import PERMISSIONS, STEP_UP
+from tron_payment.http.principals import Role
 
 ROUTES_MIN = 200
 """Paths and methods, each prefix counted; fewer would mean that this test lost some."""

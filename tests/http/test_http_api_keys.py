@@ -11,8 +11,8 @@ from tron_payment.core.clock import ManualClock
 from tron_payment.db.audit import AuditEntry
 from tron_payment.http.api_key_routes import api_keys_router
 from tron_payment.http.api_keys import LAST_USE_EVERY, ApiKey, ApiKeys
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.one_time import UsedToken, UsedTokens
-from tron_payment.http.principals import Authenticator
 
 ADMIN = bearer(sub="root-1", role="admin", exp=NOW_S + 10**9)
 SECOND = bearer(sub="root-2", role="admin", exp=NOW_S + 10**9)

@@ -14,7 +14,7 @@ from tron_payment.db.audit_heads import HeadSigner, read_head
 from tron_payment.http.api_key_routes import api_keys_router
 from tron_payment.http.api_keys import ApiKey, ApiKeys
 from tron_payment.http.audit_routes import audit_router
-from tron_payment.http.principals import Authenticator
+from tron_payment.http.authentication import Authenticator
 
 SIGNER = HeadSigner(Ed25519PrivateKey.from_private_bytes(b"\x07" * 32))
 AUDITOR = bearer(role="auditor", sub="aud-1", exp=4_000_000_000)

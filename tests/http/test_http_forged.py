@@ -20,8 +20,8 @@ from test_http_headers import AUTH, CASES, raw_status
 from test_http_tokens import EC, ED, FORGED, JWKS, RSA, pem
 
 from tron_payment.core.clock import ManualClock
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.headers import SINGLE
-from tron_payment.http.principals import Authenticator
 from tron_payment.http.tokens import pinned_keys
 
 FORGERIES_MIN = 200

@@ -24,10 +24,11 @@ from tron_payment.db.audit import Act, Audit, AuditEntry
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.group import GroupInsert
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.idempotency import Idempotency, IdempotencyKey, StoredRequest, canonical
 from tron_payment.http.idempotency import respond as stored_response
 from tron_payment.http.journal import RECOVER_AFTER, WITHDRAWN, Journal, PendingAct
-from tron_payment.http.principals import Authenticator, Principal
+from tron_payment.http.principals import Principal
 
 WRITES = (
     *("insert_one", "insert_many", "update_one", "update_many", "bulk_write"),

@@ -4,17 +4,17 @@ import pytest
 from http_world import bearer, claims, serve
 from litestar import get
 
+from tron_payment.http.authentication import principal_of
 from tron_payment.http.gate import UnguardedRoute
 from tron_payment.http.permissions import (
     MOVES_MONEY,
     PERMISSIONS,
     SEES_ALL,
-    Role,
     markdown_table,
     owner_filter,
     sees_all,
 )
-from tron_payment.http.principals import principal_of
+from tron_payment.http.principals import Role
 
 R = Role
 

@@ -9,8 +9,8 @@ from litestar import post
 
 from tron_payment.core.clock import ManualClock
 from tron_payment.http.app import create_http
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.gate import NOBODY, source_of
-from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import (
     BUCKETS_MAX,
     DEFAULT_RATES,

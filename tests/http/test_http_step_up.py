@@ -16,8 +16,9 @@ from pydantic import SecretStr
 
 from tron_payment.core.clock import ManualClock
 from tron_payment.db.audit import Audit, AuditEntry
-from tron_payment.http.permissions import PERMISSIONS, STEP_UP, Role
-from tron_payment.http.principals import Authenticator
+from tron_payment.http.authentication import Authenticator
+from tron_payment.http.permissions import PERMISSIONS, STEP_UP
+from tron_payment.http.principals import Role
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.http.step_up import (
     FAILURES_MAX,

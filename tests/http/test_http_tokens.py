@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from http_world import EMPTY, NOW, NOW_S, SECRET, anchor, b64, bearer, claims, serve, token
 
 from tron_payment.core.clock import ManualClock
-from tron_payment.http.permissions import Role, permissions_of
-from tron_payment.http.principals import Authenticator, principal_of
+from tron_payment.http.authentication import Authenticator, principal_of
+from tron_payment.http.permissions import permissions_of
+from tron_payment.http.principals import Role
 from tron_payment.http.tokens import BadTrustAnchor, TrustAnchor, pinned_keys
 
 ED = ed25519.Ed25519PrivateKey.generate()

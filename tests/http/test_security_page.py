@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tron_payment.http.permissions import Role
+from tron_payment.http.principals import Role
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")

@@ -21,8 +21,8 @@ from tron_payment.core.clock import ManualClock
 from tron_payment.db.connect import Store
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.app import HttpApp
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.journal import Journal
-from tron_payment.http.principals import Authenticator
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.module import Deployment
 from tron_payment.settings import Settings

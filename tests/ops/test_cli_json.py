@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tron_payment import cli
-from tron_payment.http.permissions import PERMISSIONS, Role
+from tron_payment.http.permissions import PERMISSIONS
+from tron_payment.http.principals import Role
 
 
 def test_permissions_for_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tron_payment import configuration, operator
 from tron_payment.development import with_secrets
-from tron_payment.http.permissions import Role
+from tron_payment.http.principals import Role
 
 RUN_S = 120.0
 

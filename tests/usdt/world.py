@@ -33,8 +33,8 @@ from tron_payment.devnet.proto import MESSAGES
 from tron_payment.devnet.transactions import CREATE_CONTRACT, TRIGGER_CONTRACT
 from tron_payment.engine import Engine, Openings
 from tron_payment.http.app import create_http
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.idempotency import Idempotency, StoredRequest
-from tron_payment.http.principals import Authenticator
 from tron_payment.http.tokens import TrustAnchor
 from tron_payment.module import Deployment, House, Module
 

@@ -26,7 +26,7 @@ from tron_payment.chain import Follower
 from tron_payment.core.address import Address
 from tron_payment.engine import SafeMode
 from tron_payment.http.app import create_http
-from tron_payment.http.principals import Authenticator
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.tokens import TrustAnchor
 from tron_payment.wallets import JOURNAL_DOCUMENTS, OURSELVES, SigningJournal, Wallets
 from tron_payment.wallets.custody import Custody

@@ -7,7 +7,7 @@ import pytest
 from pydantic import SecretStr
 from wallet_world import BOB, build_world, principal, rebuild
 
-from tron_payment.http.permissions import Role
+from tron_payment.http.principals import Role
 from tron_payment.settings import ConfigurationError
 from tron_payment.wallets import (
     OURSELVES,

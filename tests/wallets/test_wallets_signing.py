@@ -28,7 +28,7 @@ from tron_payment.db.cas import insert_once
 from tron_payment.engine import CannotSign, OrderStatus
 from tron_payment.engine.documents import Order, contract_document, stored
 from tron_payment.engine.domain import Attempt, Result
-from tron_payment.http.permissions import Role
+from tron_payment.http.principals import Role
 from tron_payment.wallets import (
     OURSELVES,
     RequestStatus,

@@ -32,9 +32,10 @@ from tron_payment.engine import Openings, Order, OrderStatus, Watched, Wish
 from tron_payment.engine.documents import contract_document
 from tron_payment.http import idempotency
 from tron_payment.http.app import create_http
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.idempotency import Idempotency
-from tron_payment.http.permissions import Role, permissions_of
-from tron_payment.http.principals import Authenticator, Principal
+from tron_payment.http.permissions import permissions_of
+from tron_payment.http.principals import Principal, Role
 from tron_payment.http.tokens import TrustAnchor
 from tron_payment.module import Deployment, House, Module
 from tron_payment.settings import Settings

@@ -18,8 +18,7 @@ from tron_payment.core.money import SUN_PER_TRX
 from tron_payment.engine import Engine, FeeBound
 from tron_payment.gateway.sweep_documents import Sweep
 from tron_payment.http.idempotency import Idempotency
-from tron_payment.http.permissions import Role
-from tron_payment.http.principals import Principal
+from tron_payment.http.principals import Principal, Role
 from tron_payment.ordered import OrderedStatus
 from tron_payment.staking import Operation, Stake, StakeWish, Staking
 

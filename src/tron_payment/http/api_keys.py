@@ -32,11 +32,10 @@ from tron_payment.http.permissions import (
     BEYOND_ADMIN,
     MOVES_MONEY,
     PERMISSIONS,
-    Role,
     owner_filter,
     permissions_of,
 )
-from tron_payment.http.principals import Principal
+from tron_payment.http.principals import Principal, Role
 
 SECRET_BYTES: Final = 32
 LIFETIME_DAYS_MAX: Final = 366

@@ -11,6 +11,7 @@ from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
 from tron_payment.http.acting import Acting
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.exchange import CodeCheck, exchange_of
 from tron_payment.http.front import FrontDoor
 from tron_payment.http.gate import Gate, check_routes
@@ -21,7 +22,7 @@ from tron_payment.http.limits import (
     learn_parameters,
 )
 from tron_payment.http.openapi import openapi_config
-from tron_payment.http.principals import Authenticator, Principal
+from tron_payment.http.principals import Principal
 from tron_payment.http.problems import respond_with_problem
 from tron_payment.http.rate_limits import RateLimiter
 from tron_payment.http.step_up import StepUp

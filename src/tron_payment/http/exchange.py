@@ -2,10 +2,9 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from tron_payment.http.principals import Principal
+from tron_payment.http.principals import Principal
 
 SCOPE_KEY: Final = "tron_payment.exchange"
 
@@ -15,7 +14,7 @@ class Exchange:
     """One request and its answer."""
 
     request_id: str
-    principal: "Principal | None" = None
+    principal: Principal | None = None
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Added to the answer, whatever it will be: rate limits and the like."""
 

@@ -18,11 +18,12 @@ from litestar.middleware import ASGIMiddleware
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from tron_payment.http.authentication import Authenticator
 from tron_payment.http.exchange import exchange_of
 from tron_payment.http.headers import header
 from tron_payment.http.limits import check_surface
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP, MissingPermission, require
-from tron_payment.http.principals import Authenticator, Principal
+from tron_payment.http.principals import Principal
 from tron_payment.http.rate_limits import RateClass, RateLimiter
 from tron_payment.http.step_up import CODE_HEADER, CodeMissing, StepUp
 

@@ -7,26 +7,11 @@ the service that holds the object checks. Reading is open to every role because 
 """
 
 from collections.abc import Mapping
-from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tron_payment.core.errors import Forbidden
-
-if TYPE_CHECKING:
-    from tron_payment.http.principals import Principal
-
-
-class Role(StrEnum):
-    VIEWER = "viewer"
-    MERCHANT = "merchant"
-    OPERATOR = "operator"
-    APPROVER = "approver"
-    TREASURER = "treasurer"
-    COMPLIANCE = "compliance"
-    ADMIN = "admin"
-    AUDITOR = "auditor"
-
+from tron_payment.http.principals import Principal, Role
 
 V, M, O, P, T, C, A, U = Role  # noqa: E741 - columns of the table below
 EVERYBODY: Final = frozenset(Role)
@@ -190,7 +175,7 @@ _OF_ROLE: Final = {
 }
 
 
-def require(principal: "Principal", permission: str) -> None:
+def require(principal: Principal, permission: str) -> None:
     """Refuse unless the caller has the permission; for rules that depend on the content.
 
     Raises:
@@ -201,12 +186,12 @@ def require(principal: "Principal", permission: str) -> None:
         raise MissingPermission(f"this needs the permission {permission}")
 
 
-def sees_all(principal: "Principal", kind: str) -> bool:
+def sees_all(principal: Principal, kind: str) -> bool:
     """Whether the caller sees every object of this kind; if not, filter by owner in the query."""
     return principal.role in SEES_ALL[kind]
 
 
-def owner_filter(principal: "Principal", kind: str, field: str = "principal") -> dict[str, str]:
+def owner_filter(principal: Principal, kind: str, field: str = "principal") -> dict[str, str]:
     """The part of a MongoDB query that keeps others' objects away; empty for those who see all."""
     return {} if sees_all(principal, kind) else {field: principal.id}
 

@@ -21,8 +21,8 @@ from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
 from tron_payment.db.cas import LostRace, compare_and_set, insert_once
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
-from tron_payment.http.permissions import Role, owner_filter, permissions_of
-from tron_payment.http.principals import Principal
+from tron_payment.http.permissions import owner_filter, permissions_of
+from tron_payment.http.principals import Principal, Role
 from tron_payment.payouts.batch_rows import Upload, read_upload
 from tron_payment.payouts.batches import Batches
 
