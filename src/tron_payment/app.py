@@ -220,13 +220,7 @@ def create_app(
     """Mount every module and the service's own routes; `mounts` is for those who need less."""
     house = assembly.house
     routers = [
-        _Mount(
-            path=prefix,
-            route_handlers=list(module.routers),
-            include_in_schema=prefix == CANONICAL,
-        )
-        for module in assembly.modules
-        for prefix in mounts[module.name]
+        (_mount(module, mounts[module.name]), mounts[module.name]) for module in assembly.modules
     ]
     objects = {
         "house": house,
@@ -254,7 +248,7 @@ def create_app(
     audit_routes = audit_router(house.audit, house.clock, HeadSigner.of(signing_key))
     return create_http(
         [
-            *routers,
+            *(router for router, _ in routers),
             _Mount(
                 CANONICAL,
                 route_handlers=[api_keys_router(keys), audit_routes, step_up_router(step_up)],
@@ -270,7 +264,19 @@ def create_app(
         journal=assembly.journal,
         registry=registry,
         lifespan=[lifespan, *lifespans],
+        further=[
+            (router, [prefix for prefix in prefixes if prefix != router.path])
+            for router, prefixes in routers
+        ],
         open_schema=house.settings.is_development,
+    )
+
+
+def _mount(module: Module, prefixes: Sequence[str]) -> Router:
+    """The module's handlers at their canonical path, or at the first they have."""
+    path = CANONICAL if CANONICAL in prefixes else prefixes[0]
+    return _Mount(
+        path=path, route_handlers=list(module.routers), include_in_schema=path == CANONICAL
     )
 
 

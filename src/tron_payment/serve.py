@@ -88,6 +88,7 @@ async def serve(settings: Settings) -> None:
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         _stop_on_signals(server)
         gc.freeze()  # what stands by now stays: looking through it again took half of following
+        gc.enable()
         await server.serve()
 
 
@@ -205,7 +206,8 @@ async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:
                 settings.node_deadline_s,
             )
         )
-    return Nodes(clients, settings.node_agreement)
+    outvotes = settings.node_dissent == "set_apart"
+    return Nodes(clients, settings.node_agreement, outvotes=outvotes)
 
 
 async def _patiently(nodes: Nodes, expected: str | None) -> str:

@@ -42,14 +42,14 @@ async def test_a_weaker_uri_is_overridden(mongo: Any) -> None:
 
 
 async def test_an_index_that_is_not_unique_is_refused(mongo: Any) -> None:
-    async with pymongo.AsyncMongoClient(mongo.uri) as client:
+    async with pymongo.AsyncMongoClient[Any](mongo.uri) as client:
         await client[mongo.name]["things"].create_index("code", name="one_code")
     with pytest.raises(StoreRefused):
         await mongo.connect([Thing])
 
 
 async def test_duplicates_that_prevent_a_unique_index_are_refused(mongo: Any) -> None:
-    async with pymongo.AsyncMongoClient(mongo.uri) as client:
+    async with pymongo.AsyncMongoClient[Any](mongo.uri) as client:
         await client[mongo.name]["things"].insert_many(
             [{"_id": "a", "code": "x"}, {"_id": "b", "code": "x"}]
         )
@@ -79,3 +79,54 @@ async def test_no_error_carries_the_password(uri: str, monkeypatch: pytest.Monke
     with pytest.raises((StoreRefused, StoreUnavailable)) as refusal:
         await connect(uri, "x", [Thing])
     assert "s3cret" not in "".join(format_exception(refusal.value)) + repr(refusal.value)
+
+
+async def test_a_later_start_makes_only_the_indexes_that_are_missing(mongo: Any) -> None:
+    class More(Document):
+        id: str  # type: ignore[assignment]
+        code: str
+        place: int
+
+        class Settings:
+            name = "things"
+            indexes = [
+                *Thing.Settings.indexes,
+                IndexModel(
+                    [("place", ASCENDING), ("code", -1)],
+                    name="placed",
+                    unique=True,
+                    partialFilterExpression={"place": {"$gt": 0}},
+                ),
+            ]
+
+    asked: list[str] = []
+
+    class Watch(pymongo.monitoring.CommandListener):
+        def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
+            asked.append(event.command_name)
+
+        def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None: ...
+        def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None: ...
+
+    await mongo.connect([Thing])
+    await mongo.connect([More])
+    assert set(await More.get_pymongo_collection().index_information()) == {
+        *("_id_", "one_code", "placed")
+    }
+    listeners = list(pymongo.monitoring._LISTENERS.command_listeners)
+    pymongo.monitoring.register(Watch())
+    try:
+        await mongo.connect([More])
+    finally:
+        pymongo.monitoring._LISTENERS.command_listeners[:] = listeners
+    assert "listIndexes" in asked
+    assert "createIndexes" not in asked
+
+
+async def test_an_index_of_the_same_name_with_other_options_is_refused(mongo: Any) -> None:
+    async with pymongo.AsyncMongoClient[Any](mongo.uri) as client:
+        await client[mongo.name]["things"].create_index(
+            "code", name="one_code", unique=True, partialFilterExpression={"code": "x"}
+        )
+    with pytest.raises(StoreRefused):
+        await mongo.connect([Thing])

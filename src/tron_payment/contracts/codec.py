@@ -1,7 +1,9 @@
 """Solidity's ABI with our addresses: base58 text outside, 20-byte words inside.
 
-The encoding itself is eth-abi's. An address word with the 41 prefix would be refused by the
-contracts (solc's decoder checks the high bits), so it is cut off here and nowhere else.
+The encoding itself is eth-abi's, which is imported when something is encoded for the first time:
+it brings a sixth of what a start of the service imports. An address word with the 41 prefix would
+be refused by the contracts (solc's decoder checks the high bits), so it is cut off here and nowhere
+else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +11,16 @@ from functools import lru_cache
 from typing import Any, Final
 
 from Crypto.Hash import keccak
-from eth_abi import abi as eth_abi
 
 from tron_payment.core.address import Address, address_bytes, address_of, parse_address
 
 WORD: Final = 32
 BARE_ADDRESS: Final = 20
 _ADDRESSES_CACHED: Final = 65_536
+
+
+class Undecodable(ValueError):
+    """Data that are not of the types that were asked for."""
 
 
 def keccak256(data: bytes) -> bytes:
@@ -79,16 +84,24 @@ def encode(parameters: Sequence[Mapping[str, Any]], values: Sequence[object]) ->
         _inward(type_of(each), each.get("components"), value)
         for each, value in zip(parameters, values, strict=True)
     ]
-    return eth_abi.encode([type_of(each) for each in parameters], inner)
+    from eth_abi import abi
+
+    return abi.encode([type_of(each) for each in parameters], inner)
 
 
 def decode(parameters: Sequence[Mapping[str, Any]], data: bytes) -> tuple[Any, ...]:
     """The values in ``data``, addresses as `Address`.
 
     Raises:
-        eth_abi.exceptions.DecodingError: The data are not of these types.
+        Undecodable: The data are not of these types.
     """
-    values = eth_abi.decode([type_of(each) for each in parameters], data)
+    from eth_abi import abi
+    from eth_abi.exceptions import DecodingError
+
+    try:
+        values = abi.decode([type_of(each) for each in parameters], data)
+    except DecodingError as error:
+        raise Undecodable(str(error)) from error
     return tuple(
         _outward(type_of(each), each.get("components"), value)
         for each, value in zip(parameters, values, strict=True)

@@ -11,9 +11,14 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final, Literal, Self
 
-from eth_abi.exceptions import DecodingError
-
-from tron_payment.contracts.codec import WORD, decode, encode, keccak256, types_of
+from tron_payment.contracts.codec import (
+    WORD,
+    Undecodable,
+    decode,
+    encode,
+    keccak256,
+    types_of,
+)
 
 ContractName = Literal["TestUSDT", "PayoutRouterV0", "PayoutRouterKYC", "RecipientScreen"]
 
@@ -131,7 +136,7 @@ class Artifact:
             raise UnknownEntry(f"{self.contract} has no function {data[:SELECTOR_LENGTH].hex()}")
         try:
             args = decode(entry["inputs"], data[SELECTOR_LENGTH:])
-        except DecodingError as error:
+        except Undecodable as error:
             raise UnknownEntry(f"malformed call of {entry['name']}") from error
         if encode(entry["inputs"], args) != data[SELECTOR_LENGTH:]:
             raise UnknownEntry(f"call of {entry['name']} is not canonical")
@@ -157,7 +162,7 @@ class Artifact:
             args = dict(zip((p["name"] for p in plain), decode(plain, data), strict=True))
             for parameter, topic in zip(indexed, topics[1:], strict=True):
                 args[parameter["name"]] = decode([parameter], topic)[0]
-        except DecodingError:
+        except Undecodable:
             return None
         return Event(entry["name"], {p["name"]: args[p["name"]] for p in entry["inputs"]})
 
@@ -168,7 +173,7 @@ class Artifact:
             return None
         try:
             values = decode(entry["inputs"], output[SELECTOR_LENGTH:])
-        except DecodingError:
+        except Undecodable:
             return None
         names = (parameter["name"] for parameter in entry["inputs"])
         return Revert(entry["name"], dict(zip(names, values, strict=True)))

@@ -6,7 +6,7 @@ server would acknowledge writes that a failover forgets, so it is refused.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -36,7 +36,8 @@ INDEX_BUILD_S: Final = 600.0
 
 OLDEST_SERVER: Final = (6, 0)
 
-_ID_INDEX: Final = "_id_"
+_OF_THE_SERVER: Final = ("v", "ns")
+"""What a server tells of an index besides what was declared."""
 
 Raw = dict[str, Any]
 
@@ -88,8 +89,11 @@ async def connect(uri: str, name: str, documents: Sequence[type[Document]]) -> S
             await _require_replica_set(client)
             database = client[name]
             with pymongo.timeout(INDEX_BUILD_S):
-                await init_beanie(database=database, document_models=list(documents))
-                await _require_indexes(database, documents)
+                await init_beanie(
+                    database=database, document_models=list(documents), skip_indexes=True
+                )
+                for model in documents:
+                    await _require_indexes(database, model)
     except pymongo.errors.OperationFailure as error:
         await client.close()
         raise StoreRefused(f"the database refuses: {without_password(str(error))}") from None
@@ -142,19 +146,30 @@ async def _require_replica_set(client: AsyncMongoClient[Raw]) -> None:
         raise StoreRefused(f"MongoDB {build['version']} is too old: 6.0 or later is needed")
 
 
-async def _require_indexes(
-    database: AsyncDatabase[Raw], documents: Sequence[type[Document]]
-) -> None:
-    """Uniqueness is a money rule: see it in the server's own list, not in our declarations."""
-    for model in documents:
-        settings = model.get_settings()
-        wanted = {
-            index.index.document["name"]
-            for index in settings.indexes
-            if index.index.document.get("unique")
-        }
-        collection = database[str(settings.name)]
+async def _require_indexes(database: AsyncDatabase[Raw], model: type[Document]) -> None:
+    """Make what is missing, and see the unique ones: uniqueness is a money rule.
+
+    They are seen in the server's own list, not in our declarations. A start that finds all of
+    them in it asks once for each collection.
+    """
+    settings = model.get_settings()
+    collection = database[str(settings.name)]
+    declared = [index.index for index in settings.indexes]
+    present = await collection.index_information()
+    if not all(_is_there(index.document, present) for index in declared):
+        await collection.create_indexes(declared)
         present = await collection.index_information()
-        missing = {name for name in wanted if not present.get(name, {}).get("unique")}
-        if missing:
-            raise StoreRefused(f"{settings.name} lacks its unique indexes {sorted(missing)}")
+    wanted = {index.document["name"] for index in declared if index.document.get("unique")}
+    missing = {name for name in wanted if not present.get(name, {}).get("unique")}
+    if missing:
+        raise StoreRefused(f"{settings.name} lacks its unique indexes {sorted(missing)}")
+
+
+def _is_there(declared: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    """Whether the server has an index of this name with these keys and options, and no others."""
+    there = present.get(declared["name"])
+    if there is None:
+        return False
+    options = {name: value for name, value in declared.items() if name not in ("name", "key")}
+    found = {name: value for name, value in there.items() if name not in ("key", *_OF_THE_SERVER)}
+    return options == found and list(declared["key"].items()) == list(there["key"])

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from litestar import Litestar, Request
+from litestar import Litestar, Request, Router
 from litestar.di import Provide
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
@@ -21,6 +21,7 @@ from tron_payment.http.limits import (
     StrictRequest,
     learn_parameters,
 )
+from tron_payment.http.older_paths import add_paths
 from tron_payment.http.openapi import openapi_config
 from tron_payment.http.principals import Principal
 from tron_payment.http.problems import respond_with_problem
@@ -52,6 +53,7 @@ def create_http(
     journal: Journal | None = None,
     registry: CollectorRegistry | None = None,
     lifespan: Sequence[Lifespan] = (),
+    further: Sequence[tuple[Router, Sequence[str]]] = (),
     title: str = "tron-payment",
     version: str = "0.1.0",
     open_schema: bool = False,
@@ -68,6 +70,7 @@ def create_http(
         journal: Brings what is done into the audit log.
         registry: Where request counts and times go; one of our own when not given.
         lifespan: Entered at start, left at stop, in this order.
+        further: Routers among `routers` and the prefixes at which they are reached, too.
         open_schema: Let everybody read ``/schema``.
         more: Passed on to Litestar: plugins, template configuration, state.
 
@@ -93,6 +96,7 @@ def create_http(
         **more,
     )
     app.front = FrontDoor(gate, registry or CollectorRegistry())
+    add_paths(app, further)
     check_routes(app.routes)
     learn_parameters(app.routes)
     _provide_one_by_one(app.routes)
