@@ -136,7 +136,8 @@ def imports(path: Path) -> Iterator[Import]:
                 yield Import(path, node.lineno, tuple(base[1:]), names, only_typing)
 
 
-ALL: Final = [found for path in files() for found in imports(path)]
+KNOWN: Final = frozenset(files())
+ALL: Final = [found for path in KNOWN for found in imports(path)]
 
 
 def floor(part: str) -> int:
@@ -180,6 +181,33 @@ def test_even_for_types_only_the_root_looks_up() -> None:
         and not is_single_file(each.source)
     ]
     assert wrong == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Not even for types only, nor over a third; the devnet is a program of its own."""
+    ours = (path for path in files() if part_of(path) != "devnet")
+    below = {path: set(targets(path)) - {path} for path in ours}
+    while plain := {
+        path
+        for path, its in below.items()
+        if not its & below.keys() or not any(path in others for others in below.values())
+    }:
+        for path in plain:
+            del below[path]
+    assert sorted(map(str, below)) == []
+
+
+def targets(path: Path) -> Iterator[Path]:
+    """The files that one imports: ``from tron_payment.db import cas`` means db/cas.py."""
+    for each in ALL:
+        if each.path == path:
+            of_names = [file_of((*each.target, name)) for name in each.names]
+            yield from (found or file_of(each.target) or path for found in of_names or [None])
+
+
+def file_of(target: tuple[str, ...]) -> Path | None:
+    places = (Path(*target).with_suffix(".py"), Path(*target, "__init__.py"))
+    return next((place for place in places if place in KNOWN), None)
 
 
 @pytest.mark.parametrize("name", [*DOMAIN_MODULES, "chain", "contracts", "engine", "ordered"])
