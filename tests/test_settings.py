@@ -91,6 +91,8 @@ def test_no_secret_is_shown_by_the_settings_themselves(folder: Path) -> None:
         ({"MONGODB_URI": "mongodb://a", "MONGO_URL": "mongodb://b"}, "MONGO_URL"),
         ({"TRON_NODE_URL": "http://a", "TRON_FULL_NODE_URL": "http://b"}, "TRON_FULL_NODE_URL"),
         ({"TRON_NODE_URL": "http://a", "NODE_AGREEMENT": "2"}, "NODE_AGREEMENT"),
+        ({"TRON_NODE_URL": "http://a,http://b", "NODE_DISSENT": "set_apart"}, "NODE_DISSENT"),
+        ({"NODE_DISSENT": "believe"}, "NODE_DISSENT"),
         (
             {"TRON_NODE_URL": "http://a,http://b", "TRON_SOLIDITY_NODE_URL": "http://a"},
             "TRON_SOLIDITY_NODE_URL",

@@ -28,7 +28,7 @@ from tron_payment import (
     wallets,
 )
 from tron_payment.assembly import Assembly
-from tron_payment.chain import Cursors, Follower, Nodes, Quiet, SolidBlock
+from tron_payment.chain import APART_POLL_S, Apart, Cursors, Follower, Nodes, Quiet, SolidBlock
 from tron_payment.core.clock import Clock
 from tron_payment.db import ledger
 from tron_payment.db.audit import Act, Audit, AuditEntry
@@ -168,12 +168,15 @@ async def assemble(
     modules = tuple([await package.build(house) for package in MODULES.values()])
     handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None)]
     follower = Follower(nodes, cursors, handlers, quiet=_quiet(machine, modules))
+    apart = Apart(nodes, clock)
+    await apart.step()  # nothing is asked of a node that was outvoted before this start
     loops = Loops()
     journal_loop = Loop("http.journal", journal.step, JOURNAL_IDLE_S, "payment-gateway")
     journal.wake = journal_loop.wake.set
     loops.add(
         journal_loop,
         Loop("chain.follow", follower.step, _follow_idle_s(settings), "tron-client"),
+        Loop("chain.apart", apart.step, APART_POLL_S, "tron-client", pulse=True),
         Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
         *machine.loops,
         *(loop for module in modules for loop in module.loops),

@@ -132,6 +132,7 @@ class Measuring:
             put("node_calls_total", node.calls, node.alias)
             put("node_failures_total", node.failures, node.alias)
             put("node_contradicts", bool(node.contradicts), node.alias)
+            put("node_apart", node.apart, node.alias)
 
     # ---- the store ---------------------------------------------------------------------------
 

@@ -63,6 +63,7 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "node_failures_total": Spec("Calls that the node did not answer", ("node",), True),
     "nodes_required": Spec("How many nodes must show the same block (NODE_AGREEMENT)"),
     "node_contradicts": Spec("1: it showed another block than the others", ("node",)),
+    "node_apart": Spec("1: outvoted about a block, and not used until a person decides", ("node",)),
     "clock_offset_seconds": Spec("Our clock minus the newest head that enough nodes show"),
     "reconciliation_difference": Spec("Chain against books, smallest units", ("asset",)),
     "reconciliation_block": Spec("Newest solidified block of the last comparison"),

@@ -113,6 +113,10 @@ class Settings(BaseSettings):
     node_agreement: Annotated[int, Field(ge=1, le=9)] = 1
     """How many nodes must show the same solidified block before it counts."""
 
+    node_dissent: Annotated[str, Field(pattern=r"^(stop|set_apart)$")] = "stop"
+    """What a node does that shows another solidified block: stop everything until a person has
+    looked, or be set apart itself while NODE_AGREEMENT nodes and the majority of all agree."""
+
     node_deadline_s: Annotated[float, Field(gt=0, le=120)] = 15
     devnet_port: Annotated[int, Field(ge=1, le=65_534)] = 9090
     devnet_block_ms: Annotated[int, Field(ge=0, le=60_000)] = 1_000

@@ -11,6 +11,7 @@ from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
 from tron_payment.settings import Settings
 
 JWT_SECRET_BYTES_MIN: Final = 32
+NODES_THAT_OUTVOTE_MIN: Final = 3
 RETENTION_DAYS_MIN: Final = 31
 """Longer than an idempotency key replays its answer."""
 
@@ -40,6 +41,10 @@ def problems_of(settings: Settings) -> list[str]:
         problems.append("TRON_SOLIDITY_NODE_URL: one per node in TRON_NODE_URL, or none")
     if settings.node_agreement > max(1, len(settings.node_urls)):
         problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
+    if settings.node_dissent == "set_apart" and (
+        settings.node_agreement < 2 or len(settings.node_urls) < NODES_THAT_OUTVOTE_MIN
+    ):
+        problems.append("NODE_DISSENT: set_apart needs three nodes and NODE_AGREEMENT=2 or more")
     if 0 < settings.retention_days < RETENTION_DAYS_MIN:
         problems.append(f"RETENTION_DAYS: 0, or {RETENTION_DAYS_MIN} or more")
     return [*problems, *_way_out_problems(settings)]

@@ -43,7 +43,8 @@ def client_of(
         await send({"type": "http.response.body", "body": content})
 
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), trust_env=False)
-    return chain.NodeClient(alias, "http://full", "http://solid", http, None, deadline_s)
+    full, solid = f"http://full.{alias}", f"http://solid.{alias}"
+    return chain.NodeClient(alias, full, solid, http, None, deadline_s)
 
 
 def fixed(answer: Any, status: int = 200) -> Handler:

@@ -283,7 +283,7 @@ class Shop:
         return faults
 
     async def _held(self, address: str, currency: str) -> int:
-        node = self.world.nodes._members[0].client
+        node = self.world.nodes.members[0].client
         try:
             if currency == "TRX":
                 account = await node.account(Address(address), solid=True)

@@ -29,7 +29,7 @@ async def struggle(world: World, invoice: Any, status: str) -> None:
     """Step as the loops do, failing and trying again, until the invoice gets there."""
     (follow,) = [each for each in world.assembly.loops.all if each.name == "chain.follow"]
     for _ in range(ROUNDS_MAX):
-        world.assembly.house.nodes._members[0].breaker.succeeded()  # a test has no time to rest
+        world.assembly.house.nodes.members[0].breaker.succeeded()  # a test has no time to rest
         try:
             if not await follow.step() and (
                 (await world.payment(invoice["payment_id"]))["status"] == status

@@ -66,7 +66,7 @@ async def test_energy_of_the_stake_is_lent_used_and_taken_back(gateway: World) -
     order = await gateway.house.engine.find(sweep.order_id)
     assert order.outcome.energy_used > 0
     assert order.outcome.fee_sun < 1_000_000  # bandwidth at most, no energy burned
-    node = gateway.nodes._members[0].client
+    node = gateway.nodes.members[0].client
     assert await node.delegations(gateway.treasury, invoice["address"]) == ()
     assert (await run(gateway))["balanced"] is True
 
@@ -101,7 +101,7 @@ async def test_energy_is_taken_back_after_the_treasury_was_frozen(gateway: World
     await freeze(gateway, treasury, frozen=False)
     await rest(gateway)
     assert (await only()).status == "settled"
-    node = gateway.nodes._members[0].client
+    node = gateway.nodes.members[0].client
     assert await node.delegations(gateway.treasury, invoice["address"]) == ()
 
 

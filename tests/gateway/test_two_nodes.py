@@ -44,7 +44,7 @@ async def second(gateway: World) -> AsyncIterator[SecondNode]:
     other = SecondNode(gateway)
     async with httpx.AsyncClient(transport=other, base_url="http://second.example") as http:
         clients = [
-            gateway.nodes._members[0].client,
+            gateway.nodes.members[0].client,
             NodeClient(
                 "node-2", "http://second.example", "http://second.example", http, SecretStr(""), 15
             ),

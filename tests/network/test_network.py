@@ -101,7 +101,7 @@ async def test_bad_and_unknown_ids(world: World) -> None:
 
 
 async def test_a_dead_node_is_503_and_comes_back(world: World) -> None:
-    (member,) = world.house.nodes._members
+    (member,) = world.house.nodes.members
     good = member.client._calls._http
 
     class Dead:

@@ -204,9 +204,10 @@ class World:
         code, said = self.live.command_json("resume")
         assert code == 0 and said["resumed"], said
 
-    def restart(self, *nodes: BadNode) -> None:
+    def restart(self, *nodes: BadNode, **settings: str) -> None:
         """One process after the other with these nodes; not ready yet where following stopped."""
         self.live.environment |= {"TRON_NODE_URL": ",".join(each.url for each in nodes)}
+        self.live.environment |= settings
         for port, child in list(self.live.services.items()):
             child.terminate()
             child.wait(timeout=60)

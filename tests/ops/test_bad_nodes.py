@@ -1,8 +1,9 @@
 """Bad nodes against the running service: three nodes, two of which have to agree.
 
 One bad node of three delays nothing for good; two bring settlement to a stand while sending goes
-on; a contradiction about a solidified block stops everything until a person resumes. Whatever
-happened, each payout is one transfer, each deposit was credited once, and the books are the chain.
+on; a contradiction about a solidified block stops everything until a person resumes, or, with
+NODE_DISSENT=set_apart, only the node that was outvoted. Whatever happened, each payout is one
+transfer, each deposit was credited once, and the books are the chain.
 """
 
 import time
@@ -147,30 +148,44 @@ def stops(world: World, what: str, promised: Round, *liars: int) -> str:
     return reason
 
 
-def contradicted(world: World, what: str, *liars: int, out: bool = False) -> None:
-    """A lie about blocks: everything stops, and goes on when somebody has mended it.
+def told(world: World, what: str, *liars: int) -> tuple[Round, Round]:
+    """Let these nodes tell a lie about blocks.
 
-    Args:
-        out: The liar is taken out of the configuration instead of being mended.
+    Returns:
+        An invoice that nobody has paid, and a payout that was asked for.
     """
     unpaid = world.invoice()
     if what == "forked":
         copy = world.copy(BLOCK_MS)
         for node in (world.nodes[each] for each in liars):
             node.shows(copy)
-        promised = world.ask(1)
-    elif what.startswith("invented"):
+        return unpaid, world.ask(1)
+    if what.startswith("invented"):
         lie = lie_about(world, what, unpaid.invoice_address)
         for node in (world.nodes[each] for each in liars):
             node.lies(lie)
-        promised = world.ask(1, deposit=False)
-    else:
-        world.live.devnet("/devnet/pace", block_ms=0)  # so that the lie is there before the block
-        promised = world.ask(1, deposit=False)
-        (recipient,) = promised.payouts.values()
-        for node in (world.nodes[each] for each in liars):
-            node.lies(lie_about(world, what, recipient))
-        world.live.devnet("/devnet/pace", block_ms=BLOCK_MS)
+        return unpaid, world.ask(1, deposit=False)
+    world.live.devnet("/devnet/pace", block_ms=0)  # so that the lie is there before the block
+    promised = world.ask(1, deposit=False)
+    (recipient,) = promised.payouts.values()
+    for node in (world.nodes[each] for each in liars):
+        node.lies(lie_about(world, what, recipient))
+    world.live.devnet("/devnet/pace", block_ms=BLOCK_MS)
+    return unpaid, promised
+
+
+def nothing_credited(world: World, unpaid: Round) -> None:
+    seen = world.payment(unpaid.invoice)
+    assert seen["status"] == "awaiting_payment" and parse_units(seen["received"]) == 0, seen
+
+
+def contradicted(world: World, what: str, *liars: int, out: bool = False) -> None:
+    """A lie about blocks: everything stops, and goes on when somebody has mended it.
+
+    Args:
+        out: The liar is taken out of the configuration instead of being mended.
+    """
+    unpaid, promised = told(world, what, *liars)
     reason = stops(world, what, promised, *liars)
     later = world.ask(1)
     began = time.monotonic()
@@ -183,8 +198,7 @@ def contradicted(world: World, what: str, *liars: int, out: bool = False) -> Non
     for done in (promised, later):
         world.settles(done, f"after {what}")
     took_s = time.monotonic() - began
-    seen = world.payment(unpaid.invoice)
-    assert seen["status"] == "awaiting_payment" and parse_units(seen["received"]) == 0, seen
+    nothing_credited(world, unpaid)
     if out:
         for node in world.nodes:
             node.heal()
@@ -195,6 +209,41 @@ def contradicted(world: World, what: str, *liars: int, out: bool = False) -> Non
 
 def test_a_lie_about_a_block_stops_everything_until_a_person_resumes(world: World) -> None:
     contradicted(world, "invented", 0)
+
+
+def outvoted(world: World, what: str, liar: int) -> None:
+    """With NODE_DISSENT=set_apart a lie of one of three stops nobody but the liar."""
+    alias = f"node-{liar + 1}"
+    world.restart(*world.nodes, NODE_DISSENT="set_apart")
+    try:
+        unpaid, promised = told(world, what, liar)
+        took_s = world.settles(promised, f"beside {what}")
+        world.shows("node_apart", (alias,), 1, what)  # NodeContradicts, TooFewNodes
+        later_s = world.settles(world.ask(), "with the two others")
+        nothing_credited(world, unpaid)
+        (reason,) = [each for each in world.network()["reasons"] if "set apart" in each]
+        assert alias in reason
+        world.restart(*world.nodes)
+        world.shows("node_apart", (alias,), 1, "remembered")
+        code, said = world.live.command_json("resume")
+        assert code == 1 and [each["node"] for each in said["nodes"]] == [alias], said
+        world.nodes[liar].heal()
+
+        def back() -> bool:
+            code, _ = world.live.command_json("resume")
+            assert code in (0, 1, 3), code
+            return code == 0
+
+        until(back, "the node is let back", SETTLE_S)
+        world.shows("node_apart", (alias,), 0, "let back")
+        world.well(what)
+    finally:
+        world.restart(*world.nodes, NODE_DISSENT="stop")
+    print(f"\n{what} {alias}: settled {took_s:.1f} s, then {later_s:.1f} s; {reason}")
+
+
+def test_an_outvoted_liar_stops_nobody(world: World) -> None:
+    outvoted(world, "invented", 0)
 
 
 def stands(world: World, fault: str, *which: int) -> None:
@@ -263,6 +312,17 @@ def test_any_two_bad_nodes_make_settlement_wait(world: World, fault: str) -> Non
 @pytest.mark.parametrize(("what", "which"), [*zip(LIES, (2, 0, 0, 1, 2), strict=True)], ids=LIES)
 def test_any_lie_about_a_block_stops_everything(world: World, what: str, which: int) -> None:
     contradicted(world, what, which)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("what", "which"),
+    [*zip((*LIES, "forked"), (1, 0, 2, 0, 1, 0), strict=True)],
+    ids=[*LIES, "forked"],
+)
+def test_any_outvoted_liar_stops_nobody(world: World, what: str, which: int) -> None:
+    outvoted(world, what, which)
 
 
 @pytest.mark.slow

@@ -209,7 +209,7 @@ async def point_look_up(patch: Patch) -> None:
 
     async def look(self: Dispatcher) -> bool:
         solid = await self._nodes.solid_head()
-        node: Any = self._nodes._members[0].client
+        node: Any = self._nodes.members[0].client
         for order in await store.expired(solid.timestamp_ms):
             upto = node.network.solid_number - node.lag()
             if node.network.included.get(order.live_txid or "", upto + 1) > upto:

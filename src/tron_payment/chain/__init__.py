@@ -1,6 +1,7 @@
 """The chain: bytes of transactions, nodes, solidified blocks and the follower of them."""
 
 from tron_payment.chain.answers import Receipt
+from tron_payment.chain.apart import APART_POLL_S, Apart, ApartNode
 from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction, SolidBlock, join
 from tron_payment.chain.breaker import BreakerState
 from tron_payment.chain.calls import all_of, both
@@ -35,6 +36,7 @@ from tron_payment.chain.errors import (
     ChainContradiction,
     NodeHasNot,
     NodeRefused,
+    NodesUnavailable,
     NodeUnavailable,
     WrongNetwork,
 )
@@ -48,7 +50,7 @@ from tron_payment.chain.follower import (
     Quiet,
 )
 from tron_payment.chain.node import NodeClient
-from tron_payment.chain.nodes import NodeAnswer, Nodes, NodeStatus, NodesUnavailable
+from tron_payment.chain.nodes import NodeAnswer, Nodes, NodeStatus
 from tron_payment.chain.raw_data import (
     MalformedRawData,
     RawData,
@@ -85,9 +87,10 @@ from tron_payment.chain.views import (
 )
 from tron_payment.chain.wire import MalformedWire, last_bytes, last_int, read_fields
 
-DOCUMENTS = (Cursor,)
+DOCUMENTS = (Cursor, ApartNode)
 
 __all__ = [
+    "APART_POLL_S",
     "DOCUMENTS",
     "NOBODY",
     "READ_AHEAD_BLOCKS",
@@ -95,6 +98,7 @@ __all__ = [
     "TYPE_NUMBERS",
     "Account",
     "AccountResources",
+    "Apart",
     "Block",
     "BlockHeader",
     "BlockInconsistent",

@@ -38,6 +38,10 @@ class NodeRefused(Refused, code="node_refused"):
         self.node = node
 
 
+class NodesUnavailable(Unavailable, code="nodes_unavailable"):
+    """No node gives what is needed now; nothing was changed."""
+
+
 class BlockInconsistent(Unavailable, code="block_inconsistent"):
     """A node's block and receipts do not belong together; read again, or another node."""
 

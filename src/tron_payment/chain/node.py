@@ -1,6 +1,7 @@
 """One java-tron endpoint: a full-node URL and a solidity URL (two servers on an own node)."""
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, Final, TypeVar
 
 import httpx
@@ -38,6 +39,10 @@ class NodeClient:
         deadline_s: float = 15.0,
     ) -> None:
         self.alias = alias
+        urls = f"{full_url.rstrip('/')} {solidity_url.rstrip('/')}"
+        self.identity: Final = sha256(urls.encode()).hexdigest()
+        """The same whatever place it has in the configuration; a URL may hold a key."""
+
         self._full = full_url.rstrip("/") + "/wallet/"
         self._solidity = solidity_url.rstrip("/") + "/walletsolidity/"
         self._calls = Calls(alias, http, api_key, deadline_s)

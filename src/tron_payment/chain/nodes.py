@@ -3,20 +3,22 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
+import structlog
+
 from tron_payment.chain.blocks import BlockHeader, SolidBlock, disagreement, join
-from tron_payment.chain.breaker import Breaker
-from tron_payment.chain.calls import ERROR, both
+from tron_payment.chain.breaker import BreakerState
+from tron_payment.chain.calls import both
 from tron_payment.chain.errors import (
-    BlockInconsistent,
     ChainContradiction,
     NodeHasNot,
     NodeRefused,
-    NodeUnavailable,
+    NodesUnavailable,
     WrongNetwork,
 )
-from tron_payment.chain.members import Member, alone, by_preference
+from tron_payment.chain.members import Member, Members, alone
 from tron_payment.chain.members import NodeAnswer as NodeAnswer
 from tron_payment.chain.members import NodeStatus as NodeStatus
 from tron_payment.chain.node import NodeClient
@@ -29,9 +31,7 @@ UNAVAILABLE: Final = "UNAVAILABLE"
 
 T = TypeVar("T")
 
-
-class NodesUnavailable(Unavailable, code="nodes_unavailable"):
-    """No node gives what is needed now; nothing was changed."""
+log = structlog.get_logger()
 
 
 class Nodes:
@@ -41,6 +41,8 @@ class Nodes:
         clients: At least one.
         agreement: How many nodes must show the same id for a solidified block.
         monotonic: Seconds for the breakers.
+        outvotes: Whether a node is set apart that shows another solidified block than `agreement`
+            nodes and the majority of all; else any dissent is a contradiction.
     """
 
     def __init__(
@@ -48,11 +50,13 @@ class Nodes:
         clients: Sequence[NodeClient],
         agreement: int = 1,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        outvotes: bool = False,
     ) -> None:
         assert 1 <= agreement <= len(clients), "as many nodes as have to agree"
         self.agreement: Final = agreement
-        self._members = [Member(client, Breaker(monotonic)) for client in clients]
-        self._genesis: str | None = None
+        self.outvotes: Final = outvotes
+        self.members: Final = Members(clients, agreement, monotonic)
 
     # ---- reads -------------------------------------------------------------------------------
 
@@ -63,12 +67,12 @@ class Nodes:
             NodeRefused: java-tron refuses, with a code of its own.
             NodesUnavailable: No node answers.
         """
-        answer, _ = await self._read(call)
+        answer, _ = await self.members.read(call)
         return answer
 
     async def pick(self) -> NodeClient:
         """A node that answers now, for reads that must all come from the same one."""
-        _, member = await self._read(lambda node: node.solid_head())
+        _, member = await self.members.read(lambda node: node.solid_head())
         return member.client
 
     async def picks(self, count: int) -> tuple[NodeClient, ...]:
@@ -78,9 +82,9 @@ class Nodes:
             NodesUnavailable: No node answers.
         """
         found: list[NodeClient] = []
-        for member in by_preference(self._members, self.agreement):
-            if len(found) < count and member.breaker.admits():
-                answer = await self._try(member, lambda node: node.solid_head())
+        for member in self.members.by_preference():
+            if len(found) < count and member.may_be_asked:
+                answer = await self.members.ask(member, lambda node: node.solid_head())
                 if isinstance(answer, BlockHeader):
                     found.append(member.client)
         if not found:
@@ -97,10 +101,10 @@ class Nodes:
             NodeRefused: java-tron refuses, with a code of its own.
             Unavailable: It does not answer, or rests after failures.
         """
-        (member,) = [each for each in self._members if each.client.alias == alias]
+        (member,) = [each for each in self.members if each.client.alias == alias]
         if not member.breaker.admits():
             raise NodesUnavailable(f"{alias} rests after failures")
-        answer = await self._try(member, call)
+        answer = await self.members.ask(member, call)
         if isinstance(answer, NodeRefused | Unavailable):
             raise answer
         return answer
@@ -141,8 +145,8 @@ class Nodes:
         self, call: Callable[[NodeClient], Awaitable[BlockHeader]], need: int
     ) -> tuple[list[tuple[Member, BlockHeader]], str]:
         """What each node in use shows, and the last failure."""
-        members = self._usable(need)
-        answers = await asyncio.gather(*(self._try(member, call) for member in members))
+        members = self.members.usable(need)
+        answers = await asyncio.gather(*(self.members.ask(member, call) for member in members))
         heads, problem = [], ""
         for member, answer in zip(members, answers, strict=True):
             if isinstance(answer, BlockHeader):
@@ -183,57 +187,81 @@ class Nodes:
 
         Raises:
             NodesUnavailable: Nobody has it whole, or too few confirm it yet.
-            ChainContradiction: Another node shows another block or other receipts at this height.
-                This is for a human: it must not be tried again silently.
+            ChainContradiction: Another node shows another block or other receipts at this height,
+                and is not outvoted. This is for a human: it must not be tried again silently.
         """
-        block, reader = await self._read(lambda node: _solid_block(node, number))
-
-        async def witness(node: NodeClient) -> str:
-            header, receipts = await both(node.header(number), node.receipts(number))
-            if block.transactions and not receipts and header.block_id == block.block_id:
-                theirs = [each.txid for each in (await node.block(number)).transactions]
-                if theirs == [each.txid for each in block.transactions]:
-                    raise NodeHasNot(node.alias, f"has no receipts of block {number}")
-            return disagreement(block, header, receipts)
-
-        await self._confirm(number, block.block_id, reader, witness)
-        return block
+        for _ in self.members:  # each further turn has set apart the node that was read
+            block, reader = await self.members.read(lambda node: _solid_block(node, number))
+            if await self._confirmed(number, block.block_id, reader, partial(_witness, block)):
+                return block
+        raise NodesUnavailable(f"no node is left whose block {number} others confirm")
 
     async def solid_header(self, number: int) -> BlockHeader:
         """The header alone, confirmed in the same way; raises the same."""
-        header, reader = await self._read(lambda node: node.header(number))
+        for _ in self.members:
+            header, reader = await self.members.read(lambda node: node.header(number))
+            if await self._confirmed(number, header.block_id, reader, partial(_same, header)):
+                return header
+        raise NodesUnavailable(f"no node is left whose block {number} others confirm")
 
-        async def witness(node: NodeClient) -> str:
-            other = await node.header(number)
-            return "" if other == header else f"the id {other.block_id}"
-
-        await self._confirm(number, header.block_id, reader, witness)
-        return header
-
-    async def _confirm(
+    async def _confirmed(
         self,
         number: int,
         block_id: str,
         reader: Member,
         witness: Callable[[NodeClient], Awaitable[str]],
-    ) -> None:
-        """Let the others confirm what one node showed; each says "" or what it sees instead."""
+    ) -> bool:
+        """Let the others confirm what one node showed; each says "" or what it sees instead.
+
+        Returns:
+            False when the reader itself is outvoted, by now or by this: nothing is confirmed.
+        """
         if self.agreement == 1:
-            return
+            return True
         what = f"block {number} {block_id}"
-        others = [m for m in self._usable(self.agreement) if m is not reader]
-        answers = await asyncio.gather(*(self._try(other, witness) for other in others))
+        others = [m for m in self.members.usable(self.agreement) if m is not reader]
+        answers = await asyncio.gather(*(self.members.ask(other, witness) for other in others))
         seen = {
             other.client.alias: answer
             for other, answer in zip(others, answers, strict=True)
             if isinstance(answer, str)
         }
-        if any(seen.values()):
+        if any(seen.values()) and not self._outvote(number, what, reader, seen):
             raise self._contradiction(number, what, reader, seen)
-        if len(seen) < self.agreement - 1:
-            raise NodesUnavailable(f"{what} is confirmed by {len(seen)} of {self.agreement - 1}")
-        for member in self._members:
+        if reader.apart:
+            return False
+        confirmed = sum(not text for text in seen.values())
+        if confirmed < self.agreement - 1:
+            raise NodesUnavailable(f"{what} is confirmed by {confirmed} of {self.agreement - 1}")
+        for member in self.members:
             member.agreed(number)
+        return True
+
+    def _outvote(
+        self, number: int, what: str, reader: Member, said: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        """Set apart who stands against `agreement` nodes and the majority of all configured ones.
+
+        Those set apart before count as nodes that do not agree: two of three can outvote the
+        third, and then either of the two stops everything.
+        """
+        if not self.outvotes:
+            return ()
+        least = max(self.agreement, len(self.members) // 2 + 1)
+        odd = alone({**said, reader.client.alias: ""}, least)
+        for member in self.members:
+            if member.client.alias in odd:
+                self.members.set_apart(member, number, said.get(member.client.alias) or what)
+        return odd
+
+    async def compare(self, alias: str, number: int) -> str:
+        """What one node shows otherwise than those whose word counts; empty when nothing.
+
+        Raises:
+            NodesUnavailable, ChainContradiction: As `solid_block`.
+            NodeRefused, Unavailable: It does not answer.
+        """
+        return await self.ask(alias, partial(_witness, await self.solid_block(number)))
 
     def _contradiction(
         self, number: int, what: str, reader: Member, said: Mapping[str, str]
@@ -244,7 +272,7 @@ class Nodes:
         seen = {alias: text or what for alias, text in said.items()} | {name: what}
         shown = "; ".join(f"{alias}: {seen[alias]}" for alias in (name, *said) if seen[alias])
         verdict = f"; alone: {', '.join(odd)}" if odd else ""
-        for member in self._members:
+        for member in self.members:
             alias = member.client.alias
             if alias in (odd or seen):
                 member.dissented(number, seen[alias])
@@ -258,15 +286,16 @@ class Nodes:
         Resting nodes are left out while another one is in use, so that a dead node does not make
         every payment wait; the bytes are sent again later anyway.
         """
-        targets = self._usable(1) or self._members
+        targets = [each for each in self.members if each.breaker.state is BreakerState.CLOSED]
+        targets = targets or list(self.members)
         answers = await asyncio.gather(*(self._tell(member, signed) for member in targets))
-        resting = [member.client.alias for member in self._members if member not in targets]
+        resting = [member.client.alias for member in self.members if member not in targets]
         silence = "resting after failures"
         return (*answers, *(NodeAnswer(a, False, UNAVAILABLE, silence) for a in resting))
 
     async def _tell(self, member: Member, signed: bytes) -> NodeAnswer:
         alias = member.client.alias
-        answer = await self._try(member, lambda node: node.broadcast(signed))
+        answer = await self.members.ask(member, lambda node: node.broadcast(signed))
         if isinstance(answer, NodeRefused):
             return NodeAnswer(alias, False, answer.node_code, answer.message)
         if isinstance(answer, Unavailable):
@@ -286,17 +315,17 @@ class Nodes:
             NodesUnavailable: No node answers.
         """
         found = await asyncio.gather(
-            *(self._try(member, lambda node: node.genesis_id()) for member in self._members)
+            *(self.members.ask(member, lambda node: node.genesis_id()) for member in self.members)
         )
-        for member, answer in zip(self._members, found, strict=True):
+        for member, answer in zip(self.members, found, strict=True):
             if isinstance(answer, str):
                 expected = expected or answer
                 if answer != expected:
                     raise WrongNetwork(f"node {member.client.alias} has the genesis {answer}")
                 member.genesis_checked = True
-        if expected is None or not any(member.genesis_checked for member in self._members):
+        if expected is None or not any(member.genesis_checked for member in self.members):
             raise NodesUnavailable("no node tells its genesis block")
-        self._genesis = expected
+        self.members.genesis_id = expected
         return expected
 
     async def probe(self) -> tuple[NodeStatus, ...]:
@@ -304,94 +333,34 @@ class Nodes:
 
         async def look(member: Member) -> None:
             head, solid = await asyncio.gather(
-                self._try(member, lambda node: node.head()),
-                self._try(member, lambda node: node.solid_head()),
+                self.members.ask(member, lambda node: node.head()),
+                self.members.ask(member, lambda node: node.solid_head()),
             )
             member.head = head if isinstance(head, BlockHeader) else member.head
             member.solid = solid if isinstance(solid, BlockHeader) else member.solid
 
-        await asyncio.gather(*(look(m) for m in self._members if m.breaker.admits()))
+        await asyncio.gather(*(look(m) for m in self.members if m.breaker.admits()))
         return self.status()
 
     def status(self) -> tuple[NodeStatus, ...]:
         """Every node as last seen; asks nobody."""
-        best = max((m.solid.number for m in self._members if m.solid), default=0)
-        return tuple(
-            NodeStatus(
-                alias=member.client.alias,
-                breaker=member.breaker.state,
-                head=member.head.number if member.head else 0,
-                solid=member.solid.number if member.solid else 0,
-                lag_blocks=best - member.solid.number if member.solid else best,
-                head_timestamp_ms=member.head.timestamp_ms if member.head else 0,
-                calls=member.breaker.calls,
-                failures=member.breaker.failures,
-                last_error=member.breaker.last_error,
-                contradicts=member.contradicts,
-            )
-            for member in self._members
-        )
-
-    # ---- one call to one node, counted -------------------------------------------------------
-
-    def _usable(self, need: int) -> list[Member]:
-        """The nodes in use, if they are as many as needed; else also those whose rest is over.
-
-        A trial may take a call's whole deadline: `probe` makes them, and no payment waits for one
-        while it can do without.
-        """
-        closed = [member for member in self._members if member.in_use]
-        if len(closed) >= need:
-            return closed
-        return [member for member in self._members if member.breaker.admits()]
-
-    async def _read(self, call: Callable[[NodeClient], Awaitable[T]]) -> tuple[T, Member]:
-        problem: Unavailable | NodeRefused | None = None
-        for member in by_preference(self._members, self.agreement):
-            if not member.breaker.admits():
-                continue
-            answer = await self._try(member, call)
-            if isinstance(answer, NodeRefused) and answer.node_code != ERROR:
-                raise answer
-            if not isinstance(answer, Unavailable | NodeRefused):
-                return answer, member
-            problem = answer
-        if isinstance(problem, NodeRefused):
-            raise problem
-        raise NodesUnavailable(problem.detail if problem else "all nodes rest after failures")
-
-    async def _try(
-        self, member: Member, call: Callable[[NodeClient], Awaitable[T]]
-    ) -> T | Unavailable | NodeRefused:
-        """The answer or the failure as a value, counted in the node's breaker."""
-        breaker = member.breaker
-        try:
-            await self._require_chain(member)
-            answer = await call(member.client)
-        except (NodeHasNot, NodeRefused, BlockInconsistent) as problem:
-            breaker.succeeded()
-            breaker.last_error = problem.detail
-            return problem
-        except NodeUnavailable as problem:
-            breaker.failed(problem.detail, problem.rest_s)
-            return problem
-        except WrongNetwork as problem:
-            breaker.failed(problem.detail)
-            return NodeUnavailable(member.client.alias, "belongs to another chain")
-        except BaseException:
-            breaker.abandoned()
-            raise
-        breaker.succeeded()
-        return answer
-
-    async def _require_chain(self, member: Member) -> None:
-        """A node that was away when the chain was checked is checked before its first use."""
-        if self._genesis is None or member.genesis_checked:
-            return
-        if (found := await member.client.genesis_id()) != self._genesis:
-            raise WrongNetwork(f"node {member.client.alias} has the genesis {found}")
-        member.genesis_checked = True
+        return self.members.status()
 
 
 async def _solid_block(node: NodeClient, number: int) -> SolidBlock:
     return join(*await both(node.block(number), node.receipts(number)))
+
+
+async def _witness(block: SolidBlock, node: NodeClient) -> str:
+    """What a node shows otherwise at the block's height; empty when it confirms it."""
+    header, receipts = await both(node.header(block.number), node.receipts(block.number))
+    if block.transactions and not receipts and header.block_id == block.block_id:
+        theirs = [each.txid for each in (await node.block(block.number)).transactions]
+        if theirs == [each.txid for each in block.transactions]:
+            raise NodeHasNot(node.alias, f"has no receipts of block {block.number}")
+    return disagreement(block, header, receipts)
+
+
+async def _same(header: BlockHeader, node: NodeClient) -> str:
+    other = await node.header(header.number)
+    return "" if other == header else f"the id {other.block_id}"

@@ -123,7 +123,9 @@ class Network:
         return v.HealthView(
             status="degraded" if reasons else "healthy",
             reasons=reasons,
-            nodes_in_use=sum(each.breaker is BreakerState.CLOSED for each in nodes),
+            nodes_in_use=sum(
+                each.breaker is BreakerState.CLOSED and not each.apart for each in nodes
+            ),
             nodes=len(nodes),
             agreement=self._nodes.agreement,
         )
@@ -316,7 +318,10 @@ def _reasons(nodes: Sequence[NodeStatus], follower: v.FollowerView | None) -> li
         if each.breaker is BreakerState.CLOSED and each.solid and each.lag_blocks > LAG_BLOCKS_MAX
     ]
     reasons += [
-        f"node {each.alias} contradicts the others: {each.contradicts}"
+        f"node {each.alias} is set apart until `tron-payment resume`; "
+        f"it showed of a solidified block, against the others: {each.contradicts}"
+        if each.apart
+        else f"node {each.alias} contradicts the others: {each.contradicts}"
         for each in nodes
         if each.contradicts
     ]
@@ -356,6 +361,7 @@ def _node(status: NodeStatus) -> v.NodeView:
         calls=status.calls,
         failures=status.failures,
         last_error=status.last_error,
+        apart=status.apart,
     )
 
 

@@ -18,6 +18,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     failures: int
     last_error: str
+    apart: bool
+    """Outvoted about a solidified block: not used until a person lets it back."""
 
 
 class InfoView(msgspec.Struct, frozen=True, kw_only=True):

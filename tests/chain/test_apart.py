@@ -1,0 +1,161 @@
+"""A node that is outvoted about a solidified block is set apart, until a person lets it back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tron_payment import chain
+from tron_payment.core.clock import SystemClock
+
+from .scripted import ScriptedChain, ScriptedNode
+
+Mongo = Any  # the fixture of the same name in the outer conftest
+
+
+def named(*scripted: ScriptedNode) -> list[ScriptedNode]:
+    return [replace(each, alias="abcde"[place]) for place, each in enumerate(scripted)]
+
+
+def nodes_of(scripted: list[ScriptedNode], agreement: int = 2) -> chain.Nodes:
+    return chain.Nodes([each.client() for each in scripted], agreement, outvotes=True)
+
+
+def apart(nodes: chain.Nodes) -> list[str]:
+    return [each.alias for each in nodes.status() if each.apart]
+
+
+def forked(shared: ScriptedChain, name: str = "lie") -> ScriptedNode:
+    return ScriptedNode(shared.fork_at(4, name))
+
+
+def other_receipts(shared: ScriptedChain) -> ScriptedNode:
+    (receipt,) = shared.blocks[4].receipts()
+    changed = [receipt | {"receipt": {"result": "OUT_OF_ENERGY"}, "result": "FAILED"}]
+    return ScriptedNode(shared, replies={"gettransactioninfobyblocknum": changed})
+
+
+def none_in_it(shared: ScriptedChain) -> ScriptedNode:
+    empty = shared.blocks[4].json() | {"transactions": []}
+    return ScriptedNode(
+        shared, replies={"getblockbynum": empty, "gettransactioninfobyblocknum": []}
+    )
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("lie", [forked, other_receipts, none_in_it])
+async def test_one_of_three_is_outvoted_whoever_is_asked_first(
+    place: int, lie: Callable[[ScriptedChain], ScriptedNode]
+) -> None:
+    shared = ScriptedChain(6)
+    scripted = [ScriptedNode(shared) for _ in range(3)]
+    scripted[place] = lie(shared)
+    scripted = named(*scripted)
+    nodes = nodes_of(scripted)
+    block = await nodes.solid_block(4)
+    assert block.block_id == shared.blocks[4].block_id
+    assert [each.txid for each in block.transactions] == [
+        each.txid for each in shared.blocks[4].transactions
+    ]
+    assert apart(nodes) == ["abc"[place]]
+
+    scripted[place].asked.clear()
+    await nodes.solid_block(5)
+    await nodes.solid_head()
+    await nodes.head()
+    await nodes.picks(3)
+    assert scripted[place].asked == [], "nothing is asked of it any more"
+    await nodes.broadcast(b"bytes")
+    assert scripted[place].told, "to be told costs nothing"
+
+
+async def test_its_own_header_outvotes_nobody_when_it_is_alone() -> None:
+    shared = ScriptedChain(6)
+    for place in range(3):
+        scripted = [ScriptedNode(shared) for _ in range(3)]
+        scripted[place] = forked(shared)
+        nodes = nodes_of(named(*scripted))
+        assert (await nodes.solid_header(4)).block_id == shared.blocks[4].block_id
+        assert apart(nodes) == ["abc"[place]]
+
+
+async def test_where_no_majority_of_all_agrees_everything_stops() -> None:
+    shared = ScriptedChain(6)
+    honest = ScriptedNode(shared)
+    away = ScriptedNode(shared, down=True)
+    for scripted, agreement in (
+        ([honest, forked(shared)], 2),
+        ([honest, forked(shared), away], 2),  # one against one
+        ([honest, forked(shared), forked(shared, "another")], 2),
+        ([honest, honest, forked(shared)], 3),  # all have to agree
+        ([honest, honest, forked(shared), away, away], 2),  # two are no majority of five
+    ):
+        nodes = nodes_of(named(*scripted), agreement)
+        with pytest.raises(chain.ChainContradiction):
+            await nodes.solid_block(4)
+        assert apart(nodes) == []
+
+
+async def test_the_two_that_are_left_stop_when_they_differ() -> None:
+    shared = ScriptedChain(6)
+    scripted = named(ScriptedNode(shared), forked(shared), ScriptedNode(shared))
+    nodes = nodes_of(scripted)
+    await nodes.solid_block(4)
+    scripted[2].chain = shared.fork_at(5, "later lie")
+    with pytest.raises(chain.ChainContradiction):
+        await nodes.solid_block(5)
+    assert apart(nodes) == ["b"]
+
+
+async def test_the_two_that_are_left_wait_for_each_other() -> None:
+    shared = ScriptedChain(6)
+    scripted = named(ScriptedNode(shared), forked(shared), ScriptedNode(shared))
+    nodes = nodes_of(scripted)
+    await nodes.solid_block(4)
+    scripted[2].down = True
+    with pytest.raises(chain.NodesUnavailable):
+        await nodes.solid_block(5)
+    scripted[2].down = False
+    assert (await nodes.solid_block(5)).number == 5
+
+
+async def test_every_process_and_every_start_keeps_it_apart_until_a_person_decides(
+    mongo: Mongo,
+) -> None:
+    await mongo.connect(chain.DOCUMENTS)
+    shared = ScriptedChain(6)
+    scripted = named(ScriptedNode(shared), forked(shared), ScriptedNode(shared))
+    one, other = nodes_of(scripted), nodes_of(scripted)
+    keepers = [chain.Apart(each, SystemClock()) for each in (one, other)]
+    for keeper in keepers:
+        await keeper.step()
+    await one.solid_block(4)
+    assert (apart(one), apart(other)) == (["b"], [])
+    for keeper in keepers:
+        await keeper.step()
+    assert (apart(one), apart(other)) == (["b"], ["b"])
+
+    (kept,) = await chain.Apart.load()
+    assert (kept.alias, kept.block_number) == ("b", 4)
+    assert SystemClock().now() - kept.since < timedelta(minutes=10)
+    started = nodes_of([scripted[2], scripted[0], scripted[1]])  # in another place, too
+    await chain.Apart(started, SystemClock()).step()
+    assert apart(started) == ["b"]
+
+    assert "the id" in await one.compare("b", 4)
+    scripted[1].chain = shared
+    assert await one.compare("b", 4) == ""
+    await chain.Apart.let_back(kept.id)
+    for keeper in keepers:
+        await keeper.step()
+    assert (apart(one), apart(other)) == ([], [])
+    assert not any(each.contradicts for each in one.status())
+    assert await chain.Apart.load() == []
+
+    scripted[1].chain = shared.fork_at(5, "again")
+    await other.solid_block(5)
+    for keeper in reversed(keepers):
+        await keeper.step()
+    assert (apart(one), apart(other)) == (["b"], ["b"]), "it lies again and is apart again"
