@@ -50,8 +50,13 @@ class Desk:
         Args:
             patient: The page is there already, and this is its slow part: it may wait.
         """
-        key = (self.visitor.subject, self.visitor.role, self.visitor.permissions, path)
-        return await looks.get(key, make or (lambda: self.api.get(path)), patient=patient)
+        who = self.visitor
+        return await looks.get(
+            who.subject,
+            (who.role, who.permissions, path),
+            make or (lambda: self.api.get(path)),
+            patient=patient,
+        )
 
     def page(self, template: str, path: str, *, done: str | None = None, **values: Any) -> Any:
         """A page with `can`, `may`, `explorer` at hand; `done` names an action to report."""

@@ -25,6 +25,9 @@ KEPT_MAX: Final = 200
 UNDER_WAY_MAX: Final = 16
 """Looks of one kind at the same time; whoever comes then asks again."""
 
+PERSON_MAX: Final = 4
+"""So many of them for one person: who opens many pages at once leaves room for the others."""
+
 PROBLEM_FRESH_S: Final = 3.0
 """So long a refusal is shown before one looks again."""
 
@@ -33,6 +36,9 @@ BLINK_S: Final = 0.04
 
 PATIENT_S: Final = 5.0
 """So long the part of a page that asks again waits; then it asks once more."""
+
+
+_Key = tuple[str, Hashable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Look:
 
 
 class Looks:
-    """Looks of one kind, each kept by a key that names the person and what they may, too.
+    """Looks of one kind, each kept for one person.
 
     Args:
         fresh_s: After so many seconds one looks again, and shows the old until that is done.
@@ -60,20 +66,31 @@ class Looks:
     def __init__(self, fresh_s: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._fresh_s = fresh_s
         self._monotonic = monotonic
-        self._kept: OrderedDict[Hashable, tuple[float, Look]] = OrderedDict()
-        self._tasks: dict[Hashable, asyncio.Task[None]] = {}
+        self._kept: OrderedDict[_Key, tuple[float, Look]] = OrderedDict()
+        self._tasks: dict[_Key, asyncio.Task[None]] = {}
 
     async def get(
-        self, key: Hashable, make: Callable[[], Awaitable[Any]], *, patient: bool = False
+        self,
+        person: str,
+        what: Hashable,
+        make: Callable[[], Awaitable[Any]],
+        *,
+        patient: bool = False,
     ) -> Look:
-        """What was found out a moment ago, or what is found out within the wait."""
+        """What was found out a moment ago, or what is found out within the wait.
+
+        Args:
+            person: Whose look it is; nobody sees another's.
+            what: What is looked at, and all that the answer depends on, such as permissions.
+        """
+        key = (person, what)
         at, known = self._kept.get(key, (0.0, None))
         if known is not None:
             fresh_s = PROBLEM_FRESH_S if known.problem else self._fresh_s
             if self._monotonic() - at <= fresh_s:
                 return known
         task = self._tasks.get(key)
-        if task is None and len(self._tasks) < UNDER_WAY_MAX:
+        if task is None and self._has_room(person):
             task = self._tasks[key] = asyncio.create_task(self._find_out(key, make))
             task.add_done_callback(lambda _: self._tasks.pop(key, None))
         if task is not None:
@@ -85,7 +102,11 @@ class Looks:
             return Look(under_way=True)
         return Look(known.value, known.as_of, known.problem, under_way=True)
 
-    async def _find_out(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> None:
+    def _has_room(self, person: str) -> bool:
+        theirs = sum(whose == person for whose, _ in self._tasks)
+        return len(self._tasks) < UNDER_WAY_MAX and theirs < PERSON_MAX
+
+    async def _find_out(self, key: _Key, make: Callable[[], Awaitable[Any]]) -> None:
         as_of = datetime.now(UTC).isoformat()
         try:
             look = Look(await make(), as_of)
