@@ -1,13 +1,14 @@
 """Ledger against chain: exact when nothing is wrong, and a lost sun is named."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.gateway.world import Payer, World, somebody
-from tron_payment.db.audit import AuditEntry
+from tron_payment.db.audit import Act, AuditEntry
 from tron_payment.db.ledger import Balance, Pocket
 from tron_payment.gateway import Reconciliations, books
 
@@ -150,3 +151,21 @@ async def test_a_report_whose_process_died_is_noted_by_the_next(
         assert [entry.action for entry in entries] == ["reconciliation.finished"]
         stored = await service.get(str(each))
         assert entries[0].after is not None and entries[0].after["sha256"] == stored.sha256
+
+
+async def test_a_report_of_an_older_release_is_in_the_audit_log_once(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older releases noted a report under a random id, not under one that its own tells."""
+    service: Reconciliations = gateway.service(Reconciliations)
+    append = service._audit.append
+
+    async def as_then(act: Act) -> AuditEntry:
+        return await append(replace(act, entry_id=""))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service._audit, "append", as_then)
+        old = await run(gateway)
+    await gateway.tick()
+    await run(gateway)
+    assert await AuditEntry.find({"object_id": old["reconciliation_id"]}).count() == 1

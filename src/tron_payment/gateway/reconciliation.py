@@ -159,8 +159,8 @@ class Reconciliations:
 
     async def _run(self, report: Reconciliation) -> Reconciliation:
         before = await self.last()
-        if before is not None:
-            await self._note(before)  # whoever finished it may have died before
+        if before is not None and not await store.is_noted(before.id):
+            await self._note(before)  # whoever finished it died before
         rows: list[Row] = []
         waiting: list[str] = []
         compared, looked_at, witnesses = 0, 0, Witnesses()
@@ -290,7 +290,7 @@ class Reconciliations:
             Act(
                 actor=SERVICE,
                 role=SERVICE,
-                action="reconciliation.finished",
+                action=store.FINISHED_ACTION,
                 object_id=report.id,
                 after={
                     "solid_block": report.solid_block,

@@ -13,6 +13,7 @@ from tron_payment.db.audit import AuditEntry
 from tron_payment.db.cas import compare_and_set
 from tron_payment.db.faults import store_errors
 
+FINISHED_ACTION: Final = "reconciliation.finished"
 UNMATCHED_ACTION: Final = "transaction.unmatched"
 UNMATCHED_MAX: Final = 1_000
 """Kept in a report; a house with more has other troubles."""
@@ -152,6 +153,14 @@ async def change(report: Reconciliation, **fields: Any) -> Reconciliation:
         where={"status": ReconciliationStatus.RUNNING.value},
         set=fields,
     )
+
+
+async def is_noted(report_id: str) -> bool:
+    """Whether the audit log has the finished report, under whichever id: older releases gave its
+    entry a random one."""
+    query = {"object_id": report_id, "action": FINISHED_ACTION, "actor": "service"}
+    with store_errors():
+        return await AuditEntry.find_one(query) is not None
 
 
 async def alarms_after(seq: int, up_to: int) -> list[Unmatched]:
