@@ -49,7 +49,7 @@ FLOORS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"assembly"}),
     frozenset({"service", "measuring", "keeping"}),
     frozenset({"app"}),
-    frozenset({"development", "serve"}),
+    frozenset({"development", "serve", "welcome"}),
     frozenset({"demo", "operator"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),

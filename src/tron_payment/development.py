@@ -8,7 +8,6 @@ import asyncio
 import secrets
 import ssl
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import httpx
-import jwt
 import structlog
 from coincurve import PrivateKey
 from litestar import Litestar
 from pydantic import SecretStr
 
-from tron_payment import ports
-from tron_payment.console.sessions import Sessions, Visitor
+from tron_payment import logs, ports
 from tron_payment.contracts import ContractName, signer_address
 from tron_payment.core.address import Address, parse_address
 from tron_payment.core.errors import Unavailable
@@ -35,6 +32,7 @@ from tron_payment.engine import balance_of
 from tron_payment.loops import end
 from tron_payment.settings import Network, Settings
 from tron_payment.wallets import Wallets
+from tron_payment.welcome import announce
 
 if TYPE_CHECKING:
     from tron_payment.assembly import Assembly
@@ -53,7 +51,6 @@ LOOPBACK: Final = "127.0.0.1"
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody, and spares reading the system's authorities for each call to our own child."""
 CHILD_PATIENCE_S: Final = 60.0
-TOKEN_LIFETIME_S: Final = 12 * 3600
 DEVELOPMENT_SECRETS: Final = (
     "wallet_encryption_key",
     "jwt_secret_key",
@@ -107,6 +104,8 @@ class Children:
     async def of(cls, settings: Settings) -> AsyncIterator["Children"]:
         """Start what is not configured elsewhere; stop it at the end."""
         print("Starting: up to a minute the first time, more on a slow machine ...", flush=True)
+        if settings.level == "INFO":
+            logs.set_level("WARNING")  # a person waits: the lines begin when everything stands
         async with AsyncExitStack() as stack:
             devnet_url = None
             waits: list[Awaitable[Any]] = []
@@ -247,7 +246,8 @@ class Preparation:
             except (httpx.HTTPError, TimeoutError) as error:
                 log.warning("development.retried", step=self._step, error=type(error).__name__)
                 await asyncio.sleep(1)
-        await _announce(self._assembly)
+        await announce(self._assembly)
+        logs.set_level(self._house.settings.level)
 
     async def _prepare(self) -> None:
         wallets = self._house.use(Wallets)
@@ -344,55 +344,3 @@ class Preparation:
 def _compliance_address(settings: Settings) -> Address:
     key = settings.kyc_attestation_private_key.get_secret_value()
     return signer_address(PrivateKey(bytes.fromhex(key)))
-
-
-async def _announce(assembly: "Assembly") -> None:
-    """Tell a person at a terminal where everything is and how to pay for the first time."""
-    settings = assembly.house.settings
-    token = make_token(settings, "demo-operator", "operator")
-    visitor = Visitor("demo-operator", "operator", token)
-    link = await assembly.house.use(Sessions).make_link(visitor)
-    programs = Path(sys.executable).parent
-    key = f"my-first-payout-{secrets.token_hex(4)}"  # another at each start: a new payout
-    print(
-        f"""
-  tron-payment is ready on {settings.base_url}
-
-    health     {settings.base_url}/health
-    console    {settings.base_url}/console/link/{link}   (signs you in once)
-    API        {settings.base_url}/schema
-    devnet     {settings.node_urls[0]}
-
-  In another terminal, in this folder: the commands, and an operator's token
-
-    export LUCID_ENV=development PATH="{programs}:$PATH"
-    export TOKEN=$(tron-payment token)
-
-  Pay 12.5 USDT to an address of the devnet:
-
-    curl -s {settings.base_url}/api/v1/payouts/initiate \\
-      -H 'Authorization: Bearer {token}' \\
-      -H 'Idempotency-Key: {key}' -H 'Content-Type: application/json' \\
-      -d '{{"user_id":"alice","recipient_address":"TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC",
-           "amount":"12.5","currency":"USDT"}}'
-""",
-        flush=True,
-    )
-
-
-def make_token(settings: Settings, subject: str, role: str, **claims: Any) -> str:
-    """A token as the gateway would make it; only the development mode can."""
-    now = int(time.time())
-    return jwt.encode(
-        {
-            "sub": subject,
-            "role": role,
-            "iss": settings.jwt_issuer,
-            "aud": settings.jwt_audience,
-            "iat": now,
-            "exp": now + TOKEN_LIFETIME_S,
-            **claims,
-        },
-        settings.jwt_secret_key.get_secret_value(),
-        algorithm="HS256",
-    )

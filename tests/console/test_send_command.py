@@ -93,4 +93,4 @@ def test_the_exit_code_says_whether_all_some_or_none_were_paid(
 
 def test_the_bar_is_as_long_as_what_has_ended() -> None:
     bar = progress({"counts": {"settled": 1, "signed": 3}, "accepted": 4})
-    assert bar == f"[{'#' * 10}{'.' * 30}] 1 of 4: 1 settled, 3 signed"
+    assert bar == f"[{'#' * 10}{'.' * 30}] 1 of 4: 1 settled, 3 signed or broadcast"

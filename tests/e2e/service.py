@@ -24,8 +24,9 @@ from pymongo import AsyncMongoClient
 
 from tests.ports import free_port
 from tron_payment import configuration
-from tron_payment.development import make_token, with_secrets
+from tron_payment.development import with_secrets
 from tron_payment.settings import Settings
+from tron_payment.welcome import make_token
 
 MEMORY: Final = Path("/dev/shm")
 BLOCK_MS: Final = 200

@@ -197,7 +197,7 @@ async def test_several_signatures_are_paid_for_before_they_are_given(
         replace(wish, detached=True, lifetime_s=60, max_fee_sun=three.hold_sun - 1)
     )
     await world.tick(2)
-    assert (await world.order("a")).waiting_for == "fee_above_maximum"
+    assert (await world.order("a")).waiting_for.startswith("fee_above_maximum: ")
 
 
 async def test_the_wallets_permission_is_written_into_the_order_and_its_bytes(

@@ -1,5 +1,6 @@
 """The operator's commands on an installation in the shape of production."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -109,9 +110,24 @@ def test_a_payout_is_explained_with_its_proof(live: Live) -> None:
     assert code == Exit.OK
     assert data["proof"]["txid"] == payout["txid"] and data["proof"]["receipt"] == "SUCCESS"
     code, out, _ = live.command("payouts", "explain", payout["payout_id"])
-    assert payout["txid"] in out
+    assert payout["txid"] in out and "What to do: nothing." in out.splitlines()
+    assert not re.search(r"[{}\[\]]|None|'", out), "for people, not Python's"
     code, data = live.command_json("payouts", "explain", "pay_nothing")
     assert code == Exit.FAILED and data["error"]["code"] == "not_found"
+
+
+def test_payouts_are_listed_as_the_api_shows_them(live: Live) -> None:
+    payout = live.settled(live.pay())
+    code, data = live.command_json("payouts", "list", "--status", "settled,broadcast")
+    assert code == Exit.OK and payout in data["data"]
+    code, data = live.command_json("payouts", "list", "--user", payout["user_id"], "--limit", "1")
+    assert code == Exit.OK and len(data["data"]) == 1
+    code, out, _ = live.command("payouts", "list", "--limit", "1000")
+    assert code == Exit.OK and f"{payout['payout_id']}  {payout['created_at']}  settled" in out
+    code, out, _ = live.command("payouts", "list", "--user", "nobody-of-that-name")
+    assert (code, out) == (Exit.OK, "There is no such payout.\n")
+    code, data = live.command_json("payouts", "list", "--status", "paid")
+    assert code == Exit.USAGE and "settled" in data["error"]["detail"]
 
 
 def test_a_backup_is_written_once_and_comes_back(live: Live, tmp_path: Path) -> None:

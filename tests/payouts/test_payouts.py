@@ -113,10 +113,18 @@ async def test_a_cap_of_zero_is_a_cap_and_waits(pay: Pay) -> None:
     made = await pay.pay(max_fee_trx="0", recipient_address=person())
     await pay.tick()
     seen = await pay.payout(made["payout_id"])
-    assert (seen["status"], seen["waiting_for"]) == ("queued", "fee_above_maximum")
+    kind, _, needed = seen["waiting_for"].partition(": ")
+    assert (seen["status"], kind) == ("queued", "fee_above_maximum")
     assert seen["fee"]["max_fee_trx"] == "0"
     told = (await pay.get(f"/payouts/{made['payout_id']}/explain")).json()
-    assert told["waits_for"].startswith("a lower fee: ")  # follows "It waits for"
+    assert told["waits_for"] == (  # follows "It waits for"
+        f"a lower fee: it may cost up to {needed} now, and its maximum is 0 TRX"
+    )
+    enough = needed.removesuffix(" TRX")
+    assert told["what_to_do"].endswith(f"with max_fee_trx {enough} or more")
+    paid = await pay.pay(max_fee_trx=enough, recipient_address=person())
+    await pay.settle()
+    assert (await pay.payout(paid["payout_id"]))["status"] == "settled", "that was enough"
 
 
 async def test_the_same_key_is_the_same_payout_by_any_mount(pay: Pay) -> None:

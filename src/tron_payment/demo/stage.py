@@ -14,8 +14,8 @@ from typing import Final
 import httpx
 from rich.console import Console
 
-from tron_payment.development import make_token
 from tron_payment.settings import Settings
+from tron_payment.welcome import make_token
 
 FOLDER: Final = Path("var/demo")
 BLOCK_MS: Final = 250

@@ -14,7 +14,13 @@ from tron_payment.engine.domain import (
     Spend,
     Verdict,
 )
-from tron_payment.engine.fees import SIMULATION_REVERTED, FeeBound, Fees, MustWait
+from tron_payment.engine.fees import (
+    FEE_ABOVE_MAXIMUM,
+    SIMULATION_REVERTED,
+    FeeBound,
+    Fees,
+    MustWait,
+)
 from tron_payment.engine.movements import Movement, MovementKind, movements
 from tron_payment.engine.openings import (
     Balances,
@@ -34,6 +40,7 @@ DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained)
 
 __all__ = [
     "DOCUMENTS",
+    "FEE_ABOVE_MAXIMUM",
     "LIFECYCLE",
     "SIMULATION_REVERTED",
     "Attempt",

@@ -379,7 +379,7 @@ class Dispatcher:
                 return f"cannot_sign: {refusal.detail}"
             except NodeRefused as refused:  # this order's trouble, not that of all behind it
                 return f"node_refused: {refused.message}"
-            return bound if bound.hold_sun <= order.max_fee_sun else "fee_above_maximum"
+            return bound if bound.hold_sun <= order.max_fee_sun else bound.above_maximum
 
         priced = await asyncio.gather(*(one(order) for order in orders))
         answers = {order.id: answer for order, answer in zip(orders, priced, strict=True)}

@@ -17,6 +17,7 @@ from tron_payment.chain import (
 from tron_payment.contracts import artifact
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import AppError
+from tron_payment.core.money import trx_text
 
 PARAMETERS_MAX_AGE_MS: Final = 60_000
 """Prices change by a vote of days; a minute is fresh."""
@@ -42,6 +43,13 @@ SIMULATION_REVERTED: Final = "simulation_reverted"
 """Begins what a reverted simulation waits for; the contract's own error follows, by its name."""
 
 
+FEE_ABOVE_MAXIMUM: Final = "fee_above_maximum"
+"""Begins what an order waits for that may cost more than its maximum; what it may cost follows."""
+
+SHOWN_SUN: Final = 100_000
+"""The needed fee is shown rounded up to a tenth of a TRX, so that it seldom changes."""
+
+
 class MustWait(AppError, code="must_wait"):
     """The order cannot be priced now; it waits and is tried again."""
 
@@ -59,6 +67,11 @@ class FeeBound:
     fee_limit_sun: int
     hold_sun: int
     energy: int
+
+    @property
+    def above_maximum(self) -> str:
+        """What an order waits for whose maximum is lower."""
+        return f"{FEE_ABOVE_MAXIMUM}: {trx_text(-(-self.hold_sun // SHOWN_SUN) * SHOWN_SUN)} TRX"
 
 
 class Fees:

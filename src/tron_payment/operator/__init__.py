@@ -71,8 +71,13 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 
 def _payouts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("explain", "send"))
-    parser.add_argument("payout_id", metavar="PAYOUT_ID|FILE.csv")
+    parser.add_argument("action", choices=("explain", "list", "send"))
+    parser.add_argument(
+        "payout_id", nargs="?", metavar="PAYOUT_ID|FILE.csv", help="for explain; for send"
+    )
+    parser.add_argument("--status", help="list: only these, with commas, such as queued,failed")
+    parser.add_argument("--user", metavar="USER_ID", help="list: only of this person")
+    parser.add_argument("--limit", type=int, help="list: how many of the newest; 20 by default")
     _remote(parser)
 
 
@@ -166,11 +171,16 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "erase": Command("take one person's name out of what has ended", "erase:erase", _erase),
     "payouts": Command(
-        "explain: why is a payout where it is; send: check, price and send a CSV",
+        "explain: why is a payout where it is; list: the newest; send: check, price, send a CSV",
         "explain:payouts",
         _payouts,
     ),
     "token": Command("a caller's token for the development mode", "token:token", _token),
+    "console-link": Command(
+        "a link that signs a browser in once, for the development mode",
+        "token:console_link",
+        _token,
+    ),
     "wallets": Command(
         "list: every wallet with its money; debug: ledger against chain, by movement",
         "wallet_debug:wallets",

@@ -1,19 +1,31 @@
 """`payouts explain`: where a payout is, what it waits for, and every proof that there is."""
 
 import argparse
-from typing import Any
+from typing import Any, Final
 
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.money import TRX, decimal_text
 from tron_payment.engine import LIFECYCLE, Attempt, Order, OrderStatus
+from tron_payment.operator.payout_list import listed
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
-from tron_payment.payouts import Payout, explained, who_ended
+from tron_payment.payouts import BROADCAST, Payout, explained, who_ended
 from tron_payment.settings import Settings
+
+EVENTS: Final = {
+    "met": "found, as expected",
+    "skipped": "the contract passed over it: it had been paid or canceled before",
+    "missing": "not found",
+}
+"""What the receipt says of an expected event, in words."""
 
 
 async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
-    """Everything that is known about one payout."""
+    """Everything that is known about one payout; or a list of them."""
+    if arguments.action == "list":
+        return await listed(arguments, settings)
+    if arguments.payout_id is None:
+        return failure("usage", "say which PAYOUT_ID", Exit.USAGE)
     async with assembled(settings) as assembly:
         payout = await Payout.get(arguments.payout_id)
         if payout is None:
@@ -24,11 +36,11 @@ async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
     waiting = order is not None and not LIFECYCLE.is_final(order.status)
     data: dict[str, Any] = {
         "payout_id": payout.id,
-        "status": payout.status.value,
+        "status": told.status,
         "route": payout.route.value,
         "recipient_address": payout.recipient_address,
         "order_id": payout.order_id,
-        "order_status": order.status.value if order else None,
+        "order_status": _shown(order) if order else None,
         "waiting_for": (order.waiting_for or None) if order and waiting else None,
         "what_happened": told.what_happened,
         "waits_for": told.waits_for,
@@ -42,28 +54,38 @@ async def payouts(arguments: argparse.Namespace, settings: Settings) -> Report:
 
 
 def _lines(payout: Payout, order: Order | None, data: dict[str, Any]) -> list[str]:
-    lines = [f"{payout.id}: {payout.status.value}, {payout.route.value} to "
-             f"{payout.recipient_address}"]  # fmt: skip
+    lines = [f"{payout.id}: {data['status']}, {payout.route.value} to {payout.recipient_address}"]
     lines += data["what_happened"]
     if data["waits_for"]:
-        lines.append(f"it waits for {data['waits_for']}: {data['what_to_do']}")
+        lines.append(f"It waits for {data['waits_for']}.")
+    lines.append(f"What to do: {data['what_to_do']}.")
     if order is None:
-        return [*lines, f"it has no order {payout.order_id} (yet)"]
-    lines.append(f"order {order.id}: {order.status.value}")
+        return [*lines, f"It has no order {payout.order_id} (yet)."]
+    lines.append(f"Order {order.id}: {data['order_status']}")
     for each in data["attempts"]:
         end = each["death"] or ("in the chain" if data["proof"] else "may still be taken")
         lines.append(f"  attempt {each['number']} {each['txid']} until {each['expires_at']}: {end}")
     if order.status is OrderStatus.SIGNED:
-        lines.append("sent; only a solidified block decides. It is never sent twice: a new "
-                     "transaction is made after the proof that this one is dead")  # fmt: skip
+        lines.append("Only a solidified block decides. It is never sent twice: a new transaction "
+                     "is made after the proof that this one is dead.")  # fmt: skip
     elif order.status is OrderStatus.QUARANTINED:
-        lines.append("a person must look: see Quarantined in docs/runbooks/money.md")
+        lines.append("A person must look: see Quarantined in docs/runbooks/money.md.")
     if (proof := data["proof"]) is not None:
         lines.append(
-            f"block {proof['block_number']} {proof['block_id']}: {proof['receipt']}, "
-            f"fee {proof['fee_trx']} TRX, {proof['events']}"
+            f"Block {proof['block_number']} {proof['block_id']}: {proof['receipt']}, "
+            f"fee {proof['fee_trx']} TRX"
         )
+        if (own := proof["events"].get(payout.id)) is not None:
+            lines.append(f"The contract's event of this payout: {EVENTS.get(own, own)}")
+        if others := len(proof["events"].keys() - {payout.id}):
+            lines.append(f"The transaction carried {others} other payouts.")
     return lines
+
+
+def _shown(order: Order) -> str:
+    """As payouts are shown: signed and sent are one stored state, a send time tells them apart."""
+    sent = order.status is OrderStatus.SIGNED and order.tried and order.tried[-1].sent_at
+    return BROADCAST if sent else order.status.value
 
 
 def _attempt(each: Attempt) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from tron_payment.db.faults import store_errors
 from tron_payment.engine import Order, OrderStatus
 from tron_payment.gateway import Deposit
 from tron_payment.module import House
-from tron_payment.operator.report import Exit, Report, failure
+from tron_payment.operator.report import Exit, Report, counted, failure
 from tron_payment.operator.runner import assembled
-from tron_payment.payouts import Payout, PayoutStatus
+from tron_payment.payouts import Payout, PayoutStatus, shown_status
 from tron_payment.settings import Settings
 
 EVERY_MAX_S: Final = 3_600
@@ -33,6 +33,13 @@ WAITING_READ: Final = 20_000
 
 REASONS_SHOWN: Final = 20
 READ_MS: Final = 5_000
+CIRCUITS: Final = {
+    "closed": "in use",
+    "open": "left alone for a while after errors",
+    "half_open": "being tried again after errors",
+}
+"""A node's circuit breaker in words."""
+
 ORDERS_OPEN: Final = (
     OrderStatus.QUEUED,
     OrderStatus.RESERVED,
@@ -148,7 +155,7 @@ async def _payouts(now: datetime) -> list[dict[str, Any]]:
     return [
         {
             "payout_id": each.id,
-            "status": each.status.value,
+            "status": shown_status(each),
             "route": each.route.value,
             "amount": decimal_text(each.units, USDT.decimals),
             "currency": each.currency,
@@ -177,10 +184,6 @@ async def _deposits() -> list[dict[str, Any]]:
     ]
 
 
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{n} {name.replace('_', ' ')}" for name, n in counts.items()) or "none"
-
-
 def _lines(data: Mapping[str, Any]) -> list[str]:
     follower = data["follower"]
     lag = "?" if follower["lag_blocks"] is None else follower["lag_blocks"]
@@ -189,9 +192,10 @@ def _lines(data: Mapping[str, Any]) -> list[str]:
         lines.append(f"HALTED: {follower['halted']}: see docs/runbooks/money.md")
     for node in data["nodes"]:
         seen = node["solid_block"] or "no answer"
-        lines.append(f"node {node['node']}: solidified {seen}, circuit {node['circuit']}")
-    lines.append(f"orders under way: {_counted(data['orders'])}")
-    lines.append(f"payouts under way: {_counted(data['payouts'])}")
+        use = CIRCUITS[node["circuit"]]
+        lines.append(f"node {node['node']}: newest solidified block {seen}, {use}")
+    lines.append(f"orders under way: {counted(data['orders'])}")
+    lines.append(f"payouts under way: {counted(data['payouts'])}")
     lines += [f"{n} wait for {reason}" for reason, n in data["waiting"].items()]
     for each in data["oldest_payouts"]:
         waits = f", waits for {each['waiting_for']}" if each["waiting_for"] else ""

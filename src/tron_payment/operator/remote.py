@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from tron_payment.operator.report import Exit, Report, failure
+from tron_payment.operator.report import Exit, Report, counted, failure
 
 BATCHES: Final = "/api/v1/payouts/batch"
 CALL_S: Final = 60.0
@@ -41,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
     """`payouts send FILE.csv` and `batch watch BATCH_ID`; the exit code."""
     if options.token_file is None:
         return _usage("say where the token is: --token-file FILE", options)
+    if options.action == "send" and options.payout_id is None:
+        return _usage("say which FILE.csv", options)
     if options.result is not None and options.result.exists():
         return _usage(f"{options.result} exists already", options)
     try:
@@ -127,8 +129,7 @@ def progress(batch: Mapping[str, Any]) -> str:
     ended = sum(count for status, count in counts.items() if status not in MOVING)
     accepted = batch["accepted"]
     filled = BAR * ended // accepted if accepted else BAR
-    where = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in counts.items())
-    return f"[{'#' * filled}{'.' * (BAR - filled)}] {ended} of {accepted}: {where}"
+    return f"[{'#' * filled}{'.' * (BAR - filled)}] {ended} of {accepted}: {counted(counts)}"
 
 
 def _check_lines(checked: Mapping[str, Any]) -> Sequence[str]:

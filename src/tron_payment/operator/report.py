@@ -5,7 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
+
+SAID: Final = {"signed": "signed or broadcast"}
+"""Sums do not tell whether what is signed was sent already."""
 
 
 class Exit(IntEnum):
@@ -43,6 +46,12 @@ class Report:
         else:
             print("\n".join(self.lines), file=sys.stdout if self.exit is Exit.OK else sys.stderr)
         return int(self.exit)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """How many are in which status, as text."""
+    said = (f"{n} {SAID.get(name) or name.replace('_', ' ')}" for name, n in counts.items())
+    return ", ".join(said) or "none"
 
 
 def failure(code: str, detail: str, exit: Exit) -> Report:

@@ -16,8 +16,14 @@ from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.day_documents import PayoutDay
 from tron_payment.payouts.days import Days
 from tron_payment.payouts.decisions import Decisions, who_ended
-from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.domain import LIFECYCLE, Limits, PayoutStatus, Route
+from tron_payment.payouts.documents import BROADCAST, Payout, showing
+from tron_payment.payouts.domain import (
+    LIFECYCLE,
+    InvalidStatus,
+    Limits,
+    PayoutStatus,
+    Route,
+)
 from tron_payment.payouts.doors import Doors
 from tron_payment.payouts.explain import WAITS, explained
 from tron_payment.payouts.judge import Judge
@@ -45,6 +51,7 @@ from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.telling import Telling
 from tron_payment.payouts.unexplained_routes import UnexplainedController
+from tron_payment.payouts.views import PayoutView, shown_status
 from tron_payment.usdt import Screening, TokenRegistry, Transfers
 from tron_payment.wallets import Wallets
 
@@ -224,6 +231,7 @@ async def build(house: House) -> Module:
 
 
 __all__ = [
+    "BROADCAST",
     "DOCUMENTS",
     "LIFECYCLE",
     "WAITS",
@@ -231,9 +239,11 @@ __all__ = [
     "Batches",
     "Decisions",
     "Doors",
+    "InvalidStatus",
     "Limits",
     "Payout",
     "PayoutStatus",
+    "PayoutView",
     "PayoutWish",
     "Payouts",
     "PolicyDesk",
@@ -243,5 +253,7 @@ __all__ = [
     "Route",
     "build",
     "explained",
+    "showing",
+    "shown_status",
     "who_ended",
 ]

@@ -6,7 +6,7 @@ import msgspec
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.money import decimal_text, trx_text
-from tron_payment.engine import SIMULATION_REVERTED
+from tron_payment.engine import FEE_ABOVE_MAXIMUM, SIMULATION_REVERTED
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import CURRENCIES, PayoutStatus
 from tron_payment.payouts.views import shown_status
@@ -20,9 +20,10 @@ WAITS: Final = {
         "the kill switch: somebody has stopped all payments, or those of this wallet",
         "have a treasurer or admin switch the kill switch off",
     ),
-    "fee_above_maximum": (
-        "a lower fee: the network's is above this payout's maximum now",
-        "wait for a lower fee, stake for energy, or cancel and ask with a higher max_fee_trx",
+    FEE_ABOVE_MAXIMUM: (
+        "a lower fee: it may cost more now than its maximum",
+        "wait for a lower fee, stake for energy, or call it back and ask anew with a higher "
+        "max_fee_trx",
     ),
     SIMULATION_REVERTED: (
         "the contract: it would refuse this now",
@@ -38,11 +39,11 @@ WAITS: Final = {
     ),
     "token_fee_active": (
         "USDT: its issuer takes a fee of each transfer now, so less than was asked would arrive",
-        "decide whether to wait or to cancel",
+        "decide whether to wait or to call it back",
     ),
     "recipient_blacklisted": (
         "USDT's issuer, who has blacklisted the recipient",
-        "cancel, unless you know that this will be taken back",
+        "call it back, unless you know that the issuer will take it off the list",
     ),
     "node": ("a node that answers", "nothing; if it stays so, look at the nodes (AllNodesDown)"),
     "follower": (
@@ -55,7 +56,7 @@ WAITS: Final = {
     ),
     "node_refused": (
         "a node, which refuses to price it now",
-        "read what the node said; if it stays so, cancel",
+        "read what the node said; if it stays so, call it back",
     ),
     "chain_contradiction": (
         "a person: nodes contradict each other, so nothing is signed",
@@ -145,9 +146,11 @@ def _ending(payout: Payout, ended_by: str) -> list[str]:
     match payout.status:
         case PayoutStatus.SETTLED if payout.settled_at is not None:
             fee = trx_text(payout.fee_paid_sun or 0)
+            before_s = int((payout.updated_at - payout.settled_at).total_seconds())
+            made = f" The block was made {before_s} s before." if before_s > 0 else ""
             return [
-                f"{rfc3339(payout.settled_at)}: paid in block {payout.block_number}, which is "
-                f"solidified; the fee was {fee} TRX."
+                f"{rfc3339(payout.updated_at)}: paid in block {payout.block_number}, which is "
+                f"solidified; the fee was {fee} TRX.{made}"
             ]
         case PayoutStatus.FAILED:
             why = FAILURES.get(payout.reason, f"it failed: {payout.reason}")
@@ -162,6 +165,19 @@ def _ending(payout: Payout, ended_by: str) -> list[str]:
             return []
 
 
+def _fee(payout: Payout, needed: str) -> tuple[str, str]:
+    """What its transaction may cost now against its maximum; a batch's carries several."""
+    at_most = f"its maximum is {trx_text(payout.max_fee_sun)} TRX"
+    if payout.batch_id is not None:
+        meaning = f"the transaction with its rows may cost up to {needed} now; {at_most} a row"
+        return f"a lower fee: {meaning}", WAITS[FEE_ABOVE_MAXIMUM][1]
+    advice = (
+        f"wait for a lower fee, stake for energy, or call it back and ask anew with "
+        f"max_fee_trx {needed.removesuffix(' TRX')} or more"
+    )
+    return f"a lower fee: it may cost up to {needed} now, and {at_most}", advice
+
+
 def _now(payout: Payout) -> tuple[str | None, str]:
     match payout.status:
         case PayoutStatus.AWAITING_APPROVAL:
@@ -171,6 +187,8 @@ def _now(payout: Payout) -> tuple[str | None, str]:
             return votes, f"have {who} approved by somebody else"
         case PayoutStatus.QUEUED | PayoutStatus.AWAITING_SIGNATURE if payout.waiting_for:
             kind, _, detail = payout.waiting_for.partition(": ")
+            if kind == FEE_ABOVE_MAXIMUM and detail:
+                return _fee(payout, detail)
             meaning, advice = WAITS.get(kind, (payout.waiting_for, "nothing"))
             known = kind in WAITS and detail
             return (f"{meaning} ({detail})" if known else meaning), advice
