@@ -12,7 +12,7 @@ import uvloop
 
 from tron_payment.devnet import command
 from tron_payment.devnet.config import DevnetConfig, parse_args
-from tron_payment.devnet.node import Devnet
+from tron_payment.devnet.devnet import Devnet
 from tron_payment.devnet.server import serve, serving
 from tron_payment.devnet.store import FolderInUse
 

@@ -1,4 +1,4 @@
-"""The devnet as one object: chain, clock, pace, faucet and faults."""
+"""A network of one node: chain, clock, pace, faucet and faults. It has no HTTP (devnet.py)."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from tron_payment.devnet.api.app import App
 from tron_payment.devnet.chain import Chain
 from tron_payment.devnet.config import HISTORY_PACE_MS, DevnetConfig
 from tron_payment.devnet.events import Events
@@ -24,12 +23,8 @@ _SEED_META: Final = "seed"
 _OFFSET_META: Final = "offset_ms"
 
 
-class Devnet:
-    """A TRON network of one node.
-
-    In tests: ``devnet = Devnet(DevnetConfig(block_ms=0))``, ``await devnet.start()``, talk to it
-    through ``httpx.ASGITransport(devnet.asgi)``, make blocks with ``await devnet.mine(n)``.
-    """
+class Node:
+    """What happens on the network and when."""
 
     def __init__(self, config: DevnetConfig) -> None:
         self.config = config
@@ -50,8 +45,6 @@ class Devnet:
         self.faults = Faults(seed)
         self.events = Events(self.chain)
         self._catch_up()
-        self.asgi = App(self)
-        self.solid_asgi = App(self, solid_only=True)
         self.lock = asyncio.Lock()
         """Held while blocks are made or taken back."""
         self.wake = asyncio.Event()

@@ -9,7 +9,7 @@ from typing import Final
 import uvicorn
 
 from tron_payment.devnet.config import DevnetConfig
-from tron_payment.devnet.node import Devnet
+from tron_payment.devnet.devnet import Devnet
 
 BACKLOG: Final = 1024
 SHUTDOWN_S: Final = 1

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from tron_payment.devnet.api import (
@@ -30,9 +30,7 @@ from tron_payment.devnet.api.query import Query, View, full_view, solid_view
 from tron_payment.devnet.chain import Chain
 from tron_payment.devnet.errors import BadRequest, Refusal
 from tron_payment.devnet.faults import Rule
-
-if TYPE_CHECKING:
-    from tron_payment.devnet.node import Devnet
+from tron_payment.devnet.node import Node
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -105,7 +103,7 @@ _POST_ONLY: Final = frozenset((*_BROADCASTS, *_BUILDERS, _CONSTANT, "estimateene
 class App:
     """The full node with the solidity paths beside it, or the solidity node alone."""
 
-    def __init__(self, node: "Devnet", *, solid_only: bool = False) -> None:
+    def __init__(self, node: Node, *, solid_only: bool = False) -> None:
         self._node = node
         self._solid_only = solid_only
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tron_payment.devnet import ledger, params
 from tron_payment.devnet.archive import TooDeep
@@ -11,9 +11,7 @@ from tron_payment.devnet.errors import Refusal
 from tron_payment.devnet.faucet import OWNER_CALLS, BadAmount, NoToken, parse_amount
 from tron_payment.devnet.faults import BadRule
 from tron_payment.devnet.keys import from_base58check
-
-if TYPE_CHECKING:
-    from tron_payment.devnet.node import Devnet
+from tron_payment.devnet.node import Node
 
 MAX_MINE: Final = 100_000
 MAX_TRAVEL_MS: Final = 10 * 365 * 86_400_000
@@ -47,11 +45,11 @@ def _address(text: Any) -> bytes:
     return raw
 
 
-async def info(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def info(node: Node, body: dict[str, Any]) -> Answer:
     return 200, node.info()
 
 
-async def faucet(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def faucet(node: Node, body: dict[str, Any]) -> Answer:
     to, amount = _address(body.get("address")), parse_amount(body.get("amount"))
     currency = body.get("currency", "TRX")
     if currency == "TRX":
@@ -63,7 +61,7 @@ async def faucet(node: "Devnet", body: dict[str, Any]) -> Answer:
     return 200, {"txid": tx.txid.hex()}
 
 
-async def usdt(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def usdt(node: Node, body: dict[str, Any]) -> Answer:
     """What the token's owner does: ``{"function": "addBlackList", "arguments": ["T..."]}``."""
     function, given = body.get("function"), body.get("arguments", [])
     if not isinstance(function, str) or function not in OWNER_CALLS:
@@ -81,26 +79,26 @@ async def usdt(node: "Devnet", body: dict[str, Any]) -> Answer:
     return 200, {"txid": tx.txid.hex()}
 
 
-async def mine(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def mine(node: Node, body: dict[str, Any]) -> Answer:
     await node.mine(
         _int(body, "blocks", 1, 1, MAX_MINE), skip_ms=_int(body, "skip_ms", 0, 0, MAX_TRAVEL_MS)
     )
     return 200, node.info()
 
 
-async def pace(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def pace(node: Node, body: dict[str, Any]) -> Answer:
     if node.config.block_ms == 0:
         return 409, {"error": "this devnet makes its blocks by hand"}
     node.set_pace(_int(body, "block_ms", 0, 0, MAX_BLOCK_MS))
     return 200, node.info()
 
 
-async def travel(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def travel(node: Node, body: dict[str, Any]) -> Answer:
     await node.travel(_int(body, "advance_ms", 0, 1, MAX_TRAVEL_MS))
     return 200, node.info()
 
 
-async def parameters(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def parameters(node: Node, body: dict[str, Any]) -> Answer:
     for name in body:
         if name not in params.NAMES:
             raise BadControl(f"{name} is no chain parameter")
@@ -111,7 +109,7 @@ async def parameters(node: "Devnet", body: dict[str, Any]) -> Answer:
     return 200, {"block": node.chain.head.number + (1 if node.config.block_ms else 0)}
 
 
-async def fork(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def fork(node: Node, body: dict[str, Any]) -> Answer:
     depth = _int(body, "depth", 1, 1, MAX_FORK)
     wait_blocks = _int(body, "wait_blocks", 0, 0, MAX_FORK)
     wanted = body.get("drop", [])
@@ -130,31 +128,31 @@ def _name(body: dict[str, Any]) -> str:
     return name
 
 
-async def snapshot(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def snapshot(node: Node, body: dict[str, Any]) -> Answer:
     await node.snapshot(_name(body))
     return 201, node.info()
 
 
-async def restore(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def restore(node: Node, body: dict[str, Any]) -> Answer:
     if not await node.restore(_name(body)):
         return 404, {"error": "no such snapshot"}
     return 200, node.info()
 
 
-async def faults_add(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def faults_add(node: Node, body: dict[str, Any]) -> Answer:
     return 201, node.faults.add(body).view()
 
 
-async def faults_list(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def faults_list(node: Node, body: dict[str, Any]) -> Answer:
     return 200, {"faults": node.faults.list()}
 
 
-async def faults_clear(node: "Devnet", body: dict[str, Any]) -> Answer:
+async def faults_clear(node: Node, body: dict[str, Any]) -> Answer:
     rule_id = _int(body, "id", 0, 0, MAX_PARAMETER)  # 0, which no rule has: all of them
     return 200, {"removed": node.faults.clear(rule_id or None)}
 
 
-ROUTES: Final[dict[tuple[str, str], Callable[["Devnet", dict[str, Any]], Awaitable[Answer]]]] = {
+ROUTES: Final[dict[tuple[str, str], Callable[[Node, dict[str, Any]], Awaitable[Answer]]]] = {
     ("GET", "/devnet/info"): info,
     ("POST", "/devnet/faucet"): faucet,
     ("POST", "/devnet/usdt"): usdt,
@@ -171,7 +169,7 @@ ROUTES: Final[dict[tuple[str, str], Callable[["Devnet", dict[str, Any]], Awaitab
 }
 
 
-async def control(node: "Devnet", method: str, path: str, body: dict[str, Any]) -> Answer:
+async def control(node: Node, method: str, path: str, body: dict[str, Any]) -> Answer:
     """Carry out one control; a refusal is (status, {"error"})."""
     handler = ROUTES.get((method, path))
     if handler is None:

@@ -5,7 +5,7 @@ is energy. Nothing can be sent this way; filters that a node keeps (`eth_newFilt
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
@@ -25,12 +25,10 @@ from tron_payment.devnet.api.jsonviews import (
 from tron_payment.devnet.api.query import View
 from tron_payment.devnet.blocks import Block
 from tron_payment.devnet.keys import PREFIX, keccak
+from tron_payment.devnet.node import Node
 from tron_payment.devnet.proto import MESSAGES
 from tron_payment.devnet.records import Account
 from tron_payment.devnet.state import ACCOUNT, CODE, CONTRACT, SLOT
-
-if TYPE_CHECKING:
-    from tron_payment.devnet.node import Devnet
 
 PATH: Final = "/jsonrpc"
 MAX_BATCH: Final = 1_000
@@ -41,10 +39,10 @@ _REVERT_REASON: Final = bytes.fromhex("08c379a0")
 _UNSUPPORTED_TAGS: Final = ("earliest", "pending", "finalized")
 
 Params = list[Any]
-Method = Callable[["Devnet", View, Params], Any]
+Method = Callable[[Node, View, Params], Any]
 
 
-def answer(node: "Devnet", view: View, body: bytes) -> Any:
+def answer(node: Node, view: View, body: bytes) -> Any:
     """The response to one request or to a batch of them."""
     try:
         request = msgspec.json.decode(body)
@@ -60,7 +58,7 @@ def _failure(request_id: Any, error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": request_id, "error": shown}
 
 
-def _one(node: "Devnet", view: View, request: Any) -> dict[str, Any]:
+def _one(node: Node, view: View, request: Any) -> dict[str, Any]:
     if not isinstance(request, dict) or not isinstance(request.get("method"), str):
         return _failure(None, RpcError(INVALID_REQUEST, "invalid request"))
     request_id, given = request.get("id"), request.get("params", [])
@@ -94,20 +92,20 @@ def _only_latest(tag: Any) -> None:
     raise RpcError(INVALID_PARAMS, "QUANTITY not supported, just support TAG as latest")
 
 
-def _balance(node: "Devnet", view: View, given: Params) -> Any:
+def _balance(node: Node, view: View, given: Params) -> Any:
     address = jsonviews.address(given[0])
     _only_latest(given[1])
     account: Account | None = view.get(ACCOUNT + address)
     return quantity(0 if account is None else account.balance)
 
 
-def _code(node: "Devnet", view: View, given: Params) -> Any:
+def _code(node: Node, view: View, given: Params) -> Any:
     address = jsonviews.address(given[0])
     _only_latest(given[1])
     return data(view.get(CODE + address) or b"")
 
 
-def _storage(node: "Devnet", view: View, given: Params) -> Any:
+def _storage(node: Node, view: View, given: Params) -> Any:
     address = jsonviews.address(given[0])
     slot = jsonviews.number(given[1], "invalid storage key value")
     _only_latest(given[2])
@@ -159,12 +157,12 @@ def _try(view: View, message: Any) -> tuple[bytes, int]:
     raise RpcError(INTERNAL_ERROR, text)
 
 
-def _call(node: "Devnet", view: View, given: Params) -> Any:
+def _call(node: Node, view: View, given: Params) -> Any:
     _only_latest(given[1])
     return data(_try(view, _message(given[0]))[0])
 
 
-def _estimate(node: "Devnet", view: View, given: Params) -> Any:
+def _estimate(node: Node, view: View, given: Params) -> Any:
     """0 for a transfer of TRX, which needs no energy."""
     message = _message(given[0])
     if view.get(CONTRACT + bytes(message.contract_address)) is None:
@@ -189,12 +187,12 @@ def _block(view: View, tag: Any) -> Block | None:
     return view.block(jsonviews.number(tag, "invalid block number"))
 
 
-def _block_by_number(node: "Devnet", view: View, given: Params) -> Any:
+def _block_by_number(node: Node, view: View, given: Params) -> Any:
     block = _block(view, given[0])
     return None if block is None else jsonviews.block(view, block, full=given[1] is True)
 
 
-def _block_by_hash(node: "Devnet", view: View, given: Params) -> Any:
+def _block_by_hash(node: Node, view: View, given: Params) -> Any:
     block = view.block_by_id(jsonviews.hash32(given[0]))
     return None if block is None else jsonviews.block(view, block, full=given[1] is True)
 
@@ -211,7 +209,7 @@ def _at(view: View, block: Block | None, index: Any) -> Any:
     return jsonviews.transaction(view, block, position) if known else None
 
 
-def _transaction(node: "Devnet", view: View, given: Params) -> Any:
+def _transaction(node: Node, view: View, given: Params) -> Any:
     txid = jsonviews.hash32(given[0])
     found = view.find(txid)
     if found is not None:
@@ -220,19 +218,19 @@ def _transaction(node: "Devnet", view: View, given: Params) -> Any:
     return None if tx is None else jsonviews.waiting(tx)
 
 
-def _receipt(node: "Devnet", view: View, given: Params) -> Any:
+def _receipt(node: Node, view: View, given: Params) -> Any:
     found = view.find(jsonviews.hash32(given[0]))
     return None if found is None else jsonviews.receipt(view, *found)
 
 
-def _sha3(node: "Devnet", view: View, given: Params) -> Any:
+def _sha3(node: Node, view: View, given: Params) -> Any:
     try:
         return data(keccak(bytes.fromhex(str(given[0]).removeprefix("0x"))))
     except ValueError:
         raise RpcError(INVALID_PARAMS, "invalid input value") from None
 
 
-def _chain_id(node: "Devnet", view: View, given: Params) -> Any:
+def _chain_id(node: Node, view: View, given: Params) -> Any:
     return data(view.chain.genesis_id[-4:])
 
 

@@ -5,13 +5,11 @@ An entry has a place in the chain; a page ends at a place, and the fingerprint n
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from tron_payment.devnet.blocks import Block
-
-if TYPE_CHECKING:
-    from tron_payment.devnet.node import Devnet
+from tron_payment.devnet.node import Node
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 200
@@ -37,7 +35,7 @@ class Filters:
     after: Place | None
 
     @classmethod
-    def read(cls, node: "Devnet", query: dict[str, str]) -> "Filters":
+    def read(cls, node: Node, query: dict[str, str]) -> "Filters":
         """
         Raises:
             BadQuery: A number or the fingerprint is malformed.
@@ -104,7 +102,7 @@ def _base36(number: int) -> str:
 
 
 def page(
-    node: "Devnet",
+    node: Node,
     path: str,
     query: dict[str, str],
     filters: Filters,

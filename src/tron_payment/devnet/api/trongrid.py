@@ -5,7 +5,7 @@ is continued with the same filters and the `fingerprint` of the page before.
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from tron_payment.devnet import ledger, render
 from tron_payment.devnet.api.pages import BadQuery, Filters, Place, page
@@ -13,10 +13,8 @@ from tron_payment.devnet.blocks import Block
 from tron_payment.devnet.events import values
 from tron_payment.devnet.involved import EMITTER, FROM, INTERNAL, TO, TOKEN_EVENTS, TRC20
 from tron_payment.devnet.keys import PREFIX, base58check, from_base58check
+from tron_payment.devnet.node import Node
 from tron_payment.devnet.receipts import LogRecord
-
-if TYPE_CHECKING:
-    from tron_payment.devnet.node import Devnet
 
 MAX_TOKENS_SCAN: Final = 5_000
 """Transactions looked at to find the tokens of an account."""
@@ -34,7 +32,7 @@ def _address(text: str) -> bytes:
     return raw
 
 
-def answer(node: "Devnet", path: str, query: dict[str, str]) -> tuple[int, Any]:
+def answer(node: Node, path: str, query: dict[str, str]) -> tuple[int, Any]:
     """(status, body) of a GET below ``/v1``."""
     parts = path.strip("/").split("/")[1:]
     try:
@@ -57,7 +55,7 @@ def answer(node: "Devnet", path: str, query: dict[str, str]) -> tuple[int, Any]:
 
 
 def _places(
-    node: "Devnet", address: bytes, roles: tuple[str, ...], filters: Filters
+    node: Node, address: bytes, roles: tuple[str, ...], filters: Filters
 ) -> Iterator[tuple[Block, int]]:
     for number, position in node.store.involving(
         address, roles, descending=filters.descending, lowest=filters.lowest,
@@ -68,7 +66,7 @@ def _places(
             yield block, position
 
 
-def _account(node: "Devnet", address: bytes, query: dict[str, str]) -> dict[str, Any]:
+def _account(node: Node, address: bytes, query: dict[str, str]) -> dict[str, Any]:
     chain = node.chain
     solid = query.get("only_confirmed") == "true"
     get = chain.state_at(chain.solid_number) if solid else chain.base.get
@@ -83,7 +81,7 @@ def _account(node: "Devnet", address: bytes, query: dict[str, str]) -> dict[str,
     return {"data": data, "success": True, "meta": meta}
 
 
-def _tokens(node: "Devnet", address: bytes) -> list[dict[str, str]]:
+def _tokens(node: Node, address: bytes) -> list[dict[str, str]]:
     filters = Filters(0, True, 1, node.chain.head.number, 0, 1 << 62, None)
     seen: dict[bytes, None] = {}
     for count, (block, position) in enumerate(_places(node, address, (TRC20,), filters)):
@@ -102,9 +100,7 @@ def _names(log: LogRecord, address: bytes) -> bool:
     return known and any(topic[12:] == address[1:] for topic in log.topics[1:3])
 
 
-def _transactions(
-    node: "Devnet", path: str, address: bytes, query: dict[str, str]
-) -> dict[str, Any]:
+def _transactions(node: Node, path: str, address: bytes, query: dict[str, str]) -> dict[str, Any]:
     filters = Filters.read(node, query)
     roles: tuple[str, ...] = (FROM, TO)
     if query.get("search_internal", "true") == "true":
@@ -146,7 +142,7 @@ def _logs(
                 yield (block.number, position, index), block, log
 
 
-def _trc20(node: "Devnet", path: str, address: bytes, query: dict[str, str]) -> dict[str, Any]:
+def _trc20(node: Node, path: str, address: bytes, query: dict[str, str]) -> dict[str, Any]:
     filters = Filters.read(node, query)
     contract = query.get("contract_address")
     token = _address(contract)[1:] if contract else None
@@ -166,7 +162,7 @@ def _trc20(node: "Devnet", path: str, address: bytes, query: dict[str, str]) -> 
     return page(node, path, query, filters, entries)
 
 
-def _transfer(node: "Devnet", block: Block, place: Place, log: LogRecord) -> dict[str, Any]:
+def _transfer(node: Node, block: Block, place: Place, log: LogRecord) -> dict[str, Any]:
     """One token transfer; no block number and no index, as TronGrid."""
     contract = PREFIX + log.address
     return {
@@ -180,7 +176,7 @@ def _transfer(node: "Devnet", block: Block, place: Place, log: LogRecord) -> dic
     }
 
 
-def _events(node: "Devnet", path: str, contract: bytes, query: dict[str, str]) -> dict[str, Any]:
+def _events(node: Node, path: str, contract: bytes, query: dict[str, str]) -> dict[str, Any]:
     filters = Filters.read(node, query)
     wanted_name = query.get("event_name")
 
@@ -199,7 +195,7 @@ def _events(node: "Devnet", path: str, contract: bytes, query: dict[str, str]) -
     return page(node, path, query, filters, entries)
 
 
-def _event(node: "Devnet", block: Block, place: Place, log: LogRecord) -> dict[str, Any]:
+def _event(node: Node, block: Block, place: Place, log: LogRecord) -> dict[str, Any]:
     contract = PREFIX + log.address
     event = node.events.of(contract, log)
     tx = block.transactions[place[1]]
@@ -221,7 +217,7 @@ def _event(node: "Devnet", block: Block, place: Place, log: LogRecord) -> dict[s
     return shown
 
 
-def _block_events(node: "Devnet", path: str, which: str, query: dict[str, str]) -> dict[str, Any]:
+def _block_events(node: Node, path: str, which: str, query: dict[str, str]) -> dict[str, Any]:
     """All events of one block, by number or ``latest``."""
     filters = Filters.read(node, query)
     number = filters.highest if which == "latest" else int(which) if which.isdecimal() else -1
@@ -238,7 +234,7 @@ def _block_events(node: "Devnet", path: str, which: str, query: dict[str, str]) 
     return page(node, path, query, filters, entries)
 
 
-def _transaction_events(node: "Devnet", txid: str) -> dict[str, Any]:
+def _transaction_events(node: Node, txid: str) -> dict[str, Any]:
     try:
         found = node.chain.find(bytes.fromhex(txid))
     except ValueError:

@@ -9,13 +9,13 @@ from tron_payment.devnet.tvm.chain_ops import question_at
 from tron_payment.devnet.tvm.context import TOKEN_ID_FLOOR
 from tron_payment.devnet.tvm.failures import NO_SUCH_TRC10, Halt, TransferFailed
 from tron_payment.devnet.tvm.frame import (
-    FACTOR_UNIT,
     LONG_MAX,
     Frame,
     address_of_word,
 )
 from tron_payment.devnet.tvm.memory_ops import needed
 from tron_payment.devnet.tvm.precompiles import Precompile, precompile_at
+from tron_payment.devnet.tvm.program import FACTOR_UNIT
 
 DEPTH_LIMIT: Final = 64
 _CALL: Final = 40

@@ -8,23 +8,22 @@ positions and jump targets are worked out here too.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from tron_payment.devnet.tvm import (
     calls,
     chain_ops,
     context,
     creation,
-    failures,
     memory_ops,
     opcodes,
     words,
 )
-from tron_payment.devnet.tvm.failures import Halt
-from tron_payment.devnet.tvm.frame import FACTOR_UNIT, Frame
+from tron_payment.devnet.tvm.frame import Frame
 from tron_payment.devnet.tvm.opcodes import OPERATIONS, STACK_LIMIT
+from tron_payment.devnet.tvm.program import FACTOR_UNIT, Instruction, Program, immediate
 
 # Instructions that the loop knows besides plain opcodes; the numbers lie above every opcode.
 SEGMENT: Final = 0x100  # argument: _Segment fields as a tuple
@@ -58,8 +57,6 @@ _CLOSING: Final = frozenset(
 )
 """Fixed prices, yet the last of their segment: they branch, read the energy or may fail."""
 
-Instruction = tuple[int, Any]
-
 
 @dataclass(slots=True)
 class _Segment:
@@ -83,36 +80,6 @@ class _Segment:
 
     def argument(self) -> tuple[int, int, int, int, int]:
         return self.cost, self.penalty, self.need, STACK_LIMIT - self.growth, self.pc
-
-
-@dataclass(slots=True)
-class Program:
-    """Code that is ready to run under one energy factor."""
-
-    code: bytes
-    factor: int
-    instructions: list[Instruction] = field(default_factory=list)
-    targets: dict[int, int] = field(default_factory=dict)  # JUMPDEST's pc -> index of its segment
-
-    def failure_in(self, pc: int, height: int, used: int, limit: int) -> Halt:
-        """The failure of the segment at `pc` whose head check did not pass."""
-        while True:
-            opcode = self.code[pc] if pc < len(self.code) else opcodes.STOP
-            operation = OPERATIONS.get(opcode)
-            assert operation is not None, "a segment ends before an invalid opcode"
-            if height < operation.pops:
-                return failures.stack_too_small(operation.pops, height)
-            height += operation.pushes - operation.pops
-            if height > STACK_LIMIT:
-                return failures.stack_too_large(STACK_LIMIT)
-            price = operation.price or 0
-            penalty = price * self.factor // FACTOR_UNIT
-            if used + price + penalty > limit:
-                return failures.out_of_energy(
-                    operation.name, limit, price, penalty, used, self.factor > 0
-                )
-            used += price + penalty
-            pc += 1 + _immediate(opcode)
 
 
 @lru_cache(_PROGRAMS_CACHED)
@@ -143,16 +110,9 @@ def decode(code: bytes, factor: int) -> Program:
             segment = None
         if pc == len(code):
             break
-        pc = min(pc + 1 + _immediate(opcode), len(code))
+        pc = min(pc + 1 + immediate(opcode), len(code))
     _join_jumps(program)
     return program
-
-
-def _immediate(opcode: int) -> int:
-    """How many bytes after the opcode belong to it."""
-    if opcodes.PUSH1 <= opcode <= opcodes.PUSH32:
-        return opcode - opcodes.PUSH0
-    return 0
 
 
 def _instruction(

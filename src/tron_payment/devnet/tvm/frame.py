@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tron_payment.devnet.tvm.failures import (
     OutOfTime,
@@ -13,14 +13,11 @@ from tron_payment.devnet.tvm.failures import (
 )
 from tron_payment.devnet.tvm.hashing import keccak
 from tron_payment.devnet.tvm.interface import Env, InternalTransaction, Log, State
-
-if TYPE_CHECKING:
-    from tron_payment.devnet.tvm.decode import Program
+from tron_payment.devnet.tvm.program import FACTOR_UNIT, Program
 
 WORD_MAX: Final = (1 << 256) - 1
 ADDRESS_MASK: Final = (1 << 160) - 1
 LONG_MAX: Final = (1 << 63) - 1
-FACTOR_UNIT: Final = 10_000
 MEMORY_LIMIT: Final = 3 * 1024 * 1024
 TICKS_PER_MS: Final = 50_000
 """Instructions in a millisecond of a representative's processor: an assumption. java-tron looks
