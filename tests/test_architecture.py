@@ -365,7 +365,6 @@ def test_files_are_small() -> None:
 
 
 LONG: Final = {
-    "db/ledger.py": 410,
     "engine/dispatch.py": 420,
 }
 """Files that are longer than they should be, and how long at most: this list only shrinks."""

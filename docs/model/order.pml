@@ -3,8 +3,8 @@
  *
  * A block's number is its time. Every guard can be taken away with -DNO_...; see README.md.
  * What the names stand for in src/tron_payment: st, ver, live: engine/documents.py Order;
- * jres, jfinal, held: db/ledger.py, the unique indexes over `reserves` and `finals`, and what is
- * reserved; cur: chain/documents.py Cursor; E: Attempt.expiration_ms.
+ * jres, jfinal, held: db/ledger_documents.py, the unique indexes over `reserves` and `finals`, and
+ * what is reserved; cur: chain/documents.py Cursor; E: Attempt.expiration_ms.
  */
 #ifndef W
 #define W 2            /* processes */

@@ -6,76 +6,69 @@ indexes carry the money rules: an order is reserved at most once, posted or rele
 once, a block is booked once, for ever, whatever process wakes late. Balances are a cache that
 anybody may roll forward and that can be recomputed from the journal.
 
-docs/decisions/0001-one-journal.md says why, and what was measured.
+What is stored is in ledger_documents.py; docs/decisions/0001-one-journal.md says why, and what was
+measured.
 """
 
 import asyncio
-import hashlib
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from enum import StrEnum
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
-import msgspec
 from beanie import Document
-from pymongo import ASCENDING, IndexModel, InsertOne, UpdateOne
+from pymongo import InsertOne, UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from tron_payment.core.address import Address
-from tron_payment.core.clock import Clock, to_ms
+from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Unavailable
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.faults import duplicates_of
-from tron_payment.db.lean import LeanDocument, fetch, fetch_one
+from tron_payment.db.lean import fetch, fetch_one
+from tron_payment.db.ledger_documents import (
+    DOCUMENTS,
+    NETWORK_FEES,
+    OPENING,
+    WORLD,
+    Balance,
+    Holder,
+    LedgerEntry,
+    LedgerHead,
+    Opened,
+    Pocket,
+    Posting,
+    account,
+    deltas,
+    digest,
+    listed,
+)
+
+__all__ = [
+    "DOCUMENTS",
+    "NETWORK_FEES",
+    "OPENING",
+    "WORLD",
+    "AlreadyReserved",
+    "Balance",
+    "Draft",
+    "Holder",
+    "Ledger",
+    "LedgerBusy",
+    "LedgerEntry",
+    "LedgerHead",
+    "Opened",
+    "Pocket",
+    "Posting",
+    "View",
+    "account",
+]
 
 POSTINGS_MAX: Final = 20_000
 """Per entry; at about 200 bytes each this stays far below MongoDB's 16 MiB per document."""
 
 APPEND_ATTEMPTS_MAX: Final = 60
 """Lost races before giving up for now; with a handful of writers two or three are usual."""
-
-WORLD: Final = "world"
-NETWORK_FEES: Final = "fees:network"
-OPENING: Final = "opening"
-
-
-class Pocket(StrEnum):
-    """What a holder's money is doing. An account is ``<address>:<pocket>``."""
-
-    AVAILABLE = "available"
-    RESERVED = "reserved"
-    STAKED = "staked"
-    UNFREEZING = "unfreezing"
-
-
-def account(holder: Address, pocket: Pocket) -> str:
-    return f"{holder}:{pocket.value}"
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """Units of one asset leave `source` and arrive at `destination`; never zero or negative."""
-
-    source: str
-    destination: str
-    asset: str
-    units: int
-    ref: str
-    """The order, or the txid and index, that this is about."""
-
-    def __post_init__(self) -> None:
-        assert self.units > 0, self
-        assert self.source != self.destination, self
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An address whose movements are booked from the first block after `block_number`."""
-
-    address: Address
-    block_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,72 +85,6 @@ class Draft:
     finals: tuple[str, ...] = ()
     opens: tuple[Opened, ...] = ()
     block_number: int | None = None
-
-
-class LedgerEntry(LeanDocument):
-    """A numbered entry. Written once; nothing ever updates it."""
-
-    id: int  # type: ignore[assignment]
-    cause: str
-    at: datetime
-    postings: list[Posting]
-    reserves: list[str] | None = None
-    finals: list[str] | None = None
-    opens: list[Opened] | None = None
-    block_number: int | None = None
-    previous_hash: str
-    hash: str
-
-    class Settings:
-        name = "ledger_entries"
-        keep_nulls = False
-        bson_encoders: ClassVar[dict[Any, Any]] = {
-            Posting: msgspec.to_builtins,
-            Opened: msgspec.to_builtins,
-        }
-        indexes: ClassVar[list[IndexModel]] = [
-            IndexModel([("cause", ASCENDING)], name="cause", unique=True),
-            IndexModel([("reserves", ASCENDING)], name="reserves", unique=True, sparse=True),
-            IndexModel([("finals", ASCENDING)], name="finals", unique=True, sparse=True),
-            IndexModel([("block_number", ASCENDING)], name="block_number", sparse=True),
-            IndexModel([("postings.ref", ASCENDING)], name="ref"),
-        ]
-
-
-class Balance(LeanDocument):
-    """A cache: the sum of an account's postings up to entry `seq`."""
-
-    id: str  # type: ignore[assignment]  # "<account>|<asset>"
-    account: str
-    asset: str
-    units: int
-    seq: int
-
-    class Settings:
-        name = "ledger_balances"
-        indexes: ClassVar[list[IndexModel]] = [IndexModel([("account", ASCENDING)], name="account")]
-
-
-class Holder(LeanDocument):
-    """An address whose movements we book."""
-
-    id: str  # type: ignore[assignment]  # the address
-    opened_block: int
-    opened_seq: int
-
-    class Settings:
-        name = "ledger_holders"
-
-
-class LedgerHead(LeanDocument):
-    """How far the balances have been rolled forward. One document."""
-
-    id: str = "head"  # type: ignore[assignment]
-    applied: int = 0
-    hash: str = ""
-
-    class Settings:
-        name = "ledger_head"
 
 
 class AlreadyReserved(Conflict, code="already_reserved"):
@@ -193,11 +120,11 @@ class View:
 
     async def finished(self, order_ids: Sequence[str]) -> set[str]:
         """Of these orders the ones whose funds were spent or released already."""
-        return await _listed("finals", order_ids)
+        return await listed("finals", order_ids)
 
     async def reserved(self, order_ids: Sequence[str]) -> set[str]:
         """Of these orders the ones whose funds have ever been set aside."""
-        return await _listed("reserves", order_ids)
+        return await listed("reserves", order_ids)
 
     async def reservation(self, order_id: str) -> tuple[Posting, ...]:
         """The postings that set an order's funds aside; empty when none did."""
@@ -270,7 +197,7 @@ class Ledger:
         """Every balance again, from the journal alone."""
         totals: dict[tuple[str, str], int] = defaultdict(int)
         async for entry in LedgerEntry.find({}, sort="+_id"):
-            for key, delta in _deltas(entry.postings).items():
+            for key, delta in deltas(entry.postings).items():
                 totals[key] += delta
         return {key: units for key, units in totals.items() if units}
 
@@ -278,8 +205,8 @@ class Ledger:
         """Check numbers and hashes from the first entry; the first bad number, or None."""
         previous, expected = "", 1
         async for entry in LedgerEntry.find({}, sort="+_id"):
-            digest = _digest(previous, entry)
-            if entry.id != expected or entry.previous_hash != previous or entry.hash != digest:
+            right = digest(previous, entry)
+            if entry.id != expected or entry.previous_hash != previous or entry.hash != right:
                 return expected
             previous, expected = entry.hash, expected + 1
         return None
@@ -298,7 +225,7 @@ class Ledger:
             previous_hash=head.hash,
             hash="",
         )
-        entry.hash = _digest(head.hash, entry)
+        entry.hash = digest(head.hash, entry)
         return entry
 
     async def _resolve(self, error: DuplicateKeyError, draft: Draft) -> LedgerEntry | None:
@@ -309,7 +236,7 @@ class Ledger:
         pattern: Mapping[str, Any] = (error.details or {}).get("keyPattern", {})
         if "_id" in pattern or "cause" in pattern:
             return None
-        taken = await _listed("reserves", draft.reserves) | await _listed("finals", draft.finals)
+        taken = await listed("reserves", draft.reserves) | await listed("finals", draft.finals)
         raise AlreadyReserved(taken)
 
     async def _roll_forward(self) -> LedgerHead:
@@ -331,7 +258,7 @@ class Ledger:
                 },
                 upsert=True,
             )
-            for (name, asset), delta in _deltas(entry.postings).items()
+            for (name, asset), delta in deltas(entry.postings).items()
         ]
         await _write_tolerating_duplicates(Balance, writes)
         holders = [
@@ -357,14 +284,6 @@ class Ledger:
             return  # somebody else has rolled it forward
 
 
-async def _listed(field: str, order_ids: Sequence[str]) -> set[str]:
-    if not order_ids:
-        return set()
-    wanted = set(order_ids)
-    cursor = LedgerEntry.get_pymongo_collection().find({field: {"$in": list(wanted)}}, {field: 1})
-    return {each async for row in cursor for each in row[field] if each in wanted}
-
-
 async def _write_tolerating_duplicates(
     model: type[Document], writes: Sequence[UpdateOne] | Sequence[InsertOne[dict[str, Any]]]
 ) -> None:
@@ -380,29 +299,3 @@ async def _write_tolerating_duplicates(
         await model.get_pymongo_collection().bulk_write(list(writes), ordered=False)
     except BulkWriteError as error:
         duplicates_of(error)
-
-
-def _deltas(postings: Iterable[Posting]) -> dict[tuple[str, str], int]:
-    totals: dict[tuple[str, str], int] = defaultdict(int)
-    for posting in postings:
-        totals[(posting.source, posting.asset)] -= posting.units
-        totals[(posting.destination, posting.asset)] += posting.units
-    return totals
-
-
-def _digest(previous_hash: str, entry: LedgerEntry) -> str:
-    content = [
-        previous_hash,
-        entry.id,
-        entry.cause,
-        to_ms(entry.at),
-        [[p.source, p.destination, p.asset, p.units, p.ref] for p in entry.postings],
-        entry.reserves,
-        entry.finals,
-        [[o.address, o.block_number] for o in entry.opens or ()],
-        entry.block_number,
-    ]
-    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-
-
-DOCUMENTS: Final = (LedgerEntry, Balance, Holder, LedgerHead)

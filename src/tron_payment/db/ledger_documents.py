@@ -1,0 +1,164 @@
+"""The books as stored: numbered entries of postings, and the balances that they add up to.
+
+Every rule that must hold whatever process wakes late is a unique index of `LedgerEntry`; what
+writes entries and rolls balances forward is in ledger.py.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+
+import msgspec
+from pymongo import ASCENDING, IndexModel
+
+from tron_payment.core.address import Address
+from tron_payment.core.clock import to_ms
+from tron_payment.db.lean import LeanDocument
+
+WORLD: Final = "world"
+NETWORK_FEES: Final = "fees:network"
+OPENING: Final = "opening"
+
+
+class Pocket(StrEnum):
+    """What a holder's money is doing. An account is ``<address>:<pocket>``."""
+
+    AVAILABLE = "available"
+    RESERVED = "reserved"
+    STAKED = "staked"
+    UNFREEZING = "unfreezing"
+
+
+def account(holder: Address, pocket: Pocket) -> str:
+    return f"{holder}:{pocket.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """Units of one asset leave `source` and arrive at `destination`; never zero or negative."""
+
+    source: str
+    destination: str
+    asset: str
+    units: int
+    ref: str
+    """The order, or the txid and index, that this is about."""
+
+    def __post_init__(self) -> None:
+        assert self.units > 0, self
+        assert self.source != self.destination, self
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An address whose movements are booked from the first block after `block_number`."""
+
+    address: Address
+    block_number: int
+
+
+class LedgerEntry(LeanDocument):
+    """A numbered entry. Written once; nothing ever updates it."""
+
+    id: int  # type: ignore[assignment]
+    cause: str
+    at: datetime
+    postings: list[Posting]
+    reserves: list[str] | None = None
+    finals: list[str] | None = None
+    opens: list[Opened] | None = None
+    block_number: int | None = None
+    previous_hash: str
+    hash: str
+
+    class Settings:
+        name = "ledger_entries"
+        keep_nulls = False
+        bson_encoders: ClassVar[dict[Any, Any]] = {
+            Posting: msgspec.to_builtins,
+            Opened: msgspec.to_builtins,
+        }
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("cause", ASCENDING)], name="cause", unique=True),
+            IndexModel([("reserves", ASCENDING)], name="reserves", unique=True, sparse=True),
+            IndexModel([("finals", ASCENDING)], name="finals", unique=True, sparse=True),
+            IndexModel([("block_number", ASCENDING)], name="block_number", sparse=True),
+            IndexModel([("postings.ref", ASCENDING)], name="ref"),
+        ]
+
+
+class Balance(LeanDocument):
+    """A cache: the sum of an account's postings up to entry `seq`."""
+
+    id: str  # type: ignore[assignment]  # "<account>|<asset>"
+    account: str
+    asset: str
+    units: int
+    seq: int
+
+    class Settings:
+        name = "ledger_balances"
+        indexes: ClassVar[list[IndexModel]] = [IndexModel([("account", ASCENDING)], name="account")]
+
+
+class Holder(LeanDocument):
+    """An address whose movements we book."""
+
+    id: str  # type: ignore[assignment]  # the address
+    opened_block: int
+    opened_seq: int
+
+    class Settings:
+        name = "ledger_holders"
+
+
+class LedgerHead(LeanDocument):
+    """How far the balances have been rolled forward. One document."""
+
+    id: str = "head"  # type: ignore[assignment]
+    applied: int = 0
+    hash: str = ""
+
+    class Settings:
+        name = "ledger_head"
+
+
+DOCUMENTS: Final = (LedgerEntry, Balance, Holder, LedgerHead)
+
+
+async def listed(field: str, order_ids: Sequence[str]) -> set[str]:
+    """Of these orders the ones that some entry names in `field`: ``reserves`` or ``finals``."""
+    if not order_ids:
+        return set()
+    wanted = set(order_ids)
+    cursor = LedgerEntry.get_pymongo_collection().find({field: {"$in": list(wanted)}}, {field: 1})
+    return {each async for row in cursor for each in row[field] if each in wanted}
+
+
+def deltas(postings: Iterable[Posting]) -> dict[tuple[str, str], int]:
+    """What postings together change, in units by (account, asset)."""
+    totals: dict[tuple[str, str], int] = defaultdict(int)
+    for posting in postings:
+        totals[(posting.source, posting.asset)] -= posting.units
+        totals[(posting.destination, posting.asset)] += posting.units
+    return totals
+
+
+def digest(previous_hash: str, entry: LedgerEntry) -> str:
+    """The entry's hash, which fixes its content and every entry before it."""
+    content = [
+        previous_hash,
+        entry.id,
+        entry.cause,
+        to_ms(entry.at),
+        [[p.source, p.destination, p.asset, p.units, p.ref] for p in entry.postings],
+        entry.reserves,
+        entry.finals,
+        [[o.address, o.block_number] for o in entry.opens or ()],
+        entry.block_number,
+    ]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()
