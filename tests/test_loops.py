@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from tron_payment.loops import BACKOFF_FIRST_S, QUIET_AFTER_S, QUIET_FACTOR, Loop, Loops
+from tron_payment.loops import (
+    BACKOFF_FIRST_S,
+    QUIET_AFTER_S,
+    QUIET_FACTOR,
+    QUIET_PAUSE_MAX_S,
+    Loop,
+    Loops,
+)
 
 Eventually = Callable[[Callable[[], Awaitable[bool]]], Awaitable[None]]
 LONG_S = 3_600.0
@@ -275,7 +282,7 @@ async def test_loops_look_less_often_when_nobody_has_work(
     loops.wake_all()
     wanted = [2, 2, 2]
     await eventually(rested)
-    assert [pauses[loop.wake][-1] for loop in every] == [QUIET_FACTOR, 10.0, 1.0]
+    assert [pauses[loop.wake][-1] for loop in every] == [QUIET_FACTOR, QUIET_PAUSE_MAX_S, 1.0]
     plain.busy = 1
     one.wake.set()
     wanted = [3, 3, 3]

@@ -291,8 +291,11 @@ class _Mount(Router):
 
 
 def _follow_idle_s(settings: Settings) -> float:
-    own = settings.tron_network in (Network.DEVNET, Network.PRIVATE)
-    return FOLLOW_IDLE_S if own else FOLLOW_PUBLIC_IDLE_S
+    """Half of the time between two blocks, where that is our own setting."""
+    if settings.tron_network is Network.DEVNET:
+        half_s = settings.devnet_block_ms / 2_000
+        return min(max(half_s, FOLLOW_IDLE_S), FOLLOW_PUBLIC_IDLE_S)
+    return FOLLOW_IDLE_S if settings.tron_network is Network.PRIVATE else FOLLOW_PUBLIC_IDLE_S
 
 
 def _always(value: Any) -> Any:

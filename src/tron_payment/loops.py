@@ -26,8 +26,9 @@ QUIET_AFTER_S: Final = 30.0
 """When nobody has had work for so long, loops look less often; the first work wakes them all."""
 
 QUIET_FACTOR: Final = 4
-QUIET_IDLE_MAX_S: Final = 2.0
-"""Pauses above this are long enough already."""
+QUIET_PAUSE_MAX_S: Final = 15.0
+"""No pause grows beyond this: what falls due by the clock, or was stored by another process, waits
+no longer for its loop."""
 
 log = structlog.get_logger()
 
@@ -150,8 +151,9 @@ class Loops:
         if busy:
             self._worked(loop)
             return 0.0
-        slow = self._quiet and not loop.pulse and loop.idle_s <= QUIET_IDLE_MAX_S
-        return loop.idle_s * QUIET_FACTOR if slow else loop.idle_s
+        if loop.pulse or not self._quiet:
+            return loop.idle_s
+        return max(loop.idle_s, min(loop.idle_s * QUIET_FACTOR, QUIET_PAUSE_MAX_S))
 
     @property
     def _quiet(self) -> bool:

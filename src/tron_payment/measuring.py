@@ -56,7 +56,7 @@ class Measuring:
     @property
     def loops(self) -> tuple[Loop, ...]:
         return (
-            Loop("metrics.glance", self.glance, GLANCE_S, SERVICE),
+            Loop("metrics.glance", self.glance, GLANCE_S, SERVICE, pulse=True),
             Loop("metrics.look", self.look, LOOK_S, SERVICE),
         )
 
@@ -141,7 +141,13 @@ class Measuring:
     ) -> None:
         """How many of each status are unfinished, and how old the first of them is."""
         collection = model.get_pymongo_collection()
+        unfinished = {"status": {"$in": live}}
+        idle = await collection.find_one(unfinished, {"_id": 1}) is None
         for status in live:
+            if idle:  # one question instead of one for each status
+                self._figures.put(name, 0, status)
+                self._figures.put(f"{name}_oldest_seconds", 0, status)
+                continue
             condition = {"status": status}
             first = await collection.find_one(
                 condition, {"created_at": 1}, sort=[(order, ASCENDING)]

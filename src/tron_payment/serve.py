@@ -30,6 +30,7 @@ from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.health import Check
 from tron_payment.http.one_time import UsedTokens
+from tron_payment.http.server import Server
 from tron_payment.http.shared_rates import MongoBuckets
 from tron_payment.http.tokens import TrustAnchor, pinned_keys
 from tron_payment.keeping import Keeping
@@ -71,7 +72,7 @@ async def serve(settings: Settings) -> None:
             children = await stack.enter_async_context(development.Children.of(settings))
             settings = children.settings
         assembly = await stack.enter_async_context(running(settings))
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 _application(assembly, children, mongo),
                 host=settings.listen_host,
@@ -85,7 +86,6 @@ async def serve(settings: Settings) -> None:
                 loop="none",
             )
         )
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         _stop_on_signals(server)
         gc.freeze()  # what stands by now stays: looking through it again took half of following
         gc.enable()
@@ -246,11 +246,7 @@ async def _following(assembly: Assembly) -> None:
         raise NotSettled("the follower has halted on a contradiction")
 
 
-def _stop_on_signals(server: uvicorn.Server) -> None:
+def _stop_on_signals(server: Server) -> None:
     loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        server.should_exit = True
-
     for sign in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sign, stop)
+        loop.add_signal_handler(sign, server.end)

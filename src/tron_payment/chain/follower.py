@@ -20,6 +20,9 @@ from tron_payment.chain.nodes import Nodes
 from tron_payment.db.cas import LostRace
 
 READ_AHEAD_BLOCKS: Final = 16
+LOOKS_MAX: Final = 10
+"""Times that the nodes are asked for a new block before the store is asked again where it stands:
+somebody may have stopped the following meanwhile."""
 
 Handler = Callable[[SolidBlock], Awaitable[None]]
 
@@ -112,6 +115,9 @@ class Follower:
         """Where the last step has put the cursor: the next one need not ask. Handlers judge by
         what is stored, and the cursor moves from there or not at all."""
 
+        self._looks = 0
+        """At nodes that had nothing new, since the store was asked."""
+
         self._applied = 0
 
     async def start_at(self, number: int | None = None) -> Position:
@@ -142,6 +148,8 @@ class Follower:
         position, self._reached = self._reached, None
         known = position is not None
         if position is None:
+            if await self._nothing_new():
+                return False
             position = await self._cursor.load() or await self.start_at()
         self._position = position
         if position.halted:
@@ -166,6 +174,19 @@ class Follower:
             await handle(block)
         await self._advance(position, block)
         return True
+
+    async def _nothing_new(self) -> bool:
+        """Whether there is no block behind the last one that we know of.
+
+        The store may be at an earlier one by now or stopped: whoever has a new block asks it.
+        """
+        at = self._position
+        if at is None or at.halted or self._solid_number > at.number or self._looks >= LOOKS_MAX:
+            self._looks = 0
+            return False
+        self._looks += 1
+        self._solid_number = (await self._nodes.solid_head()).number
+        return self._solid_number <= at.number
 
     async def watch(self) -> None:
         """Know where another process is that does the following; asks no node."""

@@ -65,21 +65,36 @@ class Leases:
         self._noted: dict[str, tuple[int, float]] = {}
         """The beat last seen of somebody else's lease, and when it was first seen."""
 
+        self._held: dict[str, Lease] = {}
+        """As we wrote them last."""
+
     async def acquire(self, name: str) -> Lease | None:
         """Take a lease that is free or silent, or renew our own; None when another has it."""
         with store_errors():
-            seen = await Lease.get(name)
-            if seen is None:
-                fresh = Lease(id=name, owner=self.owner, epoch=1, beat=1)
-                return fresh if await insert_once(fresh) else None
-            if seen.owner == self.owner:
-                return await self._change(seen, self.owner, seen.epoch)
-            if seen.owner != NOBODY and not self._silent(seen):
-                return None
-            return await self._change(seen, self.owner, seen.epoch + 1)
+            if (held := self._held.pop(name, None)) is not None:
+                lease = await self._change(held, self.owner, held.epoch)
+                if lease is not None:  # nobody has changed it since
+                    self._held[name] = lease
+                    return lease
+            lease = await self._found(name)
+            if lease is not None:
+                self._held[name] = lease
+            return lease
+
+    async def _found(self, name: str) -> Lease | None:
+        seen = await Lease.get(name)
+        if seen is None:
+            fresh = Lease(id=name, owner=self.owner, epoch=1, beat=1)
+            return fresh if await insert_once(fresh) else None
+        if seen.owner == self.owner:
+            return await self._change(seen, self.owner, seen.epoch)
+        if seen.owner != NOBODY and not self._silent(seen):
+            return None
+        return await self._change(seen, self.owner, seen.epoch + 1)
 
     async def release(self, lease: Lease) -> None:
         """Give it back; nothing happens when it is not ours any more."""
+        self._held.pop(lease.id, None)
         with store_errors():
             seen = await Lease.get(lease.id)
             if seen is not None and (seen.owner, seen.epoch) == (self.owner, lease.epoch):

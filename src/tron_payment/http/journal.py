@@ -46,7 +46,9 @@ QUEUE_MAX: Final = 20_000
 PENDING_MAX: Final = 100_000
 """Counted up to here."""
 
-IDLE_S: Final = 0.25
+IDLE_S: Final = LOOK_EVERY.total_seconds()
+"""Whoever has something to take over wakes it."""
+
 WITHDRAWN: Final = "request.withdrawn"
 
 _Accepted = tuple[str, dict[str, Any]]

@@ -178,9 +178,10 @@ async def touch(batch_ids: Iterable[str], now: datetime) -> None:
 
 async def settle_touch(batch_ids: Iterable[str]) -> None:
     """We count these now; whatever changes from here on touches them again."""
-    await Batch.get_pymongo_collection().update_many(
-        {"_id": {"$in": list(batch_ids)}}, {"$set": {"dirty": False}}
-    )
+    if ids := list(batch_ids):
+        await Batch.get_pymongo_collection().update_many(
+            {"_id": {"$in": ids}}, {"$set": {"dirty": False}}
+        )
 
 
 async def overdue(now: datetime) -> list[Batch]:
