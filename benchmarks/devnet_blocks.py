@@ -208,7 +208,8 @@ async def _signed(http: httpx.AsyncClient) -> list[str]:
     funded = info["head"] + 1
     while (info := (await http.get("/devnet/info")).json())["head"] < funded:
         await asyncio.sleep(0.2)
-    node = chain.NodeClient("node", str(http.base_url), str(http.base_url), http, None, 20.0)
+    url = str(http.base_url)
+    node = chain.NodeClient("node", url, url, chain.node_pool(None, "node"), None, 20.0)
     head = await node.head()
     reference = chain.reference(head.number, head.block_id)
     token, made = Address(info["usdt_contract"]), []

@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 import msgspec
 from coincurve import PrivateKey
 from pymongo.asynchronous.collection import AsyncCollection
@@ -123,15 +122,12 @@ async def _bare(service: Service) -> float:
     """Seconds for the same transfers by a loop that stores nothing."""
     key = PrivateKey(hashlib.sha256(b"benchmark").digest())
     sender = signer_address(key)
-    async with (
-        service.devnet() as devnet,
-        httpx.AsyncClient(trust_env=False) as http,
-    ):
+    async with service.devnet() as devnet, chain.node_pool(None, "bare") as pool:
         for currency, amount in FUNDS.items():
             body = {"address": sender, "amount": amount, "currency": currency}
             (await devnet.post("/devnet/faucet", json=body)).raise_for_status()
         token = Address((await devnet.get("/devnet/info")).json()["usdt_contract"])
-        node = chain.NodeClient("bare", service.devnet_url, service.devnet_url, http, None, 20.0)
+        node = chain.NodeClient("bare", service.devnet_url, service.devnet_url, pool, None, 20.0)
         funded_at = (await node.head()).number + 1
         while (solid := await node.solid_head()).number < funded_at:
             await asyncio.sleep(POLL_S)

@@ -19,7 +19,7 @@ from litestar import Litestar
 from tron_payment import configuration, development, logs, ports, wallets
 from tron_payment.app import DOCUMENTS, assemble, create_app
 from tron_payment.assembly import Assembly, take_turns
-from tron_payment.chain import MongoCursors, NodeClient, Nodes, http_client
+from tron_payment.chain import MongoCursors, NodeClient, Nodes, node_pool
 from tron_payment.core.address import parse_address
 from tron_payment.core.clock import Clock, SystemClock
 from tron_payment.core.errors import Unavailable
@@ -194,14 +194,14 @@ async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:
     pairs = zip(settings.node_urls, settings.solidity_urls, strict=True)
     for number, (full, solidity) in enumerate(pairs, 1):
         alias = f"node-{number}"
-        http = http_client(settings.node_proxy, alias)
-        stack.push_async_callback(http.aclose)
+        pool = node_pool(settings.node_proxy, alias)
+        stack.push_async_callback(pool.aclose)
         clients.append(
             NodeClient(
                 alias,
                 full,
                 solidity,
-                http,
+                pool,
                 settings.tron_node_api_key,
                 settings.node_deadline_s,
             )

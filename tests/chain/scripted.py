@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.client_pool import ClientPool
 from tron_payment import chain
 from tron_payment.core.address import Address, address_of
 
@@ -44,7 +45,7 @@ def client_of(
 
     http = httpx.AsyncClient(transport=httpx.ASGITransport(app), trust_env=False)
     full, solid = f"http://full.{alias}", f"http://solid.{alias}"
-    return chain.NodeClient(alias, full, solid, http, None, deadline_s)
+    return chain.NodeClient(alias, full, solid, ClientPool(http), None, deadline_s)
 
 
 def fixed(answer: Any, status: int = 200) -> Handler:

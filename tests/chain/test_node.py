@@ -9,6 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from tests.client_pool import ClientPool
 from tron_payment import chain
 from tron_payment.chain import calls
 from tron_payment.core.address import address_of_hex
@@ -373,12 +374,12 @@ async def test_the_api_key_reaches_the_node_and_nothing_else(
     seen: list[str | None] = []
 
     async def refuse(request: httpx.Request) -> httpx.Response:
-        seen.append(request.headers.get(calls.API_KEY_HEADER))
+        seen.append(request.headers.get(calls.API_KEY_HEADER.decode()))
         raise httpx.ConnectError(f"cannot reach {request.url} with {secret}")
 
     http = httpx.AsyncClient(transport=httpx.MockTransport(refuse), trust_env=False)
     url = f"http://node/{secret}"
-    node = chain.NodeClient("a", url, url, http, SecretStr(secret), 1.0)
+    node = chain.NodeClient("a", url, url, ClientPool(http), SecretStr(secret), 1.0)
     with caplog.at_level(logging.DEBUG), pytest.raises(chain.NodeUnavailable) as error:
         await node.head()
     assert seen == [secret]

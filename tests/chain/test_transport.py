@@ -70,9 +70,9 @@ def node_again(node: chain.NodeClient, deadline_s: float) -> chain.NodeClient:
 
 
 def node_through(port: int, deadline_s: float = 5.0) -> chain.NodeClient:
-    http = http_client(f"socks5h://127.0.0.1:{port}", "node-a")
+    pool = chain.node_pool(f"socks5h://127.0.0.1:{port}", "node-a")
     url = "http://node.invalid:8090"
-    return chain.NodeClient("a", url, url, http, None, deadline_s)
+    return chain.NodeClient("a", url, url, pool, None, deadline_s)
 
 
 async def test_the_proxy_gets_the_name_and_the_user_that_isolates() -> None:

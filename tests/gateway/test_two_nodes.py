@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from tests.client_pool import ClientPool
 from tests.gateway.test_deposits import PAYER
 from tests.gateway.test_reconciliation import run
 from tests.gateway.world import SOLID_LAG, World
@@ -46,7 +47,12 @@ async def second(gateway: World) -> AsyncIterator[SecondNode]:
         clients = [
             gateway.nodes.members[0].client,
             NodeClient(
-                "node-2", "http://second.example", "http://second.example", http, SecretStr(""), 15
+                "node-2",
+                "http://second.example",
+                "http://second.example",
+                ClientPool(http),
+                SecretStr(""),
+                15,
             ),
         ]
         house = gateway.house

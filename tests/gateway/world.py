@@ -15,6 +15,7 @@ import jwt
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
+from tests.client_pool import ClientPool
 from tests.conftest import Mongo
 from tron_payment.app import DOCUMENTS, MOUNTS, assemble, create_app
 from tron_payment.assembly import Assembly
@@ -271,7 +272,7 @@ async def _house(
             "node-1",
             "http://devnet.example",
             "http://devnet.example",
-            chain,
+            ClientPool(chain),
             SecretStr(""),
             15,
         )

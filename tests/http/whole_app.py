@@ -12,6 +12,7 @@ import httpx
 from http_world import NOW, anchor
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
+from tests.client_pool import ClientPool
 
 from tron_payment.app import assemble, create_app
 from tron_payment.chain import MongoCursors, NodeClient, Nodes
@@ -68,7 +69,7 @@ async def whole(store: Store, settings: Settings, rate: int = 1_000_000) -> Asyn
     clock = ManualClock(NOW)
     async with AsyncExitStack() as stack:
         chain = await stack.enter_async_context(httpx.AsyncClient(trust_env=False))
-        nodes = Nodes([NodeClient("node-1", NOWHERE, NOWHERE, chain, SecretStr(""), 1)])
+        nodes = Nodes([NodeClient("node-1", NOWHERE, NOWHERE, ClientPool(chain), SecretStr(""), 1)])
         assembly = await assemble(
             settings,
             clock=clock,

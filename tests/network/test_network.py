@@ -102,17 +102,17 @@ async def test_bad_and_unknown_ids(world: World) -> None:
 
 async def test_a_dead_node_is_503_and_comes_back(world: World) -> None:
     (member,) = world.house.nodes.members
-    good = member.client._calls._http
+    good = member.client._calls._pool
 
     class Dead:
-        def stream(self, *_: object, **__: object) -> object:
+        async def handle_async_request(self, request: object) -> object:
             raise OSError("the wire is cut")
 
-    member.client._calls._http = Dead()
+    member.client._calls._pool = Dead()
     for path in ("height", "health", "blocks/1", "fees"):
         answer = await world.get(f"/tron/network/{path}")
         assert answer.status_code == 503, answer.text
         assert answer.json()["retryable"] is True
     state = (await ok(world, "status"))["nodes"][0]["state"]
     assert state == "open"
-    member.client._calls._http = good
+    member.client._calls._pool = good

@@ -8,6 +8,7 @@ import httpx
 import msgspec
 from pydantic import SecretStr
 
+from tests.client_pool import ClientPool
 from tests.gateway.world import SOLID_LAG, START_MS, somebody
 from tron_payment.chain import NodeClient, Nodes
 from tron_payment.core.address import Address
@@ -41,7 +42,7 @@ async def screening(
         httpx.AsyncClient(transport=Watching()) as http,
         httpx.AsyncClient(transport=inner, base_url=URL) as control,
     ):
-        nodes = Nodes([NodeClient("node", URL, URL, http, SecretStr(""), 15)])
+        nodes = Nodes([NodeClient("node", URL, URL, ClientPool(http), SecretStr(""), 15)])
         usdt = Address(devnet.info()["usdt_contract"])
         clock = ManualClock(from_ms(devnet.now_ms()))
         try:

@@ -15,6 +15,7 @@ from beanie import Document
 from litestar import Router
 from litestar.di import Provide
 
+from tests.client_pool import ClientPool
 from tron_payment import chain, engine, network, usdt, wallets
 from tron_payment.chain import Follower, MongoCursors, NodeClient, Nodes
 from tron_payment.configuration import load
@@ -222,11 +223,13 @@ async def world_of(
         secrets_dir=folder,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(devnet.asgi)) as node_http:
-        clients = [NodeClient("devnet", "http://devnet", "http://devnet", node_http)]
+        clients = [NodeClient("devnet", "http://devnet", "http://devnet", ClientPool(node_http))]
         if second_node is not None:
             second = httpx.AsyncClient(transport=second_node)
             second_node.devnet = devnet
-            clients.append(NodeClient("second", "http://second", "http://second", second))
+            clients.append(
+                NodeClient("second", "http://second", "http://second", ClientPool(second))
+            )
         nodes = Nodes(clients)
         house = await _house(devnet, clock, nodes, config, token)
         modules = [await package.build(house) for package in builders]

@@ -72,7 +72,7 @@ from tron_payment.chain.transactions import (
     TokenTransfer,
     trc20_transfers,
 )
-from tron_payment.chain.transport import http_client
+from tron_payment.chain.transport import http_client, node_pool
 from tron_payment.chain.views import (
     Account,
     AccountResources,
@@ -166,6 +166,7 @@ __all__ = [
     "join",
     "last_bytes",
     "last_int",
+    "node_pool",
     "operations_of",
     "read_contract",
     "read_expiration_ms",

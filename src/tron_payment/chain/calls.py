@@ -5,9 +5,14 @@ This file knows those shapes, so that node.py only names endpoints.
 """
 
 import asyncio
+import zlib
+from base64 import b64encode
 from collections.abc import Coroutine, Iterable
-from typing import Any, Final, TypeVar
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Protocol, TypeVar
 
+import httpcore
 import httpx
 import msgspec
 from pydantic import SecretStr
@@ -25,7 +30,27 @@ RATE_LIMIT_REST_MAX_S: Final = 60.0
 RATE_LIMIT_STATUSES: Final = frozenset({403, 429, 503})
 """TronGrid refuses with any of them when a quota is used up."""
 
-API_KEY_HEADER: Final = "TRON-PRO-API-KEY"
+API_KEY_HEADER: Final = b"TRON-PRO-API-KEY"
+TARGETS_MAX: Final = 256
+"""More than java-tron has endpoints."""
+
+USER_AGENT: Final = b"tron-payment"
+GZIP_BITS: Final = 16 + zlib.MAX_WBITS
+CONNECT_S: Final = 20.0
+"""Through Tor a circuit may take long; the call's own deadline bounds the whole."""
+
+READ_S: Final = 30.0
+EXTENSIONS: Final = {
+    "timeout": {"connect": CONNECT_S, "read": READ_S, "write": READ_S, "pool": READ_S}
+}
+HTTP_ERRORS: Final = (
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+)
 MESSAGE_CHARACTERS_MAX: Final = 300
 _DIGITS_MAX: Final = 9
 ERROR: Final = "ERROR"
@@ -40,21 +65,33 @@ U = TypeVar("U")
 _decoders: Final[dict[type, msgspec.json.Decoder[Any]]] = {}
 
 
+class Pool(Protocol):
+    """What carries requests: `transport.node_pool`."""
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response: ...
+
+
 class Calls:
-    """The HTTP side of one endpoint."""
+    """The HTTP side of one endpoint.
+
+    It speaks to the pool of connections itself: httpx's client in between, with its cookies,
+    redirects and sessions that nobody needs here, was half of the processor time of a call.
+    """
 
     def __init__(
         self,
         alias: str,
-        http: httpx.AsyncClient,
+        pool: Pool,
         api_key: SecretStr | None,
         deadline_s: float,
     ) -> None:
         self.alias = alias
         self.deadline_s = deadline_s
-        self._http = http
+        self._pool = pool
         self._api_key = api_key
         """Opened only where the request is made."""
+
+        self._targets: dict[str, Target] = {}
 
     def __repr__(self) -> str:
         return f"Calls({self.alias})"
@@ -105,41 +142,62 @@ class Calls:
         self, url: str, body: dict[str, Any], bytes_max: int = RESPONSE_BYTES_MAX
     ) -> bytes:
         """The body of a 200 answer."""
-        headers = {"content-type": "application/json", "accept-encoding": "gzip"}
-        if self._api_key is not None and (key := self._api_key.get_secret_value()):
-            headers[API_KEY_HEADER] = key
         try:
-            async with (
-                asyncio.timeout(self.deadline_s),
-                self._http.stream(
-                    "POST", url, content=msgspec.json.encode(body), headers=headers
-                ) as response,
-            ):
-                if response.status_code != httpx.codes.OK:
-                    raise self._status(response)
-                content = bytearray()
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > bytes_max:
-                        raise self.unavailable("the answer is too long")
-                return bytes(content)
+            async with asyncio.timeout(self.deadline_s):
+                response = await self._pool.handle_async_request(self._request(url, body))
+                try:
+                    if response.status != HTTPStatus.OK:
+                        raise self._status(response)
+                    return await self._content(response, bytes_max)
+                finally:
+                    await response.aclose()
         except TimeoutError:
             raise self.unavailable(f"no answer within {self.deadline_s:g} s") from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError) as error:
+        except (*HTTP_ERRORS, httpx.InvalidURL, zlib.error, OSError) as error:
             # the name of the error only: its text may hold the URL with a key in its path
             raise self.unavailable(type(error).__name__) from None
+
+    def _request(self, url: str, body: dict[str, Any]) -> httpcore.Request:
+        if (target := self._targets.get(url)) is None:
+            if len(self._targets) >= TARGETS_MAX:
+                self._targets.clear()
+            target = self._targets[url] = target_of(url)
+        content = msgspec.json.encode(body)
+        headers = [*target.headers, (b"Content-Length", b"%d" % len(content))]
+        if self._api_key is not None and (key := self._api_key.get_secret_value()):
+            headers.append((API_KEY_HEADER, key.encode("ascii", "replace")))
+        return httpcore.Request(
+            b"POST", target.url, headers=headers, content=content, extensions=EXTENSIONS
+        )
+
+    async def _content(self, response: httpcore.Response, bytes_max: int) -> bytes:
+        """The body, unpacked; never more than `bytes_max` of it in memory."""
+        encoding = _header(response, b"content-encoding").lower()
+        if encoding not in ("", "identity", "gzip"):
+            raise self.unavailable("the answer is packed in another way than asked for")
+        unpacked = zlib.decompressobj(GZIP_BITS) if encoding == "gzip" else None
+        content = bytearray()
+        async for chunk in response.aiter_stream():
+            if unpacked is not None:
+                chunk = unpacked.decompress(chunk, bytes_max - len(content) + 1)
+            content += chunk
+            if len(content) > bytes_max:
+                raise self.unavailable("the answer is too long")
+        if unpacked is not None and not unpacked.eof:
+            raise self.unavailable("the answer is cut off")
+        return bytes(content)
 
     def unavailable(self, reason: str) -> NodeUnavailable:
         return NodeUnavailable(self.alias, reason)
 
-    def _status(self, response: httpx.Response) -> NodeUnavailable:
-        reason = f"HTTP status {response.status_code}"
-        if response.status_code not in RATE_LIMIT_STATUSES:
+    def _status(self, response: httpcore.Response) -> NodeUnavailable:
+        reason = f"HTTP status {response.status}"
+        if response.status not in RATE_LIMIT_STATUSES:
             return self.unavailable(reason)
-        asked = response.headers.get("retry-after", "")
+        asked = _header(response, b"retry-after")
         known = asked.isascii() and asked.isdigit() and len(asked) < _DIGITS_MAX
         rest_s = min(float(asked), RATE_LIMIT_REST_MAX_S) if known else 0.0
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             rest_s = rest_s or RATE_LIMIT_REST_S
         return NodeUnavailable(self.alias, reason, rest_s=rest_s)
 
@@ -150,6 +208,44 @@ class Calls:
         if any(busy in text.lower() for busy in _BUSY_TEXTS):
             return NodeUnavailable(self.alias, "too many requests", rest_s=RATE_LIMIT_REST_S)
         return self.refused(ERROR, text)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Target:
+    """An endpoint as the pool wants it, worked out once."""
+
+    url: httpcore.URL
+    headers: tuple[tuple[bytes, bytes], ...]
+
+
+def target_of(url: str) -> Target:
+    """Read a URL.
+
+    Raises:
+        httpx.InvalidURL: It is none.
+    """
+    read = httpx.URL(url)
+    headers = [
+        (b"Host", read.netloc),
+        (b"Accept", b"application/json"),
+        (b"Accept-Encoding", b"gzip"),
+        (b"Content-Type", b"application/json"),
+        (b"User-Agent", USER_AGENT),
+    ]
+    if read.username or read.password:
+        credentials = f"{read.username}:{read.password}".encode()
+        headers.append((b"Authorization", b"Basic " + b64encode(credentials)))
+    target = httpcore.URL(
+        scheme=read.raw_scheme, host=read.raw_host, port=read.port, target=read.raw_path
+    )
+    return Target(target, tuple(headers))
+
+
+def _header(response: httpcore.Response, name: bytes) -> str:
+    for key, value in response.headers:
+        if key.lower() == name:
+            return value.decode("latin-1").strip()
+    return ""
 
 
 def printable(text: str) -> str:

@@ -4,13 +4,12 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Any, Final, TypeVar
 
-import httpx
 from pydantic import SecretStr
 
 from tron_payment.chain import answers as a
 from tron_payment.chain import views as v
 from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction
-from tron_payment.chain.calls import BLOCK_BYTES_MAX, ERROR, Calls, printable
+from tron_payment.chain.calls import BLOCK_BYTES_MAX, ERROR, Calls, Pool, printable
 from tron_payment.chain.contracts import Resource
 from tron_payment.chain.errors import NodeHasNot, NodeUnavailable
 from tron_payment.core.address import Address, InvalidAddress, address_hex, address_of_hex
@@ -34,7 +33,7 @@ class NodeClient:
         alias: str,
         full_url: str,
         solidity_url: str,
-        http: httpx.AsyncClient,
+        pool: Pool,
         api_key: SecretStr | None = None,
         deadline_s: float = 15.0,
     ) -> None:
@@ -45,7 +44,7 @@ class NodeClient:
 
         self._full = full_url.rstrip("/") + "/wallet/"
         self._solidity = solidity_url.rstrip("/") + "/walletsolidity/"
-        self._calls = Calls(alias, http, api_key, deadline_s)
+        self._calls = Calls(alias, pool, api_key, deadline_s)
 
     def __repr__(self) -> str:
         return f"NodeClient({self.alias})"

@@ -23,7 +23,7 @@ class SocksTransport(httpx.AsyncHTTPTransport):
         super().__init__(proxy=proxy, limits=limits, trust_env=False)
         user, password = proxy.auth or ("", "")
         ssl_context = self._pool._ssl_context
-        self._pool = _Pool(
+        self._pool = self.pool = _Pool(
             proxy_url=str(proxy.url).replace("socks5h://", "socks5://"),
             proxy_auth=(user.encode(), password.encode()),
             ssl_context=ssl_context,

@@ -6,15 +6,13 @@ The environment is not read and redirects are not followed, so nothing leaves by
 from typing import Final
 from urllib.parse import urlsplit
 
+import httpcore
 import httpx
 
+from tron_payment.chain.calls import CONNECT_S, READ_S
 from tron_payment.chain.pool import DirectTransport
 from tron_payment.chain.socks import SocksTransport
 
-CONNECT_S: Final = 20.0
-"""Through Tor a circuit may take long; the node client's own deadline bounds the whole call."""
-
-READ_S: Final = 30.0
 CONNECTIONS_MAX: Final = 64
 KEEPALIVE_S: Final = 240.0
 """Below five minutes, so that a circuit is renewed."""
@@ -37,17 +35,23 @@ def http_client(socks_proxy: str | None, isolation: str) -> httpx.AsyncClient:
         socks_proxy: ``socks5h://host:port``, or None to connect directly.
         isolation: SOCKS user name; the proxy gives each its own circuit (IsolateSOCKSAuth).
     """
-    transport: httpx.AsyncBaseTransport
-    if socks_proxy is None:
-        transport = DirectTransport(_LIMITS)
-    else:
-        transport = SocksTransport(_proxy(socks_proxy, isolation), _LIMITS)
     return httpx.AsyncClient(
-        transport=transport,
+        transport=_transport(socks_proxy, isolation),
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
     )
+
+
+def node_pool(socks_proxy: str | None, isolation: str) -> httpcore.AsyncConnectionPool:
+    """The connections of such a client without the client, for `NodeClient`; close it."""
+    return _transport(socks_proxy, isolation).pool
+
+
+def _transport(socks_proxy: str | None, isolation: str) -> DirectTransport | SocksTransport:
+    if socks_proxy is None:
+        return DirectTransport(_LIMITS)
+    return SocksTransport(_proxy(socks_proxy, isolation), _LIMITS)
 
 
 def _proxy(socks_proxy: str, isolation: str) -> httpx.Proxy:
