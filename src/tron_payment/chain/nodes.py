@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
@@ -227,7 +228,10 @@ class Nodes:
             if isinstance(answer, str)
         }
         if any(seen.values()) and not self._outvote(number, what, reader, seen):
-            raise self._contradiction(number, what, reader, seen)
+            contradiction = self._contradiction(number, what, reader, seen)
+            if self._may_be_decided(reader, seen):
+                raise NodesUnavailable(f"{contradiction.reason}; the nodes that are away decide")
+            raise contradiction
         if reader.apart:
             return False
         confirmed = sum(not text for text in seen.values())
@@ -247,12 +251,25 @@ class Nodes:
         """
         if not self.outvotes:
             return ()
-        least = max(self.agreement, len(self.members) // 2 + 1)
-        odd = alone({**said, reader.client.alias: ""}, least)
+        odd = alone({**said, reader.client.alias: ""}, self._least)
         for member in self.members:
             if member.client.alias in odd:
                 self.members.set_apart(member, number, said.get(member.client.alias) or what)
         return odd
+
+    def _may_be_decided(self, reader: Member, said: Mapping[str, str]) -> bool:
+        """Whether those that have said nothing could outvote somebody once they do."""
+        if not self.outvotes:
+            return False
+        shown = Counter(["", *said.values()])
+        heard = {reader.client.alias, *said}
+        silent = sum(not m.apart and m.client.alias not in heard for m in self.members)
+        return max(shown.values()) + silent >= self._least
+
+    @property
+    def _least(self) -> int:
+        """How many must show the same to outvote anybody: a majority of all, at rest or apart."""
+        return max(self.agreement, len(self.members) // 2 + 1)
 
     async def compare(self, alias: str, number: int) -> str:
         """What one node shows otherwise than those whose word counts; empty when nothing.
