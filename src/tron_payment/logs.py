@@ -155,7 +155,7 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
 
 
 def _redacted(key: str, value: Any) -> Any:
-    if _is_secret(key) and not isinstance(value, bool | int):
+    if _is_secret(key) and not isinstance(value, int):
         return REDACTED
     if isinstance(value, str):
         return scrub(value, hashes_are_public=key in _PUBLIC_HASHES)

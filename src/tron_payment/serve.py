@@ -7,6 +7,7 @@ import asyncio
 import gc
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -62,7 +63,8 @@ async def serve(settings: Settings) -> None:
     Raises:
         Unavailable: A port is taken, or the store or the nodes are not there.
     """
-    logs.configure(json=not settings.is_development, level=settings.level)
+    terminal = settings.is_development and sys.stderr.isatty()
+    logs.configure(json=not terminal, level=settings.level)
     await ports.free(settings.listen_host, settings.port, "PORT")
     mongo = watch_mongo()
     async with AsyncExitStack() as stack:

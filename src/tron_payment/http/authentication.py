@@ -5,6 +5,7 @@ and an event in the log that names the reason, never the credential.
 """
 
 import re
+from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
@@ -14,7 +15,7 @@ from tron_payment.core.errors import Forbidden, Unauthenticated
 from tron_payment.http.headers import RawHeaders, header
 from tron_payment.http.permissions import PERMISSIONS, permissions_of
 from tron_payment.http.principals import Principal, Role
-from tron_payment.http.tokens import LEEWAY_S, TokenInvalid, TrustAnchor
+from tron_payment.http.tokens import LEEWAY_S, VERIFIED_MAX, TokenInvalid, TrustAnchor
 
 log = structlog.get_logger()
 
@@ -87,6 +88,8 @@ class Authenticator:
         self._anchor = anchor
         self._keys = keys
         self._one_time = one_time
+        self._known: OrderedDict[str, tuple[dict[str, Any], Principal]] = OrderedDict()
+        """By token, as long as the anchor remembers these very claims; it judges them each time."""
 
     async def authenticate(self, headers: RawHeaders) -> Principal:
         """Say who sent these headers, which `check_headers` has passed.
@@ -123,7 +126,14 @@ class Authenticator:
 
     async def _of_token(self, token: str) -> Principal:
         claims = self._anchor.verify(token)
-        principal = principal_of(claims)
+        known = self._known.get(token)
+        if known is not None and known[0] is claims:
+            principal = known[1]
+        else:
+            principal = principal_of(claims)
+            self._known[token] = claims, principal
+            if len(self._known) > VERIFIED_MAX:
+                self._known.popitem(last=False)
         if self._one_time is not None:
             if principal.token_id is None:
                 raise TokenInvalid("a one-time token needs a jti")

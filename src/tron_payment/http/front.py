@@ -60,6 +60,8 @@ class FrontDoor:
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
+        self._measured: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        """By method, route and status, as prometheus_client keeps them, without asking it."""
 
     def learn_methods(self, routes: Iterable[BaseRoute]) -> None:
         """Note which methods each path has; Litestar's own OPTIONS knows only some of them."""
@@ -81,28 +83,33 @@ class FrontDoor:
         scope[SCOPE_KEY] = exchange
         visit = _Visit(scope, exchange, self._gate, send, self._allowed)
         started = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+        bound = structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        try:
+            if self._open > self._open_max:
+                raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
+            check_headers(scope["headers"])
+        except Exception as exc:
+            await visit.answer(problem_of(exc))
+        else:
             try:
-                if self._open > self._open_max:
-                    raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
-                check_headers(scope["headers"])
-            except Exception as exc:
-                await visit.answer(problem_of(exc))
-            else:
-                try:
-                    await app(scope, receive, visit.send)
-                except asyncio.CancelledError:  # only the server does this, when it ends
-                    if visit.status:
-                        raise
-                    await visit.answer(problem_of(Stopping(retry_after_s=STOPPING_RETRY_S)))
-            finally:
-                self._note(scope, visit.status, exchange, time.perf_counter() - started)
+                await app(scope, receive, visit.send)
+            except asyncio.CancelledError:  # only the server does this, when it ends
+                if visit.status:
+                    raise
+                await visit.answer(problem_of(Stopping(retry_after_s=STOPPING_RETRY_S)))
+        finally:
+            self._note(scope, visit.status, exchange, time.perf_counter() - started)
+            structlog.contextvars.reset_contextvars(**bound)
 
     def _note(self, scope: Any, status: int, exchange: Exchange, seconds: float) -> None:
         route = scope.get("path_template", NO_ROUTE) if "route_handler" in scope else NO_ROUTE
         method = scope["method"] if route != NO_ROUTE else NO_ROUTE
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
+        kind = method, route, status
+        if (measured := self._measured.get(kind)) is None:
+            counter = self._requests.labels(method, route, str(status))
+            measured = self._measured[kind] = counter, self._seconds.labels(method, route)
+        measured[0].inc()
+        measured[1].observe(seconds)
         log.info(
             "request.answered",
             method=scope["method"],

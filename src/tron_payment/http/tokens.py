@@ -56,6 +56,15 @@ class PinnedKey:
     key: Any
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that is ours, for us and from `from_s` until before `until_s`, seconds of 1970."""
+
+    claims: dict[str, Any]
+    from_s: float
+    until_s: float
+
+
 class TrustAnchor:
     """The secret or the public keys that make a token believable.
 
@@ -90,7 +99,7 @@ class TrustAnchor:
         self._secret = secret
         self._keys = dict(keys or {})
         self._jws = jwt.PyJWS(algorithms=["HS256", *_ALGORITHM_OF_TYPE.values()])
-        self._verified: OrderedDict[str, dict[str, Any]] = OrderedDict()
+        self._verified: OrderedDict[str, _Verified] = OrderedDict()
 
     def verify(self, token: str) -> dict[str, Any]:
         """The claims of a token that is ours and valid now; types of `sub` and the rest unchecked.
@@ -102,14 +111,18 @@ class TrustAnchor:
             TokenInvalid: Malformed, forged, for somebody else, or not valid yet.
             TokenExpired: Was valid once.
         """
-        claims = self._verified.get(token)
-        if claims is None:
-            claims = self._verify_signature(token)
-            self._verified[token] = claims
+        verified = self._verified.get(token)
+        if verified is None:
+            verified = self._check(self._verify_signature(token))
+            self._verified[token] = verified
             if len(self._verified) > VERIFIED_MAX:
                 self._verified.popitem(last=False)
-        self._check(claims)
-        return claims
+        now_s = self._clock.now().timestamp()
+        if verified.until_s <= now_s:
+            raise TokenExpired()
+        if verified.from_s > now_s:
+            raise TokenInvalid("the token is not valid yet")
+        return verified.claims
 
     def _verify_signature(self, token: str) -> dict[str, Any]:
         if len(token) > TOKEN_TEXT_MAX or _COMPACT.fullmatch(token) is None:
@@ -136,22 +149,23 @@ class TrustAnchor:
             raise TokenInvalid("no configured key verifies this token")
         return pinned
 
-    def _check(self, claims: Mapping[str, Any]) -> None:
+    def _check(self, claims: dict[str, Any]) -> _Verified:
+        """
+        Raises:
+            TokenInvalid: For somebody else, or without the times that it needs.
+        """
         if claims.get("iss") != self._issuer:
             raise TokenInvalid("the token has another issuer")
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if self._audience not in audiences:
             raise TokenInvalid("the token is for another audience")
-        now_s = self._clock.now().timestamp()
         expires, issued = _time(claims, "exp"), _time(claims, "iat")
         begins = _time(claims, "nbf")
         if expires is None:
             raise TokenInvalid("a token needs an expiry")
-        if expires + LEEWAY_S <= now_s:
-            raise TokenExpired()
-        if (issued or 0) - LEEWAY_S > now_s or (begins or 0) - LEEWAY_S > now_s:
-            raise TokenInvalid("the token is not valid yet")
+        begins = max(issued or 0.0, begins or 0.0)
+        return _Verified(claims, begins - LEEWAY_S, expires + LEEWAY_S)
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:

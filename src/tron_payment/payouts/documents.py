@@ -185,7 +185,7 @@ class Payout(LeanDocument):
 
 
 async def by_id(payout_id: str, owner: dict[str, str]) -> Payout | None:
-    return await Payout.find_one({"_id": payout_id, **owner})
+    return await fetch_one(Payout, {"_id": payout_id, **owner})
 
 
 def showing(statuses: Sequence[str]) -> dict[str, Any]:
