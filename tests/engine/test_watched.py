@@ -25,6 +25,7 @@ from tron_payment.core.address_set import AddressSet
 from tron_payment.db.cas import LostRace
 from tron_payment.db.ledger import Draft, Holder, LedgerEntry, LedgerHead, Opened, View
 from tron_payment.engine import Openings, Watched, movements
+from tron_payment.engine.reserving import setting_aside
 
 DICE = random.Random(20)
 TOKEN_HEX = address_bytes(TOKEN)[1:].hex()
@@ -181,7 +182,7 @@ async def test_nothing_is_set_aside_for_a_signer_without_books(world: World) -> 
 
     async def draft() -> Draft | None:
         view: View = await world.ledger.view()
-        return await world.engine.dispatcher._draft(view, [order], {order.id: []})
+        return await setting_aside(view, [order], {order.id: []})
 
     assert await draft() is None
     await open_books(world.ledger, stranger)

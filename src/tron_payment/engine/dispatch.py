@@ -5,7 +5,6 @@ decides whether an order has succeeded: only blocks do (settle.py).
 """
 
 import asyncio
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,36 +13,23 @@ from typing import Final
 import structlog
 
 from tron_payment import chain
-from tron_payment.chain import BlockHeader, NodeRefused, Nodes, Position, RawData
+from tron_payment.chain import BlockHeader, Nodes, Position, RawData
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.cas import LostRace, Move
-from tron_payment.db.ledger import (
-    AlreadyReserved,
-    Draft,
-    Ledger,
-    Pocket,
-    View,
-    account,
-)
+from tron_payment.db.ledger import Ledger
 from tron_payment.engine import counters
 from tron_payment.engine import documents as store
-from tron_payment.engine.booking import reserve
 from tron_payment.engine.documents import Order
-from tron_payment.engine.domain import Attempt, OrderStatus, Spend
-from tron_payment.engine.fees import FeeBound, Fees, MustWait
-from tron_payment.engine.holds import (
-    closing,
-    fee_limit_within,
-    holds_of_entry,
-    holds_of_postings,
-    wanted_holds,
-    without_books,
-)
+from tron_payment.engine.domain import Attempt, OrderStatus
+from tron_payment.engine.fees import Fees
+from tron_payment.engine.holds import closing
 from tron_payment.engine.idle import any_due
 from tron_payment.engine.ports import CannotSign, Gate, Signer, SigningDesk
+from tron_payment.engine.reserving import Reserving
 from tron_payment.engine.safe_mode import SafeModes
+from tron_payment.engine.waiting import through, wait
 
 BATCH_MAX: Final = 200
 """Orders reserved, signed or sent together by one step."""
@@ -54,9 +40,6 @@ ITEMS_MAX: Final = 2_000
 BROADCASTS_AT_ONCE: Final = 32
 REBROADCAST_S: Final = 30
 """The same bytes again, while they live: a node's SUCCESS is no inclusion."""
-
-WAIT_S: Final = 5
-"""Before an order that has to wait is looked at again."""
 
 FOLLOWER_LAG_MAX_MS: Final = 15 * 60 * 1000
 """Do not sign while our view of the solidified chain is older than this against the head."""
@@ -89,7 +72,7 @@ class Dispatcher:
         self._clock = clock
         self._ledger = ledger
         self._nodes = nodes
-        self._fees = fees
+        self._reserving = Reserving(clock=clock, ledger=ledger, fees=fees)
         self._signer = signer
         self._cursors = cursors
         self._safe_mode = safe_mode
@@ -120,97 +103,21 @@ class Dispatcher:
 
     async def reserve(self, orders: Sequence[Order]) -> None:
         """Set aside what each order may spend and burn, all in one journal entry."""
-        ready = await self._through_gates(orders)
-        bounds = await self._price(ready)
-        ready = [order for order in ready if order.id in bounds]
-        if not ready:
-            return
-        wanted = {order.id: wanted_holds(order, bounds[order.id]) for order in ready}
-        try:
-            entry = await self._ledger.append(lambda view: self._draft(view, ready, wanted))
-        except AlreadyReserved as taken:
-            await self._recover([o for o in ready if o.id in taken.order_ids], bounds)
-            return
-        reserved = set(entry.reserves or ()) if entry is not None else set()
-        if entry is not None:
-            failpoint("reserve:journaled")
-            held = holds_of_entry(entry)
-            await self._mark_reserved(
-                [(order, held[order.id]) for order in ready if order.id in reserved], bounds
-            )
-            failpoint("reserve:marked")
-        poor = [order for order in ready if order.id not in reserved]
-        await self._wait(poor, "funds")
-
-    async def _draft(
-        self, view: View, orders: Sequence[Order], wanted: dict[str, list[Spend]]
-    ) -> Draft | None:
-        keys = {
-            (account(hold.holder, Pocket.AVAILABLE), hold.asset)
-            for order in orders
-            for hold in wanted[order.id]
-        }
-        left = await view.balances(keys)
-        chosen, strangers = [], await without_books(view, orders, wanted)
-        for order in (each for each in orders if each.signer not in strangers):
-            needs = [(account(h.holder, Pocket.AVAILABLE), h) for h in wanted[order.id]]
-            if all(left[(name, hold.asset)] >= hold.units for name, hold in needs):
-                chosen.append(order.id)
-                for name, hold in needs:
-                    left[(name, hold.asset)] -= hold.units
-        if not chosen:
-            return None
-        digest = hashlib.sha256("".join(chosen).encode()).hexdigest()
-        postings = [p for order_id in chosen for p in reserve(order_id, wanted[order_id])]
-        return Draft(f"reserve:{digest}", tuple(postings), reserves=tuple(chosen))
-
-    async def _recover(self, orders: Sequence[Order], bounds: dict[str, FeeBound]) -> None:
-        """Somebody has set their funds aside already: take what the journal says."""
-        view = await self._ledger.view()
-        finished = await view.finished([order.id for order in orders])
-        pairs = []
-        for order in orders:
-            if order.id not in finished:
-                postings = await view.reservation(order.id)
-                pairs.append((order, holds_of_postings(postings)))
-        await self._mark_reserved(pairs, bounds)
-        gone = [order for order in orders if order.id in finished]
-        await self._wait(gone, "the journal has closed this order")
-
-    async def _mark_reserved(
-        self, pairs: Sequence[tuple[Order, list[Spend]]], bounds: dict[str, FeeBound]
-    ) -> None:
-        now = self._clock.now()
-        await store.apply_moves(
-            [
-                store.move(
-                    order,
-                    OrderStatus.RESERVED,
-                    now,
-                    set={
-                        "holds": store.stored(holds),
-                        "fee_limit_sun": fee_limit_within(order, holds, bounds[order.id]),
-                        "due_at": store.AT_ONCE,
-                        "waiting_for": "",
-                    },
-                    quiet=not order.waiting_for,  # to its module it is queued as before
-                )
-                for order, holds in pairs
-            ]
-        )
+        ready = await through(self.gates, orders, self._clock)
+        await self._reserving.reserve(ready, self.desk)
 
     async def sign(self, orders: Sequence[Order]) -> None:
         """Build, check and sign one transaction for each order, and store the bytes."""
-        ready = await self._through_gates(orders)
+        ready = await through(self.gates, orders, self._clock)
         if not ready:
             return
         cursor = await self._cursors.load()
         head = await self.head()
         if cursor is None:
-            await self._wait(ready, "follower")
+            await wait(ready, "follower", self._clock)
             return
         if reason := await self._safe_mode.why_not_sign(cursor) or _unfit(cursor, head):
-            await self._wait(ready, reason)
+            await wait(ready, reason, self._clock)
             return
         reference = chain.reference(cursor.number, cursor.block_id)
         built: list[tuple[Order, bytes]] = []
@@ -242,7 +149,7 @@ class Dispatcher:
         answers = await self._signer.sign_many(hot) if hot else []
         for (order, raw), answer in zip(hot, answers, strict=True):
             if isinstance(answer, CannotSign):
-                await self._wait([order], f"signer: {answer.detail}")
+                await wait([order], f"signer: {answer.detail}", self._clock)
             else:
                 moves.append(self._attempted(order, raw, (answer,), cursor.number))
         failpoint("sign:signed")
@@ -329,7 +236,7 @@ class Dispatcher:
             if not any(answer.accepted for answer in answers):
                 log.warning("order.broadcast", order_id=order.id, txid=attempt.txid, answers=codes)
 
-        await asyncio.gather(*(send(order) for order in orders))
+        await chain.all_of(send(order) for order in orders)
         failpoint("broadcast:sent")
         now = self._clock.now()
         await store.mark_sent(orders, now, now + timedelta(seconds=REBROADCAST_S))
@@ -355,41 +262,6 @@ class Dispatcher:
         usual_s = DETACHED_LIFETIME_S if order.detached else self._lifetime_s
         seconds = order.lifetime_s or usual_s
         return min(seconds, DETACHED_LIFETIME_MAX_S) * 1000
-
-    async def _through_gates(self, orders: Sequence[Order]) -> list[Order]:
-        waiting: dict[str, str] = {}
-        for gate in self.gates:
-            waiting |= await gate([order for order in orders if order.id not in waiting])
-        for reason in set(waiting.values()):
-            await self._wait([o for o in orders if waiting.get(o.id) == reason], reason)
-        return [order for order in orders if order.id not in waiting]
-
-    async def _price(self, orders: Sequence[Order]) -> dict[str, FeeBound]:
-        """A bound for each order that can be priced now and whose maximum allows it."""
-
-        async def one(order: Order) -> FeeBound | str:
-            try:
-                signatures = 1
-                if order.detached and self.desk is not None:
-                    signatures = await self.desk.signatures_max(order)
-                bound = await self._fees.bound(order.wanted_contract, signatures=signatures)
-            except MustWait as wait:
-                return wait.waiting_for
-            except CannotSign as refusal:
-                return f"cannot_sign: {refusal.detail}"
-            except NodeRefused as refused:  # this order's trouble, not that of all behind it
-                return f"node_refused: {refused.message}"
-            return bound if bound.hold_sun <= order.max_fee_sun else bound.above_maximum
-
-        priced = await asyncio.gather(*(one(order) for order in orders))
-        answers = {order.id: answer for order, answer in zip(orders, priced, strict=True)}
-        for reason in {answer for answer in answers.values() if isinstance(answer, str)}:
-            await self._wait([o for o in orders if answers[o.id] == reason], reason)
-        return {key: bound for key, bound in answers.items() if isinstance(bound, FeeBound)}
-
-    async def _wait(self, orders: Sequence[Order], waiting_for: str) -> None:
-        until = self._clock.now() + timedelta(seconds=WAIT_S)
-        await store.postpone(orders, until, waiting_for=waiting_for)
 
 
 def _some(orders: Sequence[Order]) -> list[Order]:

@@ -1,0 +1,148 @@
+"""Setting funds aside: what orders may spend and burn, in one journal entry for all of them.
+
+The journal decides what is set aside; dying after its entry is harmless, for the next look takes
+over what it says.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from tron_payment.chain import NodeRefused, all_of
+from tron_payment.core.clock import Clock
+from tron_payment.core.failpoints import failpoint
+from tron_payment.db.ledger import AlreadyReserved, Draft, Ledger, Pocket, View, account
+from tron_payment.engine import documents as store
+from tron_payment.engine.booking import reserve
+from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import OrderStatus, Spend
+from tron_payment.engine.fees import FeeBound, Fees, MustWait
+from tron_payment.engine.holds import (
+    fee_limit_within,
+    holds_of_entry,
+    holds_of_postings,
+    wanted_holds,
+    without_books,
+)
+from tron_payment.engine.ports import CannotSign, SigningDesk
+from tron_payment.engine.waiting import wait
+
+
+class Reserving:
+    """Takes queued orders to reserved, where they can be paid for."""
+
+    def __init__(self, *, clock: Clock, ledger: Ledger, fees: Fees) -> None:
+        self._clock = clock
+        self._ledger = ledger
+        self._fees = fees
+
+    async def reserve(self, orders: Sequence[Order], desk: SigningDesk | None) -> None:
+        """Set aside what each order may spend and burn; the others wait, and say why.
+
+        Args:
+            desk: Knows how many signatures make a detached order's bytes longer.
+        """
+        bounds = await self._price(orders, desk)
+        ready = [order for order in orders if order.id in bounds]
+        if not ready:
+            return
+        wanted = {order.id: wanted_holds(order, bounds[order.id]) for order in ready}
+        try:
+            entry = await self._ledger.append(lambda view: setting_aside(view, ready, wanted))
+        except AlreadyReserved as taken:
+            await self._recover([o for o in ready if o.id in taken.order_ids], bounds)
+            return
+        reserved = set(entry.reserves or ()) if entry is not None else set()
+        if entry is not None:
+            failpoint("reserve:journaled")
+            held = holds_of_entry(entry)
+            await self._mark_reserved(
+                [(order, held[order.id]) for order in ready if order.id in reserved], bounds
+            )
+            failpoint("reserve:marked")
+        poor = [order for order in ready if order.id not in reserved]
+        await wait(poor, "funds", self._clock)
+
+    async def _price(
+        self, orders: Sequence[Order], desk: SigningDesk | None
+    ) -> dict[str, FeeBound]:
+        """A bound for each order that can be priced now and whose maximum allows it."""
+
+        async def one(order: Order) -> FeeBound | str:
+            try:
+                signatures = 1
+                if order.detached and desk is not None:
+                    signatures = await desk.signatures_max(order)
+                bound = await self._fees.bound(order.wanted_contract, signatures=signatures)
+            except MustWait as delay:
+                return delay.waiting_for
+            except CannotSign as refusal:
+                return f"cannot_sign: {refusal.detail}"
+            except NodeRefused as refused:  # this order's trouble, not that of all behind it
+                return f"node_refused: {refused.message}"
+            return bound if bound.hold_sun <= order.max_fee_sun else bound.above_maximum
+
+        priced = await all_of(one(order) for order in orders)
+        answers = {order.id: answer for order, answer in zip(orders, priced, strict=True)}
+        for reason in {answer for answer in answers.values() if isinstance(answer, str)}:
+            await wait([o for o in orders if answers[o.id] == reason], reason, self._clock)
+        return {key: bound for key, bound in answers.items() if isinstance(bound, FeeBound)}
+
+    async def _recover(self, orders: Sequence[Order], bounds: dict[str, FeeBound]) -> None:
+        """Somebody has set their funds aside already: take what the journal says."""
+        view = await self._ledger.view()
+        finished = await view.finished([order.id for order in orders])
+        pairs = []
+        for order in orders:
+            if order.id not in finished:
+                postings = await view.reservation(order.id)
+                pairs.append((order, holds_of_postings(postings)))
+        await self._mark_reserved(pairs, bounds)
+        gone = [order for order in orders if order.id in finished]
+        await wait(gone, "the journal has closed this order", self._clock)
+
+    async def _mark_reserved(
+        self, pairs: Sequence[tuple[Order, list[Spend]]], bounds: dict[str, FeeBound]
+    ) -> None:
+        now = self._clock.now()
+        await store.apply_moves(
+            [
+                store.move(
+                    order,
+                    OrderStatus.RESERVED,
+                    now,
+                    set={
+                        "holds": store.stored(holds),
+                        "fee_limit_sun": fee_limit_within(order, holds, bounds[order.id]),
+                        "due_at": store.AT_ONCE,
+                        "waiting_for": "",
+                    },
+                    quiet=not order.waiting_for,  # to its module it is queued as before
+                )
+                for order, holds in pairs
+            ]
+        )
+
+
+async def setting_aside(
+    view: View, orders: Sequence[Order], wanted: Mapping[str, Sequence[Spend]]
+) -> Draft | None:
+    """The entry that sets aside what is wanted for as many of the orders as there is money for,
+    in their order; None when for none."""
+    keys = {
+        (account(hold.holder, Pocket.AVAILABLE), hold.asset)
+        for order in orders
+        for hold in wanted[order.id]
+    }
+    left = await view.balances(keys)
+    chosen, strangers = [], await without_books(view, orders, wanted)
+    for order in (each for each in orders if each.signer not in strangers):
+        needs = [(account(h.holder, Pocket.AVAILABLE), h) for h in wanted[order.id]]
+        if all(left[(name, hold.asset)] >= hold.units for name, hold in needs):
+            chosen.append(order.id)
+            for name, hold in needs:
+                left[(name, hold.asset)] -= hold.units
+    if not chosen:
+        return None
+    digest = hashlib.sha256("".join(chosen).encode()).hexdigest()
+    postings = [p for order_id in chosen for p in reserve(order_id, wanted[order_id])]
+    return Draft(f"reserve:{digest}", tuple(postings), reserves=tuple(chosen))
