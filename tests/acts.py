@@ -1,16 +1,22 @@
 """What people do that needs no chain, route by route, and that each of it leaves an audit entry.
 
 The whole service (e2e/test_audit.py) and the application without children
-(http/test_audit_routes.py) are asked the same.
+(http/test_audit_routes.py) are asked the same; what needs a chain's state is asked beside a devnet
+(payouts/test_audit.py).
 """
 
 import base64
 import re
 import secrets
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from itertools import count
+from typing import Any
+
+import httpx
+from pymongo.asynchronous.collection import AsyncCollection
 
 from tron_payment.core.address import address_of
 from tron_payment.http.totp import hotp, step_at
@@ -19,6 +25,23 @@ from tron_payment.wallets.messages import message_digest
 
 API = "/api/v1"
 PASSWORD = "a password of an audit test"
+
+SILENT = frozenset({"POST /payouts/quote", "POST /usdt/estimate-gas", "POST /payments/webhook"})
+"""Whatever their method, they leave nothing: two only read, and a notice is a hint of nobody's."""
+
+BESIDE_A_CHAIN = frozenset(
+    {
+        *("POST /staking/unstake", "POST /staking/undelegate", "POST /staking/delegate"),
+        *("POST /staking/vote", "POST /staking/withdraw", "POST /staking/cancel-unstake"),
+        *("POST /payments/refund", "POST /payouts/{payout_id}/retry", "POST /usdt/tokens"),
+        "PUT /wallets/{wallet_id}/permissions",
+        "POST /signing-requests/{signing_request_id}/signatures",
+        "POST /payouts/quarantine/{object_id}/propose",
+        "POST /payouts/quarantine/{object_id}/resolve",
+        "POST /policy/unexplained/{txid}/acknowledge",
+    }
+)
+"""They need a chain's state that takes a story of its own: payouts/test_audit.py tells it."""
 
 
 @dataclass
@@ -31,25 +54,6 @@ class Asked:
     object_id: str | None
 
 
-class Asking(Protocol):
-    """Sends requests as people of any role, and remembers them."""
-
-    def now(self) -> datetime:
-        """By the clock that the asked one has."""
-
-    async def ask(
-        self,
-        who: str,
-        route: str,
-        body: Any = None,
-        *,
-        name: str = "",
-        object_id: str | None = None,
-        root: str = API,
-    ) -> Any:
-        """One request that must succeed; its answer."""
-
-
 class Templates:
     """Finds the route that a path belongs to."""
 
@@ -59,6 +63,59 @@ class Templates:
 
     def of(self, path: str) -> str:
         return next(t for t, found in self._patterns.items() if found.fullmatch(path))
+
+
+class Story(ABC):
+    """Sends requests as people of any role, and remembers them.
+
+    Args:
+        paths: Templates of the routes that are there.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self.asked: list[Asked] = []
+        self._templates = Templates(paths)
+        self._numbers = count()
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """By the clock that the asked one has."""
+
+    @abstractmethod
+    async def send(
+        self, who: str, name: str, method: str, path: str, body: Any, headers: dict[str, str]
+    ) -> httpx.Response:
+        """One request as ``audit-<who><name>``, in the role `who`."""
+
+    async def ask(
+        self,
+        who: str,
+        route: str,
+        body: Any = None,
+        *,
+        key: str = "",
+        name: str = "",
+        object_id: str | None = None,
+        root: str = API,
+    ) -> Any:
+        """One request that must succeed; its answer."""
+        method, path = route.split(" ")
+        request_id = f"audit-request-{next(self._numbers):04}"
+        headers = {"X-Request-ID": request_id, **({"Idempotency-Key": key} if key else {})}
+        answer = await self.send(who, name, method, root + path, body, headers)
+        assert answer.status_code < 300, (route, answer.text)
+        asked_for = f"{method} {self._templates.of(root + path)}"
+        self.asked.append(Asked(request_id, asked_for, f"audit-{who}{name}", object_id))
+        return answer.json() if answer.content else None
+
+    async def must_be_in(self, log: AsyncCollection[Any]) -> None:
+        """One entry for each, by who, which route, and about what."""
+        wrong = []
+        for each in self.asked:
+            entries = await log.find({"request_id": each.request_id}).to_list()
+            rows = [(entry["route"], entry["actor"], entry["object_id"]) for entry in entries]
+            wrong += [fault] if (fault := wrong_entries(each, rows)) else []
+        assert not wrong, wrong
 
 
 def wrong_entries(each: Asked, rows: list[tuple[str, str, str]]) -> str:
@@ -75,7 +132,7 @@ def fresh_address() -> str:
     return address_of(secrets.token_bytes(20))
 
 
-async def acts_of_people(it: Asking) -> None:
+async def acts_of_people(it: Story) -> None:
     """All of them."""
     await of_wallets(it)
     await of_webhooks_and_reports(it)
@@ -83,7 +140,7 @@ async def acts_of_people(it: Asking) -> None:
     await of_the_policy(it)
 
 
-async def of_wallets(it: Asking) -> None:
+async def of_wallets(it: Story) -> None:
     one = await it.ask("operator", "POST /wallets", {"label": "audit-1"})
     two = await it.ask(
         "operator", "POST /wallets/create", {"label": "audit-2", "password": PASSWORD}
@@ -116,7 +173,7 @@ async def of_wallets(it: Asking) -> None:
     await it.ask("operator", f"DELETE {first}", object_id=one["wallet_id"])
 
 
-async def of_webhooks_and_reports(it: Asking) -> None:
+async def of_webhooks_and_reports(it: Story) -> None:
     base = "/payments/webhook-endpoints"
     made = await it.ask("merchant", f"POST {base}", {"url": "https://hooks.example/audit"})
     its = made["webhook_endpoint_id"]
@@ -129,7 +186,7 @@ async def of_webhooks_and_reports(it: Asking) -> None:
     await it.ask("auditor", "POST /payments/exports", {})
 
 
-async def of_keys_and_factors(it: Asking) -> None:
+async def of_keys_and_factors(it: Story) -> None:
     wish = {"label": "reads", "principal": "audit-program", "role": "viewer"}
     plain = await it.ask("admin", "POST /api-keys", wish | {"scopes": ["payout:read"]})
     key_id = plain["key"]["key_id"]
@@ -154,7 +211,7 @@ async def of_keys_and_factors(it: Asking) -> None:
             await it.ask("approver", "POST /me/totp/remove", code, name=name)
 
 
-async def of_the_policy(it: Asking) -> None:
+async def of_the_policy(it: Story) -> None:
     address = fresh_address()
     await it.ask("operator", "POST /policy/allow-list", {"recipient_address": address})
     await it.ask("approver", f"POST /policy/allow-list/{address}/approve", object_id=address)
