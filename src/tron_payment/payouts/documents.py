@@ -10,7 +10,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.audit import Act
 from tron_payment.db.cas import BY_ID, compare_and_set
-from tron_payment.db.lean import LeanDocument, fetch
+from tron_payment.db.lean import LeanDocument, fetch, fetch_one
 from tron_payment.payouts.domain import (
     LIFECYCLE,
     InvalidSearch,
