@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from beanie import Document
 from litestar.handlers import HTTPRouteHandler
 from litestar.router import Router
 
@@ -112,6 +111,3 @@ class House:
         service = self.services[kind]
         assert isinstance(service, kind)
         return service
-
-
-DocumentTypes = tuple[type[Document], ...]

@@ -114,12 +114,6 @@ async def test_prices_and_parameters_are_read() -> None:
     parameters = await recorded("parameters").parameters()
     assert parameters["getEnergyFee"] == 100
     assert parameters["getAllowUpdateAccountName"] == 0
-    assert await recorded("energy_prices").energy_prices() == ((0, 100),)
-    assert await recorded("bandwidth_prices").bandwidth_prices() == (
-        (0, 10),
-        (1_795_173_090_000, 1_000),
-    )
-    assert (await recorded("memo_fee").memo_fees())[-1][1] == 1_000_000
     assert await recorded("maintenance").next_maintenance_ms() == 1_795_173_930_000
     with pytest.raises(chain.NodeUnavailable):
         await recorded("empty").parameters()
@@ -135,7 +129,6 @@ async def test_stakes_votes_and_the_node_itself_are_read() -> None:
         == 85_000_000
     )
     assert await recorded("unfreeze_count").unfreeze_count(ACCOUNT) == 31
-    assert await recorded("can_withdraw").can_withdraw_unfrozen(ACCOUNT, 0) == 20_000_000
     free, locked = await recorded("delegations").delegations(ACCOUNT, RECEIVER)
     assert (free.energy_sun, free.energy_locked_until_ms) == (10_000_000, 0)
     assert (locked.energy_sun, locked.energy_locked_until_ms) == (5_000_000, 1_795_174_158_000)

@@ -198,10 +198,6 @@ class ParametersAnswer(Answer, gc=False, kw_only=True):
     parameters: list[KeyValue] = msgspec.field(name="chainParameter", default_factory=list)
 
 
-class PricesAnswer(Answer, gc=False, kw_only=True):
-    prices: str = ""
-
-
 class ContractAnswer(Answer, gc=False, kw_only=True):
     contract_address: str = ""
     origin_address: str = ""
@@ -298,7 +294,6 @@ class NumberAnswer(Answer, gc=False, kw_only=True):
 
     max_size: int = 0
     count: int = 0
-    amount: int = 0
     reward: int = 0
     brokerage: int = 0
     num: int = 0

@@ -204,18 +204,6 @@ class NodeClient:
             raise self._calls.unavailable("no chain parameters")
         return {each.key: each.value for each in answer.parameters}
 
-    async def energy_prices(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of chain milliseconds and sun per energy from then on."""
-        return await self._prices("getenergyprices")
-
-    async def bandwidth_prices(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of chain milliseconds and sun per byte from then on."""
-        return await self._prices("getbandwidthprices")
-
-    async def memo_fees(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of chain milliseconds and sun per memo from then on."""
-        return await self._prices("getmemofee")
-
     async def next_maintenance_ms(self) -> int:
         """When votes, prices and penalties change next."""
         return (await self._ask("getnextmaintenancetime", {}, a.NumberAnswer)).num
@@ -245,11 +233,6 @@ class NodeClient:
         """How many more unstakings may be pending."""
         body = {"owner_address": address_hex(owner)}
         return (await self._ask("getavailableunfreezecount", body, a.NumberAnswer)).count
-
-    async def can_withdraw_unfrozen(self, owner: Address, at_ms: int) -> int:
-        """Sun whose unstaking has finished by then."""
-        body = {"owner_address": address_hex(owner), "timestamp": at_ms}
-        return (await self._ask("getcanwithdrawunfreezeamount", body, a.NumberAnswer)).amount
 
     async def delegations(self, owner: Address, receiver: Address) -> tuple[v.Delegation, ...]:
         """What one lends the other; the locked part is an entry of its own."""
@@ -281,10 +264,6 @@ class NodeClient:
         self, path: str, body: dict[str, Any], shape: type[A], *, solid: bool = False
     ) -> A:
         return await self._calls.object(self._url(path, solid), body | {"visible": False}, shape)
-
-    async def _prices(self, path: str) -> tuple[tuple[int, int], ...]:
-        answer = await self._ask(path, {}, a.PricesAnswer)
-        return self._sane(lambda: v.prices_of(answer.prices))
 
     async def _header(self, base: str, body: dict[str, Any]) -> BlockHeader:
         return self._header_of(await self._calls.object(base + "getblock", body, a.HeaderAnswer))

@@ -33,9 +33,6 @@ RESULT_ALLOWANCE_BYTES: Final = 64
 """Added per contract to the size that bandwidth is charged for (BandwidthProcessor)."""
 
 SIGNATURE_BYTES: Final = 65
-TRANSACTION_BYTES_MAX: Final = 512_000
-"""TOO_BIG_TRANSACTION_ERROR above this."""
-
 UNREADABLE: Final = "Unreadable"
 UNREADABLE_TYPE: Final = -1
 

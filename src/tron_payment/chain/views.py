@@ -265,12 +265,6 @@ def delegation_of(part: a.DelegationPart) -> Delegation:
     )
 
 
-def prices_of(text: str) -> tuple[tuple[int, int], ...]:
-    """Pairs of chain milliseconds and price in sun from then on, from ``"0:100,1795:210"``."""
-    pairs = (each.split(":") for each in text.split(",") if each)
-    return tuple((int(since), int(price)) for since, price in pairs)
-
-
 def text_of_hex(text: str) -> str:
     """A node's text that may be hex of UTF-8; as it is when it is not."""
     try:

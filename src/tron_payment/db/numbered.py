@@ -63,8 +63,6 @@ class Appender(Generic[E]):
         self._queue: deque[tuple[E, asyncio.Future[E]]] = deque()
         self._writer: asyncio.Task[None] | None = None
         self._head: E | None = None
-        self.lost_races = 0
-        """For metrics."""
 
     async def append(self, entries: Sequence[E]) -> list[E]:
         """Store the entries in this order; as stored. An id that exists answers the stored one.
@@ -149,7 +147,6 @@ class Appender(Generic[E]):
             if not left:
                 return
             unsure = True
-            self.lost_races += 1
             most = min(PAUSE_S * (attempt + 1), PAUSE_MAX_S)
             await asyncio.sleep(random.uniform(0, most))  # noqa: S311 - a pause, no secret
         raise StoreUnavailable("too many writers at once", retry_after_s=1)

@@ -21,7 +21,6 @@ from tron_payment.devices.errors import (
     DriverMissing,
 )
 
-LEDGER_VENDOR: Final = 0x2C97
 ANSWER_BYTES_MAX: Final = 1_024
 CONNECT_S: Final = 5.0
 NO_STATUS: Final = 0x6F00

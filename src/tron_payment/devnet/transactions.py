@@ -50,10 +50,6 @@ class Tx:
     def name(self) -> str:
         return CONTRACT_TYPES.get(self.kind, f"type {self.kind}")
 
-    def encoded(self) -> bytes:
-        """The Transaction message, without results."""
-        return encode(self.raw, self.signatures)
-
 
 def encode(raw: bytes, signatures: tuple[bytes, ...]) -> bytes:
     return bytes(Transaction(raw_data=raw, signature=signatures).SerializeToString())

@@ -7,7 +7,6 @@ from tron_payment.chain import Contract
 from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError
 from tron_payment.engine.documents import Order
-from tron_payment.engine.movements import Movement
 
 
 class CannotSign(AppError, code="cannot_sign"):
@@ -74,6 +73,3 @@ class Tokens(Protocol):
     def by_contract(self) -> Mapping[Address, str]:
         """Asset code by contract."""
         ...
-
-
-UnmatchedHandler = Callable[[int, Sequence[Movement]], Awaitable[None]]

@@ -7,7 +7,6 @@ sign in are the same for all. So they are added here, once, and not written at e
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 from litestar import Litestar, Request, Response, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
@@ -190,10 +189,3 @@ def _problem_response(status: str, text: str) -> dict[str, Any]:
     if status in _RETRY_AFTER:
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 0}}}
     return answer
-
-
-def document_bytes(app: Litestar) -> bytes:
-    """The completed document without a request: for files and the client generator."""
-    document = app.openapi_schema.to_schema()
-    complete(app, document)
-    return msgspec.json.format(msgspec.json.encode(document), indent=2)

@@ -19,7 +19,6 @@ from tron_payment.settings_files import SECRETS_DIR
 from tron_payment.wallets import KeyUnreadable, Wallet, build_signer
 
 WALLETS_MAX: Final = 10_000
-OPEN_TO_ALL: Final = stat.S_IWOTH | stat.S_IROTH
 
 
 def files(settings: Settings) -> list[Finding]:

@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -108,16 +108,6 @@ class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A batch as JSON. The other fields hold for rows that do not say otherwise."""
 
     payouts: list[msgspec.Raw]
-    wallet_id: str | None = None
-    priority: Literal["high", "normal", "low"] = "normal"
-    max_fee_trx: str | None = None
-    dry_run: bool = False
-
-
-class BatchDocument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`BatchRequest` for readers of the API's description: rows with their fields."""
-
-    payouts: Annotated[list[BatchRow], msgspec.Meta(min_length=1, max_length=ROWS_MAX)]
     wallet_id: str | None = None
     priority: Literal["high", "normal", "low"] = "normal"
     max_fee_trx: str | None = None

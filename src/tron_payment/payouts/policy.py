@@ -28,7 +28,6 @@ BURST_WINDOW: Final = timedelta(seconds=60)
 """More payouts of one principal within this are flagged."""
 
 WINDOW_NAMES: Final = {"1h": Window.HOUR, "24h": Window.DAY, "30d": Window.MONTH}
-SCOPE_KINDS: Final = ("recipient", "principal", "wallet", "all")
 
 
 class RecipientNotAllowed(Refused, code="recipient_not_allowed"):

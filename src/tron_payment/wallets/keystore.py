@@ -7,7 +7,7 @@ and rotating wraps data keys anew without touching what they seal.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
@@ -75,10 +75,6 @@ class Keystore:
         assert 0 < len(keks) <= KEKS_MAX
         self._ciphers = {name: AESGCM(kek.reveal()) for name, kek in keks.items()}
         self.current = next(iter(keks))
-
-    @property
-    def kek_ids(self) -> Sequence[str]:
-        return tuple(self._ciphers)
 
     def seal(self, secret: Secret, bond: Bond) -> Envelope:
         """Close a new envelope under the current KEK."""
