@@ -6,16 +6,20 @@ from collections.abc import Iterator
 
 import tron_payment
 from tron_payment.core.errors import AppError
+from tron_payment.http.advice import ADVICE, advice_of
 from tron_payment.payouts import WAITS
 
 HEAD = """# Every error code
 
 A refusal is `application/problem+json` with one of these codes; a code never changes its meaning.
-What can be repeated as it is says so in `retryable`. Printed from the code by
-`tests/console/errors_page.py`; a test compares.
+What can be repeated as it is says so in `retryable`. `title` is the meaning below; `detail` says
+what is wrong with this request, or else what to do. `type` is an identifier that ends with the
+code, `https://tron-payment.dev/problems/token_expired`: nobody needs to ask that address, and the
+service never does; what it stands for is on this page at the code, `errors.md#token_expired`.
+Printed from the code by `tests/console/errors_page.py`; a test compares.
 
-| code | HTTP | again? | meaning |
-|---|---|---|---|
+| code | HTTP | again? | meaning | what to do |
+|---|---|---|---|---|
 """
 WAITING = """
 ## What a payout waits for
@@ -37,6 +41,10 @@ def every(kind: type[AppError]) -> Iterator[type[AppError]]:
         yield from every(each)
 
 
+def _cell(text: str) -> str:
+    return text.replace("|", chr(92) + "|") or "as it says"
+
+
 def page() -> str:
     """The page as the code has it."""
     for module in pkgutil.walk_packages(tron_payment.__path__, "tron_payment."):
@@ -46,9 +54,10 @@ def page() -> str:
     for kind in every(AppError):
         if kind.__module__.startswith("tron_payment."):
             known.setdefault(kind.code, kind)
+    assert not ADVICE.keys() - known.keys(), "advice for what nobody raises"
     rows = [
-        f"| `{code}` | {kind.status} | {'yes' if kind.retryable else 'no'} | "
-        f"{kind.title().replace('|', chr(92) + '|')} |"
+        f'| <a id="{code}"></a>`{code}` | {kind.status} | {"yes" if kind.retryable else "no"} | '
+        f"{_cell(kind.title())} | {_cell(advice_of(code, retryable=kind.retryable))} |"
         for code, kind in sorted(known.items())
     ]
     waits = [

@@ -23,7 +23,7 @@ def payout(status: str = "settled", day: str = "2026-11-20", **more: Any) -> dic
     return {
         "status": status,
         "created_at": f"{day}T10:00:00Z",
-        "settled_at": more.get("settled_at"),
+        "updated_at": more.get("updated_at"),
         "fee": fee,
     }
 
@@ -51,7 +51,7 @@ def test_fees_are_means_by_source() -> None:
 
 
 def test_settling_times_fall_into_steps() -> None:
-    rows = [payout(settled_at=f"2026-11-20T10:{text}Z") for text in ("00:09", "00:59", "30:00")]
+    rows = [payout(updated_at=f"2026-11-20T10:{text}Z") for text in ("00:09", "00:59", "30:00")]
     assert [bar.text for bar in settling_times(rows)] == ["1", "1", "0", "1"]
 
 

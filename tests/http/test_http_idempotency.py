@@ -327,6 +327,7 @@ async def test_over_http(store) -> None:
             "/things", json={"wrong": 1}, headers=bearer() | {"Idempotency-Key": "k"}
         )
         assert (short.status_code, short.json()["code"]) == (400, "idempotency_key_invalid")
+        assert "16 to 255 characters, yours has " in short.json()["detail"]
 
         dry = await send("/other", json=wish | {"dry_run": True}, headers=bearer())
         assert dry.status_code == 200

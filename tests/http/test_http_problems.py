@@ -96,6 +96,13 @@ async def test_our_own_refusals_keep_code_param_and_extra() -> None:
     assert found["instance"] == "/orders/7"
 
 
+async def test_a_refusal_without_words_of_its_own_says_what_to_do() -> None:
+    async with serve() as world:
+        found = problem(await world.client.get("/orders/7"))
+    assert found["title"] == "Send a bearer token or an API key."
+    assert found["detail"] == "send Authorization: Bearer TOKEN; people sign in at /console"
+
+
 async def test_a_bug_is_told_without_detail() -> None:
     async with serve() as world:
         answer = await world.client.get("/orders/500", headers=bearer())

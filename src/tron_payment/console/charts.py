@@ -187,11 +187,12 @@ def fees_by_source(payouts: Iterable[Mapping[str, Any]]) -> list[Bar]:
 
 
 def settling_times(payouts: Iterable[Mapping[str, Any]]) -> list[Bar]:
-    """How many settled payouts took how long, from the wish to their block's time."""
+    """How many settled payouts took how long, from the wish until it was known that their block
+    is solidified: what somebody waited."""
     counts: Counter[str] = Counter()
     for each in payouts:
-        if each["status"] == "settled" and each["settled_at"]:
-            counts[_step(_moment(each["settled_at"]) - _moment(each["created_at"]))] += 1
+        if each["status"] == "settled":
+            counts[_step(_moment(each["updated_at"]) - _moment(each["created_at"]))] += 1
     names = [name for _, name in SETTLE_STEPS] + [SLOWER]
     return bars((name, Decimal(counts[name]), f"{counts[name]:,}", "good") for name in names)
 

@@ -11,6 +11,7 @@ from tron_payment.console.charts import lag_bars
 from tron_payment.console.desk import Desk
 from tron_payment.console.kept import Look, Looks
 from tron_payment.console.pages import PAGE_OPT
+from tron_payment.console.works import WORKS
 
 NEEDS_ROWS: Final = 10
 RECENT_ROWS: Final = 8
@@ -34,6 +35,7 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
             books=("reconciliation:read", "/api/v1/payments/reconciliation"),
             quarantined=("payout:read", f"{history}?status=quarantined&limit={NEEDS_ROWS}"),
             waiting=("payout:read", f"{history}?{waiting}"),
+            stuck=("payout:read", f"{history}?waiting_for=somebody&limit={NEEDS_ROWS}"),
             batches=("payout:read", f"/api/v1/payouts/batch?{waiting}"),
             signing=("signing:read", f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}"),
             recent=("payout:read", f"{history}?limit={RECENT_ROWS}"),
@@ -49,13 +51,14 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
         books=found["books"],
         quarantined=_rows(found["quarantined"]),
         waiting=[row for row in _rows(found["waiting"]) if not row["batch_id"]],
+        stuck=_rows(found["stuck"]),
         batches=_rows(found["batches"]),
         signing=_rows(found["signing"]),
         recent=_rows(found["recent"]),
         orders=_rows(found["orders"]),
         more=any(
             (found[name] or {}).get("has_more")
-            for name in ("quarantined", "waiting", "batches", "signing")
+            for name in ("quarantined", "waiting", "stuck", "batches", "signing")
         ),
     )
 
@@ -81,6 +84,7 @@ async def health(desk: NamedDependency[Desk]) -> Any:
         certificates=_rows(certificates),
         changes=_rows(changes),
         lag=lag_bars(status),
+        works=WORKS,
     )
 
 

@@ -74,7 +74,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         "moment": moment, "instant": instant, "day": day, "money": money, "amount": amount,
-        "short": short, "words": words, "tone": tone, "said": said,
+        "short": short, "words": words, "tone": tone, "said": said, "summed": summed,
     }  # fmt: skip
     return made
 
@@ -184,6 +184,11 @@ def short(text: str | None, head: int = 6, tail: int = 6) -> str:
 def words(text: str | None) -> str:
     """``awaiting_approval`` as ``awaiting approval``."""
     return (text or "–").replace("_", " ")
+
+
+def summed(status: str) -> str:
+    """A status where many are counted: sums do not tell what is signed from what is sent."""
+    return "signed or broadcast" if status == "signed" else words(status)
 
 
 TONES: Final = {

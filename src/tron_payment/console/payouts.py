@@ -19,7 +19,7 @@ from tron_payment.console.pages import PAGE_OPT
 
 HISTORY: Final = "/api/v1/payouts/history"
 STATUSES: Final = (
-    "awaiting_approval", "queued", "awaiting_signature", "signed", "settled",
+    "awaiting_approval", "queued", "awaiting_signature", "signed", "broadcast", "settled",
     "failed", "canceled", "rejected", "quarantined",
 )  # fmt: skip
 PAGE_ROWS: Final = 25

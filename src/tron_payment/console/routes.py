@@ -16,6 +16,7 @@ from tron_payment.console import (
     charts,
     finance,
     gateway,
+    glossary,
     live,
     overview,
     payouts,
@@ -42,10 +43,14 @@ STATIC: Final = {
     "console.js": "text/javascript; charset=utf-8",
     "htmx.min.js": "text/javascript; charset=utf-8",
 }
+LINK_OVER: Final = (
+    "This link was used already, or is older than 15 minutes. Paste a token instead, or make "
+    "another link."
+)
 VISITOR: Final = "console_visitor"
 PAGES: Final = (
     overview, payouts, batches, gateway, wallets, staking, finance, policy, review, webhooks,
-    charts, live, actions,
+    charts, live, actions, glossary,
 )  # fmt: skip
 
 
@@ -92,7 +97,7 @@ def console_router(sessions: Sessions, settings: Settings) -> Router:
     ) -> Response[Any]:
         found = await sessions.use_link(code)
         if found is None:
-            return page("sign_in.html", None, status=401, problem="This link was used or is old.")
+            return page("sign_in.html", None, status=401, problem=LINK_OVER)
         return await _enter(request, found)
 
     async def _enter(request: Request[Any, Any, Any], who: Visitor) -> Response[Any]:

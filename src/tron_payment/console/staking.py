@@ -14,6 +14,14 @@ from tron_payment.console.pages import PAGE_OPT
 STAKING: Final = "/api/v1/staking"
 PAGE_ROWS: Final = 25
 SVG: Final = "image/svg+xml"
+WAYS: Final = {
+    "burn": "burn everything",
+    "as_now": "as it is now",
+    "stake": "stake more",
+    "rent": "borrow energy",
+}
+"""The plan's ways in words."""
+
 PLANS: Final = Looks(60.0)
 """Plans, each of a month's transactions."""
 
@@ -39,6 +47,8 @@ async def staking(
         done=done,
         seen=seen,
         plan=seen.value,
+        ways=WAYS,
+        devnet=desk.network == "devnet",
         asked=asked,
         days=days or "",
         payouts_per_day=payouts_per_day or "",

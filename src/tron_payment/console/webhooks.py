@@ -10,6 +10,7 @@ from litestar.params import FromPath
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
 from tron_payment.console.forms import FORM_OPT, form_of
+from tron_payment.console.happenings import sentence
 from tron_payment.console.overview import Text
 from tron_payment.console.pages import PAGE_OPT
 
@@ -61,9 +62,10 @@ async def endpoint(
 
 @get("/console/events", opt=PAGE_OPT)
 async def events(desk: NamedDependency[Desk], cursor: Text = None) -> Any:
-    """Events, oldest first, as the API gives them."""
-    rows = await desk.api.get(EVENTS, cursor=cursor, limit=PAGE_ROWS)
+    """Events, newest first, each as a sentence and with its content."""
+    rows = await desk.api.get(EVENTS, cursor=cursor, limit=PAGE_ROWS, order="newest")
     for row in rows["data"]:
+        row["sentence"] = sentence(row)
         row["text"] = json.dumps(row["data"], indent=2, ensure_ascii=False)
     return desk.page("events.html", "/console/events", rows=rows)
 

@@ -71,6 +71,15 @@ class Events:
         with store_errors():
             return await fetch(Event, condition, sort="seq", limit=limit)
 
+    async def before(self, seq: int | None, *, owner: str | None = None, limit: int) -> list[Event]:
+        """The events before `seq`, or the last ones, newest first; otherwise as `after`."""
+        assert 0 < limit <= PAGE_MAX
+        condition: dict[str, Any] = {} if seq is None else {"seq": {"$lt": seq}}
+        if owner is not None:
+            condition["owner"] = owner
+        with store_errors():
+            return await fetch(Event, condition, sort="seq", limit=limit, descending=True)
+
     async def head_seq(self) -> int:
         """The number of the last event; 0 when there is none."""
         head = await self._appender.head()

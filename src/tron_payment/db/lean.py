@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from beanie import Document
 from beanie.odm.utils.encoder import Encoder
 from pydantic import BaseModel
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 
 D = TypeVar("D", bound=Document)
 Raw = dict[str, Any]
@@ -95,16 +95,18 @@ async def fetch(
     *,
     sort: str = "",
     limit: int = 0,
+    descending: bool = False,
 ) -> list[D]:
     """Documents by one query, for those who ask often: a third of what `model.find` costs.
 
     Args:
-        sort: An ascending field.
+        sort: A field.
         limit: 0 for all.
+        descending: Sort it so; ascending otherwise.
     """
     cursor = model.get_pymongo_collection().find(condition, limit=limit)
     if sort:
-        cursor = cursor.sort(sort, ASCENDING)
+        cursor = cursor.sort(sort, DESCENDING if descending else ASCENDING)
     return [model.model_validate(raw) for raw in await cursor.to_list()]
 
 

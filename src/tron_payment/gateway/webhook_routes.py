@@ -1,7 +1,7 @@
 """HTTP of webhooks: endpoints, what was delivered, events to pull, notices in."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -318,14 +318,18 @@ class EventController(Controller):
         gateway: NamedDependency[Gateway],
         limit: Annotated[int, QueryParameter(ge=1, le=LIMIT_MAX)] = LIMIT_DEFAULT,
         cursor: Annotated[str | None, QueryParameter(max_length=SEQ_DIGITS_MAX)] = None,
+        order: Annotated[Literal["oldest", "newest"], QueryParameter()] = "oldest",
     ) -> Page[EventView]:
         """Events of your objects, oldest first. Keep `next_cursor`: it goes on from there, also
-        when there is nothing more now."""
+        when there is nothing more now. `order=newest` is for looking back: newest first."""
         if cursor is not None and not (cursor.isascii() and cursor.isdigit()):
             raise InvalidCursor(param="cursor")
         owner = None if sees_all(principal, "events") else principal.id
-        seq = int(cursor or 0)
-        found = await gateway.events.after(seq, owner=owner, limit=limit + 1)
+        if order == "newest":
+            last = int(cursor) if cursor else None
+            found = await gateway.events.before(last, owner=owner, limit=limit + 1)
+        else:
+            found = await gateway.events.after(int(cursor or 0), owner=owner, limit=limit + 1)
         shown = found[:limit]
         return Page(
             data=[EventView.of(each) for each in shown],

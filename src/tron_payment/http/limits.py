@@ -69,8 +69,13 @@ def check_key(key: str) -> None:
     Raises:
         KeyInvalid: Too short, too long, or with spaces.
     """
-    if not KEY_LENGTH_MIN <= len(key) <= KEY_LENGTH_MAX or " " in key:
-        raise KeyInvalid(param=KEY_HEADER)
+    if not KEY_LENGTH_MIN <= len(key) <= KEY_LENGTH_MAX:
+        raise KeyInvalid(
+            f"it has {KEY_LENGTH_MIN} to {KEY_LENGTH_MAX} characters, yours has {len(key)}",
+            param=KEY_HEADER,
+        )
+    if " " in key:
+        raise KeyInvalid("it has no spaces, yours has", param=KEY_HEADER)
 
 
 def body_bytes_max(opt: dict[str, Any]) -> int:

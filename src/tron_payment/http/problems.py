@@ -24,6 +24,7 @@ from pymongo.errors import PyMongoError
 from tron_payment.core.errors import AppError, Malformed, NotFound, Refused, Unavailable
 from tron_payment.core.money import InvalidAmount
 from tron_payment.db.faults import as_unavailable
+from tron_payment.http.advice import ADVICE, detail_of
 from tron_payment.http.exchange import exchange_of
 
 log = structlog.get_logger()
@@ -149,7 +150,7 @@ class Problem:
         return headers
 
 
-INTERNAL: Final = Problem(500, "internal", "Something went wrong on our side.", "It is logged.")
+INTERNAL: Final = Problem(500, "internal", "Something went wrong on our side.", ADVICE["internal"])
 
 
 def problem_of(exc: Exception) -> Problem:
@@ -165,7 +166,7 @@ def problem_of(exc: Exception) -> Problem:
         status=error.status,
         code=error.code,
         title=error.title(),
-        detail=error.detail,
+        detail=detail_of(error),
         param=error.param,
         retryable=error.retryable,
         retry_after_s=error.retry_after_s,

@@ -55,6 +55,7 @@ def _lines(view: PlanView) -> list[str]:
         ("energy a day", f"{view.energy_per_day:,}, own limit {view.energy_limit:,}"),
         ("bandwidth a day", f"{view.bandwidth_per_day:,}, own limit {view.bandwidth_limit:,}"),
         ("prices", f"{view.energy_price_sun} sun an energy, {view.bandwidth_price_sun} a byte"),
+        ("a stake gives", f"{view.energy_per_trx:,} energy a day for 1 TRX"),
         ("may be staked", f"{view.spare_trx} TRX"),
         ("burns nothing", f"with {view.full_stake_trx} TRX more staked"),
         ("period", f"{view.days} days"),
@@ -69,10 +70,12 @@ def _advice(view: PlanView) -> str:
     if best.way == "stake" and (best.stake_energy_trx, best.stake_bandwidth_trx) != ("0", "0"):
         return (
             f"cheapest: stake {best.stake_energy_trx} TRX for energy and "
-            f"{best.stake_bandwidth_trx} TRX for bandwidth; saves {best.saved_trx} TRX"
+            f"{best.stake_bandwidth_trx} TRX for bandwidth; saves {best.saved_trx} TRX "
+            f"in {view.days} days"
         )
     if best.way == "rent":
         return (
-            f"cheapest: borrow what is missing for {best.rent_trx} TRX; saves {best.saved_trx} TRX"
+            f"cheapest: borrow what is missing for {best.rent_trx} TRX; saves {best.saved_trx} TRX "
+            f"in {view.days} days"
         )
     return f"cheapest: leave it as it is; {best.total_trx} TRX"

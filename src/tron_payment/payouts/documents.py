@@ -1,5 +1,6 @@
 """Payouts as stored, and every query on them."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
@@ -12,6 +13,7 @@ from tron_payment.db.audit import Act
 from tron_payment.db.cas import BY_ID, compare_and_set
 from tron_payment.db.lean import LeanDocument, fetch, fetch_one
 from tron_payment.payouts.domain import (
+    FOR_SOMEBODY,
     LIFECYCLE,
     InvalidSearch,
     InvalidStatus,
@@ -25,6 +27,9 @@ SWEEP_AFTER: Final = timedelta(seconds=10)
 SWEEP_MAX: Final = 200
 CANCELED_BY_HAND: Final = "canceled"
 """`Payout.eject` of one that its owner called back."""
+
+SOMEBODY: Final = "somebody"
+"""In a search: whatever only a person can take away."""
 
 LAST_CHARACTER: Final = "\uffff"
 """Behind everything that a reference can begin with."""
@@ -181,6 +186,11 @@ class Payout(LeanDocument):
             IndexModel([("txid", ASCENDING)], name="txid", sparse=True),
             IndexModel([("settled_at", ASCENDING)], name="settled", sparse=True),
             IndexModel([("untold", ASCENDING)], name="untold", sparse=True),
+            IndexModel(
+                [("created_at", DESCENDING), ("_id", DESCENDING), ("waiting_for", ASCENDING)],
+                name="waiting",
+                partialFilterExpression={"waiting_for": {"$gt": ""}},
+            ),
         ]
 
 
@@ -214,7 +224,8 @@ def searching(**texts: str | None) -> dict[str, Any]:
     """The condition for the one field that is searched for; each of them has its index.
 
     Args:
-        texts: By field; `merchant_reference` is found by its beginning, the others by all of it.
+        texts: By field; `merchant_reference` is found by its beginning, `waiting_for` by the word
+            before its colon or by `SOMEBODY`, the others by all of them.
 
     Raises:
         InvalidSearch: More than one.
@@ -224,6 +235,9 @@ def searching(**texts: str | None) -> dict[str, Any]:
         raise InvalidSearch("only one of " + ", ".join(texts), param=list(given)[1])
     if (start := given.pop("merchant_reference", None)) is not None:
         return {"merchant_reference": {"$gte": start, "$lt": start + LAST_CHARACTER}}
+    if (word := given.pop("waiting_for", None)) is not None:
+        words = "|".join(sorted(FOR_SOMEBODY) if word == SOMEBODY else [re.escape(word)])
+        return {"waiting_for": {"$gt": "", "$regex": f"^({words})(:|$)"}}
     return dict(given)
 
 

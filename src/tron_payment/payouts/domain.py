@@ -123,6 +123,24 @@ class NotCancelable(Conflict, code="not_cancelable"):
     """The payout can no longer be canceled."""
 
 
+FOR_SOMEBODY: Final = frozenset(
+    {
+        "funds",
+        "kill_switch",
+        "fee_above_maximum",
+        "simulation_reverted",
+        "token_fee_active",
+        "recipient_blacklisted",
+        "node_refused",
+        "chain_contradiction",
+        "unexplained_transaction",
+        "cannot_sign",
+        "signer",
+    }
+)
+"""What a payout waits for that does not go away by itself; signatures have a list of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of a payout in the currency's smallest unit; both inclusive."""

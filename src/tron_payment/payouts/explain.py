@@ -91,6 +91,13 @@ FAILURES: Final = {
 }
 
 
+DECISIONS: Final = {
+    "asked": "as asked for",
+    "not verified": "nothing proves the recipient's KYC",
+}
+"""Why it goes which way, where the rule's own word is too short."""
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """For people. Machines read the payout."""
 
@@ -112,7 +119,7 @@ def explained(payout: Payout, ended_by: str = "") -> Explanation:
     story = [
         f"{rfc3339(payout.created_at)}: {payout.principal} asked to pay {amount} "
         f"{payout.currency} to {payout.recipient_address} by {payout.route.value} "
-        f"({payout.decision_rule})."
+        f"({DECISIONS.get(payout.decision_rule, payout.decision_rule)})."
     ]
     if payout.retry_of is not None:
         story.append(f"It takes up {payout.retry_of}, which had failed.")

@@ -127,10 +127,12 @@ class PayoutController(Controller):
         recipient_address: SearchText = None,
         merchant_reference: SearchText = None,
         txid: SearchText = None,
+        waiting_for: SearchText = None,
     ) -> Page[PayoutView]:
-        """Your payouts, newest first; by one of person, recipient, reference and transaction.
+        """Your payouts, newest first; by one of person, recipient, reference, transaction, wait.
 
-        Of a merchant reference its beginning is enough.
+        Of a merchant reference its beginning is enough. `waiting_for` takes a word of
+        docs/errors.md, or `somebody`: what does not go on before a person has done something.
         """
         return await payouts.history(
             principal,
@@ -140,6 +142,7 @@ class PayoutController(Controller):
             recipient_address=recipient_address,
             merchant_reference=merchant_reference,
             txid=txid,
+            waiting_for=waiting_for,
         )
 
     @get("/analytics", opt=READ)

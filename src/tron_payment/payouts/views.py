@@ -159,6 +159,8 @@ class PayoutView(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None
     settled_block: int | None
     settled_at: str | None
+    """The block's own time; that it is solidified was known at `updated_at`."""
+
     batch_id: str | None
     flags: list[str]
     metadata: dict[str, str]

@@ -3,9 +3,9 @@
 import msgspec
 
 from tron_payment.core.address import Address
-from tron_payment.core.money import trx_text
+from tron_payment.core.money import SUN_PER_TRX, trx_text
 from tron_payment.staking.forecast import Forecast
-from tron_payment.staking.plan import Cost, Way
+from tron_payment.staking.plan import Cost, Way, gives
 
 
 class CostView(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +46,9 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     """What would have to be staked besides to burn nothing at all."""
 
     spare_trx: str
+    energy_per_trx: int
+    """Energy a day that one TRX more staked gives on this chain; where few stake, it is a lot."""
+
     costs: list[CostView]
 
     @classmethod
@@ -67,6 +70,12 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
             cheapest=plan.cheapest.way.value,
             full_stake_trx=trx_text(plan.full_stake_sun),
             spare_trx=trx_text(forecast.means.spare_sun),
+            energy_per_trx=gives(
+                SUN_PER_TRX,
+                forecast.means.energy_stake_sun,
+                market.energy_total,
+                market.energy_weight_trx,
+            ),
             costs=[_cost_view(each, burn.total_sun) for each in plan.costs],
         )
 

@@ -1,0 +1,42 @@
+"""Background work in words: what each loop of the service does, for the health page."""
+
+from collections.abc import Mapping
+from typing import Final
+
+WORKS: Final[Mapping[str, str]] = {
+    "audit.export": "writes the audit log's signed head out",
+    "chain.apart": "looks whether nodes still contradict each other",
+    "chain.follow": "reads every solidified block and settles what stands in it",
+    "engine.close_books": "gives back what canceled orders had set aside",
+    "engine.dispatch": "sets money aside, signs, stores and sends transactions",
+    "engine.openings": "reads the balances of new addresses, so that their books begin right",
+    "engine.tell": "tells payouts and payments how their transactions fare",
+    "gateway.deliver": "sends webhooks",
+    "gateway.export": "writes exports",
+    "gateway.fan_out": "decides which webhooks are told of which events",
+    "gateway.hints": "looks for deposits in blocks that are not solidified yet",
+    "gateway.outbox": "publishes what happened as events",
+    "gateway.reconcile": "compares ledger and chain",
+    "gateway.refunds": "takes up refunds that a crash has cut off",
+    "gateway.sweep": "collects deposits into the treasury",
+    "gateway.track": "follows invoices and other payments",
+    "http.journal": "writes who asked the API for what into the audit log",
+    "keeping.forget": "takes names out of what ended long ago",
+    "leases.turn": "agrees with other replicas on who does the shared work",
+    "metrics.glance": "takes quick figures",
+    "metrics.look": "takes figures that cost a query",
+    "network.certify": "certifies that every block was read",
+    "network.drift": "compares clock, nodes and the network's rules",
+    "payouts.batches": "carries batches out",
+    "payouts.days": "adds finished days up",
+    "payouts.schedules": "starts scheduled batches",
+    "payouts.screen": "asks the chain about recipients",
+    "payouts.sweep": "takes up payouts that a crash has cut off",
+    "staking.sweep": "takes up stakes that a crash has cut off",
+    "telemetry.export": "sends traces",
+    "usdt.sweep": "takes up transfers that a crash has cut off",
+    "usdt.token_openings": "begins the books of registered tokens",
+    "wallets.addresses": "makes the next addresses of HD wallets",
+    "wallets.scan": "finds addresses of HD wallets that were used",
+    "wallets.signatures": "joins signatures from outside to their transactions",
+}
