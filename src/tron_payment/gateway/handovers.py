@@ -143,17 +143,7 @@ class Handovers:
             to_address=transfer.counterparty,
             metadata=dict(asked.metadata),
         )
-        return Handover(
-            payment,
-            lambda: self._transfers.request(
-                principal,
-                payment_id,
-                wish,
-                operation="payments.usdt",
-                content=payment_id.encode(),
-                answer=_no_answer,
-            ),
-        )
+        return _to(self._transfers.request, principal, payment, wish)
 
     async def _trx(self, principal: Principal, asked: TransferRequest, payment_id: str) -> Handover:
         amount = Amount.parse(TRX, asked.amount)
@@ -180,17 +170,7 @@ class Handovers:
             to_address=payout.recipient_address,
             metadata=dict(asked.metadata),
         )
-        return Handover(
-            payment,
-            lambda: self._payouts.request(
-                principal,
-                payment_id,
-                wish,
-                operation="payments.trx",
-                content=payment_id.encode(),
-                answer=_no_answer,
-            ),
-        )
+        return _to(self._payouts.request, principal, payment, wish)
 
     async def _stake(
         self, principal: Principal, asked: StakingRequest, payment_id: str
@@ -216,17 +196,7 @@ class Handovers:
             wallet_id=stake.wallet_id,
             metadata=dict(asked.metadata),
         )
-        return Handover(
-            payment,
-            lambda: self._staking.request(
-                principal,
-                payment_id,
-                wish,
-                operation="payments.staking",
-                content=payment_id.encode(),
-                answer=_no_answer,
-            ),
-        )
+        return _to(self._staking.request, principal, payment, wish)
 
     async def _fee(self, principal: Principal, asked: TransferRequest, payment_id: str) -> Handover:
         amount = Amount.parse(TRX, asked.amount)
@@ -321,6 +291,23 @@ class Handovers:
         )
         payment.events = [Happening(1, "payment.created", now, self._viewer.describe(payment))]
         return payment
+
+
+def _to(
+    request: Callable[..., Awaitable[object]], principal: Principal, payment: Payment, wish: object
+) -> Handover:
+    """To the module that owns it, which takes a wish once under the payment's id as its key."""
+    return Handover(
+        payment,
+        lambda: request(
+            principal,
+            payment.id,
+            wish,
+            operation=f"payments.{payment.kind.value}",
+            content=payment.id.encode(),
+            answer=_no_answer,
+        ),
+    )
 
 
 def _fee(asked: TransferRequest | ContractRequest) -> int | None:

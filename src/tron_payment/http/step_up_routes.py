@@ -14,6 +14,9 @@ from tron_payment.http.principals import Principal
 from tron_payment.http.step_up import FINGERPRINT_HEX, SecondFactor, StepUp
 from tron_payment.http.totp import DIGITS, PERIOD_S
 
+OWN: Final[dict[str, Any]] = {"permission": "totp:enrol", "rate": "approve"}
+"""What changes one's own second factor."""
+
 CODE_PATTERN: Final = rf"^[0-9]{{{DIGITS}}}$"
 
 Code = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, description="What the device shows.")]
@@ -69,7 +72,7 @@ def _view(factor: SecondFactor | None, step_up: StepUp) -> FactorView:
     )
 
 
-@post("/me/totp", status_code=HTTP_201_CREATED, opt={"permission": "totp:enrol", "rate": "approve"})
+@post("/me/totp", status_code=HTTP_201_CREATED, opt=OWN)
 async def enrol_factor(
     principal: NamedDependency[Principal],
     request_id: NamedDependency[str],
@@ -87,11 +90,7 @@ async def enrol_factor(
     )
 
 
-@post(
-    "/me/totp/confirm",
-    status_code=HTTP_200_OK,
-    opt={"permission": "totp:enrol", "rate": "approve"},
-)
+@post("/me/totp/confirm", status_code=HTTP_200_OK, opt=OWN)
 async def confirm_factor(
     data: JSONBody[CodeRequest],
     principal: NamedDependency[Principal],
@@ -102,11 +101,7 @@ async def confirm_factor(
     return _view(await step_up.confirm(principal, data.code, request_id), step_up)
 
 
-@post(
-    "/me/totp/remove",
-    status_code=HTTP_200_OK,
-    opt={"permission": "totp:enrol", "rate": "approve"},
-)
+@post("/me/totp/remove", status_code=HTTP_200_OK, opt=OWN)
 async def remove_factor(
     data: JSONBody[CodeRequest],
     principal: NamedDependency[Principal],
