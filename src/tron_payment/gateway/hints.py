@@ -4,14 +4,13 @@ Kept in memory: after a restart the newest blocks are simply read again. Nothing
 invoice is open.
 """
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
 import structlog
 
-from tron_payment.chain import NodeClient, Nodes, SolidBlock, join
+from tron_payment.chain import NodeClient, Nodes, SolidBlock, both, join
 from tron_payment.core.errors import AppError
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.deposits import Deposits
@@ -80,7 +79,7 @@ class Hints:
 
 async def _block(node: NodeClient, number: int) -> SolidBlock:
     """A block with its receipts as one node shows it now; it may still go away."""
-    block, receipts = await asyncio.gather(
+    block, receipts = await both(
         node.block(number, solid=False), node.receipts(number, solid=False)
     )
     return join(block, receipts)

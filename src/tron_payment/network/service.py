@@ -1,6 +1,5 @@
 """The chain as this installation sees it: who answers, how far it is, what it says and costs."""
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from tron_payment.chain import (
     Receipt,
     SolidBlock,
     SolidTransaction,
+    both,
     join,
     read_contract,
     read_expiration_ms,
@@ -79,7 +79,7 @@ class Network:
 
     async def height(self) -> v.HeightView:
         """Head, solidified head, and how far our follower has read."""
-        head, solid = await asyncio.gather(self._nodes.head(), self._nodes.solid_head())
+        head, solid = await both(self._nodes.head(), self._nodes.solid_head())
         return v.HeightView(
             head=_block_ref(head), solid=_block_ref(solid), follower=await self._follower(solid)
         )
@@ -88,9 +88,7 @@ class Network:
         """Every node asked now, and whether those in use agree about the follower's block."""
         nodes = await self._nodes.probe()
         best = reached(self._nodes, nodes)
-        follower, agreement = await asyncio.gather(
-            self._follower(None, best), look(self._nodes, nodes)
-        )
+        follower, agreement = await both(self._follower(None, best), look(self._nodes, nodes))
         reasons = _reasons(nodes, follower) + _disagreements(agreement)
         return v.StatusView(
             status="degraded" if reasons else "healthy",
@@ -132,7 +130,7 @@ class Network:
 
     async def fees(self) -> v.FeesView:
         """Prices now and what a USDT transfer costs when all of it is burned."""
-        parameters, cost = await asyncio.gather(
+        parameters, cost = await both(
             self._fees.parameters(),
             prices.usdt_cost(self._nodes, self._deployment.usdt, self._holders()),
         )
@@ -292,7 +290,7 @@ async def _block(
     """A block and its receipts, both from one node; the genesis block has no receipts."""
     if number == 0:
         return await node.block(number, solid), None
-    return await asyncio.gather(node.block(number, solid), node.receipts(number, solid))
+    return await both(node.block(number, solid), node.receipts(number, solid))
 
 
 async def _transaction(node: NodeClient, txid: str) -> tuple[bytes, Receipt | None, bool] | None:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from tron_payment.chain import NOBODY
+from tron_payment.chain import NOBODY, both
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import AppError, Unavailable
@@ -148,7 +148,7 @@ class Screen:
         return bool(some)
 
     async def _ask(self, recipient: Address) -> str | None:
-        contract, blacklisted = await asyncio.gather(
+        contract, blacklisted = await both(
             self._screening.is_contract(recipient), self._screening.blacklisted(recipient)
         )
         code = None

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tron_payment.chain import NOBODY, CallResult, NodeRefused, Nodes
+from tron_payment.chain import NOBODY, CallResult, NodeRefused, Nodes, both
 from tron_payment.contracts import artifact
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
@@ -62,7 +62,7 @@ class Screening:
         """
         if (known := self._known("blacklisted", address)) is not None:
             return known
-        newest, solid = await asyncio.gather(
+        newest, solid = await both(
             self._listed(address, solid=False), self._listed(address, solid=True)
         )
         return self._remember("blacklisted", address, newest or solid)
@@ -103,7 +103,7 @@ class Screening:
 
         async def ask(some: Sequence[Address]) -> None:
             async with gate:
-                newest, solid = await asyncio.gather(
+                newest, solid = await both(
                     self._flags(some, solid=False), self._flags(some, solid=True)
                 )
             for address, now, then in zip(some, newest, solid, strict=False):
