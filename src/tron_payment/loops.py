@@ -25,7 +25,7 @@ STANDBY_S: Final = 1.0
 QUIET_AFTER_S: Final = 30.0
 """When nobody has had work for so long, loops look less often; the first work wakes them all."""
 
-QUIET_FACTOR: Final = 4
+QUIET_FACTOR: Final = 8
 QUIET_PAUSE_MAX_S: Final = 15.0
 """No pause grows beyond this: what falls due by the clock, or was stored by another process, waits
 no longer for its loop."""

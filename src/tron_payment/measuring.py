@@ -56,7 +56,7 @@ class Measuring:
     @property
     def loops(self) -> tuple[Loop, ...]:
         return (
-            Loop("metrics.glance", self.glance, GLANCE_S, SERVICE, pulse=True),
+            Loop("metrics.glance", self.glance, GLANCE_S, SERVICE),
             Loop("metrics.look", self.look, LOOK_S, SERVICE),
         )
 
