@@ -74,6 +74,7 @@ async def _world(service: Service, hook: str) -> tuple[dict[str, str], list[str]
         **signing[0],
     }
     places = [path for _, path, _ in MENU] + [
+        "/console/glossary",
         f"/console/quarantine/{set_aside[1]}?look=1",
         f"/console/payouts/{lost[1]}",
         f"/console/payments/{paid[1]}",

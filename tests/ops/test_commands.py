@@ -111,7 +111,7 @@ def test_a_payout_is_explained_with_its_proof(live: Live) -> None:
     assert data["proof"]["txid"] == payout["txid"] and data["proof"]["receipt"] == "SUCCESS"
     code, out, _ = live.command("payouts", "explain", payout["payout_id"])
     assert payout["txid"] in out and "What to do: nothing." in out.splitlines()
-    assert not re.search(r"[{}\[\]]|None|'", out), "for people, not Python's"
+    assert not re.search(r"[{}\[\]]|None|': ", out), "for people, not Python's"
     code, data = live.command_json("payouts", "explain", "pay_nothing")
     assert code == Exit.FAILED and data["error"]["code"] == "not_found"
 

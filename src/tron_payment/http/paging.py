@@ -123,6 +123,7 @@ async def fetch_page(
     *,
     field: str = "created_at",
     newest_first: bool = False,
+    hint: str | None = None,
 ) -> Page[V]:
     """One page of documents as views.
 
@@ -130,6 +131,7 @@ async def fetch_page(
         where: The owner's filter and the caller's own; the page's time filters are added.
         field: A time that never changes; an index must begin with the filter and end with
             (field, _id).
+        hint: The index to use, where MongoDB's own choice would read far more.
 
     Raises:
         InvalidCursor: Not from a list in this order.
@@ -146,6 +148,8 @@ async def fetch_page(
         .limit(page.limit + 1)
         .max_time_ms(QUERY_MS)
     )
+    if hint is not None:
+        query = query.hint(hint)
     with store_errors():
         rows = [model.model_validate(raw) async for raw in query]
     shown, has_more = rows[: page.limit], len(rows) > page.limit

@@ -55,14 +55,11 @@ def _verdict(head: Head | None, bad: BadEntry | None, kept: int) -> Report:
             f"entry {bad.seq} is {_WORDS[bad.fault]}: see docs/runbooks/money.md, AuditChainBroken"
         )
         return Report({"head": shown, "bad": found, "kept": kept}, (line,), Exit.FAILED)
-    count = head.seq if head else 0
-    return Report(
-        {"head": shown, "bad": None, "kept": kept},
-        (
-            f"{count} entries, each follows from the one before; head {shown and shown['hash']}",
-            f"{kept} heads that were kept elsewhere are in it",
-        ),
-    )
+    whole = "the log is empty"
+    if head is not None:
+        whole = f"{head.seq} entries, each follows from the one before; head {head.hash}"
+    elsewhere = f"{kept} heads that were kept elsewhere are in it"
+    return Report({"head": shown, "bad": None, "kept": kept}, (whole, elsewhere))
 
 
 _WORDS: Final = {

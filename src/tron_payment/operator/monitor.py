@@ -186,8 +186,13 @@ async def _deposits() -> list[dict[str, Any]]:
 
 def _lines(data: Mapping[str, Any]) -> list[str]:
     follower = data["follower"]
-    lag = "?" if follower["lag_blocks"] is None else follower["lag_blocks"]
-    lines = [f"{data['at']}  follower at block {follower['block']}, {lag} blocks behind"]
+    behind = "how far behind is not known"
+    if follower["lag_blocks"] is not None:
+        behind = f"{follower['lag_blocks']} blocks behind"
+    at = "the chain is not read yet"
+    if follower["block"] is not None:
+        at = f"the chain is read to block {follower['block']}"
+    lines = [f"{data['at']}  {at}, {behind}"]
     if follower["halted"]:
         lines.append(f"HALTED: {follower['halted']}: see docs/runbooks/money.md")
     for node in data["nodes"]:

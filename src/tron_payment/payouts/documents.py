@@ -31,6 +31,9 @@ CANCELED_BY_HAND: Final = "canceled"
 SOMEBODY: Final = "somebody"
 """In a search: whatever only a person can take away."""
 
+WAITING_INDEX: Final = "waiting"
+"""Has only payouts that wait for something, so a search for them reads no others."""
+
 LAST_CHARACTER: Final = "\uffff"
 """Behind everything that a reference can begin with."""
 
@@ -188,7 +191,7 @@ class Payout(LeanDocument):
             IndexModel([("untold", ASCENDING)], name="untold", sparse=True),
             IndexModel(
                 [("created_at", DESCENDING), ("_id", DESCENDING), ("waiting_for", ASCENDING)],
-                name="waiting",
+                name=WAITING_INDEX,
                 partialFilterExpression={"waiting_for": {"$gt": ""}},
             ),
         ]

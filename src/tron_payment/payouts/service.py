@@ -263,7 +263,12 @@ class Payouts:
         """
         condition = store.searching(**search) | owner_filter(principal, "payouts")
         return await fetch_page(
-            Payout, condition | store.showing(page.statuses), page, view, newest_first=True
+            Payout,
+            condition | store.showing(page.statuses),
+            page,
+            view,
+            newest_first=True,
+            hint=store.WAITING_INDEX if search.get("waiting_for") else None,
         )
 
     async def get(self, principal: Principal, payout_id: str) -> Payout:
