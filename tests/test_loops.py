@@ -8,8 +8,7 @@ import pytest
 from tron_payment.loops import (
     BACKOFF_FIRST_S,
     QUIET_AFTER_S,
-    QUIET_FACTOR,
-    QUIET_PAUSE_MAX_S,
+    QUIET_PAUSE_S,
     Loop,
     Loops,
 )
@@ -282,7 +281,7 @@ async def test_loops_look_less_often_when_nobody_has_work(
     loops.wake_all()
     wanted = [2, 2, 2]
     await eventually(rested)
-    assert [pauses[loop.wake][-1] for loop in every] == [QUIET_FACTOR, QUIET_PAUSE_MAX_S, 1.0]
+    assert [pauses[loop.wake][-1] for loop in every] == [QUIET_PAUSE_S, QUIET_PAUSE_S, 1.0]
     plain.busy = 1
     one.wake.set()
     wanted = [3, 3, 3]
@@ -318,3 +317,24 @@ async def test_a_loop_that_swallows_its_cancellation_is_ended_all_the_same(
     assert await loops.restart("service") == ["deaf"]
     assert swallowed == 2
     released.set()
+
+
+async def test_work_elsewhere_ends_the_quiet_at_once(
+    loops: Loops, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block that concerns us is work that no loop has found."""
+    monkeypatch.setattr("tron_payment.loops.QUIET_AFTER_S", -1.0)
+    step = Step()
+    loop = loop_of(step, idle_s=3600.0)
+    loops.add(loop)
+    loops.start()
+
+    async def rests() -> bool:
+        return loop.steps == 1
+
+    async def again() -> bool:
+        return loop.steps == 2
+
+    await eventually(rests)
+    loops.worked()
+    await eventually(again)

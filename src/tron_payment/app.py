@@ -166,11 +166,16 @@ async def assemble(
     house.offer(token_registry)
     house.offer(signer)
     modules = tuple([await package.build(house) for package in MODULES.values()])
-    handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None)]
+    loops = Loops()
+
+    async def wake(block: SolidBlock) -> None:
+        if (await machine.watched.part(block)).transactions:
+            loops.worked()
+
+    handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None), wake]
     follower = Follower(nodes, cursors, handlers, quiet=_quiet(machine, modules))
     apart = Apart(nodes, clock)
     await apart.step()  # nothing is asked of a node that was outvoted before this start
-    loops = Loops()
     journal_loop = Loop("http.journal", journal.step, JOURNAL_IDLE_S, "payment-gateway")
     journal.wake = journal_loop.wake.set
     loops.add(

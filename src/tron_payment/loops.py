@@ -25,10 +25,9 @@ STANDBY_S: Final = 1.0
 QUIET_AFTER_S: Final = 30.0
 """When nobody has had work for so long, loops look less often; the first work wakes them all."""
 
-QUIET_FACTOR: Final = 8
-QUIET_PAUSE_MAX_S: Final = 15.0
-"""No pause grows beyond this: what falls due by the clock, or was stored by another process, waits
-no longer for its loop."""
+QUIET_PAUSE_S: Final = 15.0
+"""How often then: what falls due by the clock, or was stored by another process, waits no longer
+for its loop. What this process stores and what a block brings to us counts as work at once."""
 
 log = structlog.get_logger()
 
@@ -149,19 +148,19 @@ class Loops:
             loop.began_at = None
         loop.steps += 1
         if busy:
-            self._worked(loop)
+            if not loop.pulse:
+                self.worked()
             return 0.0
         if loop.pulse or not self._quiet:
             return loop.idle_s
-        return max(loop.idle_s, min(loop.idle_s * QUIET_FACTOR, QUIET_PAUSE_MAX_S))
+        return max(loop.idle_s, QUIET_PAUSE_S)
 
     @property
     def _quiet(self) -> bool:
         return self._monotonic() - self._worked_at > QUIET_AFTER_S
 
-    def _worked(self, loop: Loop) -> None:
-        if loop.pulse:
-            return
+    def worked(self) -> None:
+        """There is or was something to do: let nobody rest longer than its own pause."""
         was_quiet, self._worked_at = self._quiet, self._monotonic()
         if was_quiet:
             self.wake_all()
