@@ -17,6 +17,7 @@ from litestar import Litestar, Request, get
 from tron_payment import configuration
 from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import connect
+from tron_payment.db.lean import fetch_one
 from tron_payment.development import with_secrets
 from tron_payment.payouts import Payout
 from tron_payment.payouts.views import PayoutView
@@ -42,7 +43,7 @@ async def main(port: int, uri: str) -> None:
     @get("/api/v1/payouts/{payout_id:str}")
     async def read(request: Request[Any, Any, Any], payout_id: str) -> PayoutView:
         subject(request.headers["authorization"].removeprefix("Bearer "))
-        found = await Payout.find_one({"_id": payout_id})
+        found = await fetch_one(Payout, {"_id": payout_id})
         assert found is not None
         return PayoutView.of(found)
 

@@ -42,7 +42,16 @@ class CpuMeter:
         for pid in (self._service.process.pid, *self._service.children()):
             with suppress(OSError):
                 command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 name = next((n for word, n in NAMES.items() if word in command), "service")
-                found[name] += (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+                found[name] += cpu_seconds(pid)
         return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of one process, user and system, since it was started.
+
+    Raises:
+        OSError: There is no such process.
+    """
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
