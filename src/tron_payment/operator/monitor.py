@@ -188,7 +188,8 @@ def _lines(data: Mapping[str, Any]) -> list[str]:
     follower = data["follower"]
     behind = "how far behind is not known"
     if follower["lag_blocks"] is not None:
-        behind = f"{follower['lag_blocks']} blocks behind"
+        lag = follower["lag_blocks"]
+        behind = "1 block behind" if lag == 1 else f"{lag} blocks behind"
     at = "the chain is not read yet"
     if follower["block"] is not None:
         at = f"the chain is read to block {follower['block']}"

@@ -154,7 +154,8 @@ def _ending(payout: Payout, ended_by: str) -> list[str]:
         case PayoutStatus.SETTLED if payout.settled_at is not None:
             fee = trx_text(payout.fee_paid_sun or 0)
             before_s = int((payout.updated_at - payout.settled_at).total_seconds())
-            made = f" The block was made {before_s} s before." if before_s > 0 else ""
+            known = before_s > 0 and payout.settled_at >= payout.created_at  # clocks may differ
+            made = f" The block was made {before_s} s before." if known else ""
             return [
                 f"{rfc3339(payout.updated_at)}: paid in block {payout.block_number}, which is "
                 f"solidified; the fee was {fee} TRX.{made}"

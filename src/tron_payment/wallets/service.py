@@ -339,7 +339,9 @@ class Wallets(Maker):
         ]
         if len(funded) != 1:
             raise NoWallet(
-                f"{len(funded)} hot wallets have money: say which one pays", param="wallet_id"
+                f"{len(funded)} hot wallets have money: say which one pays, "
+                "or set HOT_WALLET_ADDRESS",
+                param="wallet_id",
             )
         return funded[0]
 
