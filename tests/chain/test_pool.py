@@ -10,7 +10,7 @@ import pytest
 from tron_payment.chain.pool import DirectTransport
 
 PLACES = 3
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Counter:

@@ -21,7 +21,7 @@ BLOCK_MS: Final = 400
 """Slower than elsewhere: on a busy machine the follower must still gain on the chain."""
 
 PAYOUTS_PER_KILL: Final = 2
-DIES_WITHIN_S: Final = 60.0
+DIES_WITHIN_S: Final = 180.0
 LIFETIME_S: Final = 60
 """Of a transaction. Whoever dies between signing and storing leaves a line in the signer's journal;
 the order is signed again when the solidified chain is past what that line had signed."""

@@ -23,7 +23,7 @@ async def ports() -> AsyncIterator[tuple[Devnet, str, str]]:
 
 async def test_the_solidity_port_serves_nothing_else(ports: tuple[Devnet, str, str]) -> None:
     _, full, solid = ports
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         for url, status in (
             (full + "/wallet/getnowblock", 200),
             (full + "/walletsolidity/getnowblock", 200),
@@ -38,7 +38,7 @@ async def test_the_solidity_port_serves_nothing_else(ports: tuple[Devnet, str, s
 async def test_a_dropped_answer_closes_the_connection(ports: tuple[Devnet, str, str]) -> None:
     devnet, full, _ = ports
     devnet.faults.add({"kind": "drop_answer", "times": 1})
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await http.post(full + "/wallet/getnowblock")
         assert (await http.post(full + "/wallet/getnowblock")).status_code == 200
@@ -47,7 +47,7 @@ async def test_a_dropped_answer_closes_the_connection(ports: tuple[Devnet, str, 
 async def test_a_delayed_answer_holds_nobody_else_up(ports: tuple[Devnet, str, str]) -> None:
     devnet, full, _ = ports
     devnet.faults.add({"kind": "delay", "delay_ms": 400, "path": "/wallet/getnodeinfo"})
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(verify=False) as http:
         slow = asyncio.create_task(http.post(full + "/wallet/getnodeinfo"))
         await http.post(full + "/wallet/getnowblock")
         assert not slow.done()

@@ -8,13 +8,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-import httpx
-
+from tests import plain
 from tests.devnet.client import ALICE, Client
 from tests.ports import free_port
 from tron_payment.devnet import Devnet, DevnetConfig
 
-START_S = 10.0
+START_S = 60.0
 
 
 class Process:
@@ -31,7 +30,7 @@ class Process:
         assert b"devnet:" in self._process.stdout.readline()
 
     def get(self) -> dict[str, Any]:
-        return dict(httpx.get(self.url + "/devnet/info").json())
+        return dict(plain.get(self.url + "/devnet/info").json())
 
     def end(self, number: int) -> int:
         os.kill(self._process.pid, number)
@@ -42,7 +41,7 @@ def test_a_killed_devnet_still_has_every_block_it_showed(tmp_path: Path) -> None
     process = Process(tmp_path, free_port())
     info = process.get()
     assert info["usdt_contract"]
-    answer = httpx.post(
+    answer = plain.post(
         process.url + "/devnet/faucet",
         json={"address": ALICE.text, "amount": "12.5", "currency": "TRX"},
     ).json()
@@ -50,8 +49,8 @@ def test_a_killed_devnet_still_has_every_block_it_showed(tmp_path: Path) -> None
     receipt: dict[str, Any] = {}
     while not receipt and time.monotonic() < deadline:
         url = process.url + "/wallet/gettransactioninfobyid"
-        receipt = httpx.post(url, json={"value": answer["txid"]}).json()
-    head = httpx.post(process.url + "/wallet/getnowblock").json()
+        receipt = plain.post(url, json={"value": answer["txid"]}).json()
+    head = plain.post(process.url + "/wallet/getnowblock").json()
     assert process.end(signal.SIGKILL) == -signal.SIGKILL
 
     again = Process(tmp_path, free_port())
@@ -59,9 +58,9 @@ def test_a_killed_devnet_still_has_every_block_it_showed(tmp_path: Path) -> None
     for name in ("genesis_id", "chain_id", "usdt_contract", "faucet_address"):
         assert later[name] == info[name]
     url = again.url + "/wallet/gettransactioninfobyid"
-    assert httpx.post(url, json={"value": answer["txid"]}).json() == receipt
+    assert plain.post(url, json={"value": answer["txid"]}).json() == receipt
     number = head["block_header"]["raw_data"]["number"]
-    same = httpx.post(again.url + "/wallet/getblockbynum", json={"num": number}).json()
+    same = plain.post(again.url + "/wallet/getblockbynum", json={"num": number}).json()
     assert same["blockID"] == head["blockID"]
     assert later["head"] >= number
     assert again.end(signal.SIGTERM) == 0

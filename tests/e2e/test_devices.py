@@ -19,7 +19,7 @@ from tests.e2e.service import SETTLE_S, Service, new_key, settled, transfers_to,
 ROOT: Final = Path(__file__).parents[2]
 EMULATORS: Final = ROOT / "tests" / "devices"
 LIBRARIES: Final = Path(os.environ.get("DEVICE_LIBRARIES", ROOT / ".venv-devices"))
-START_S: Final = 60.0
+START_S: Final = 120.0
 SIGN_S: Final = 120.0
 WORDS: Final = {
     "ledger": "legal winner thank year wave sausage worth useful legal winner thank yellow",

@@ -10,10 +10,10 @@ import pytest
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, alive, new_key
 
-STOP_WITHIN_S: Final = 15.0
+STOP_WITHIN_S: Final = 45.0
 """A second or two on idle cores."""
 
-WARM_LIVE_WITHIN_S: Final = 30.0
+WARM_LIVE_WITHIN_S: Final = 90.0
 """The aim on idle cores is 2 s, which the benchmarks measure; a test machine is busy."""
 
 EXIT_REFUSED: Final = 2
@@ -77,7 +77,7 @@ async def test_a_store_of_another_chain_is_refused(own_service: Service) -> None
     for file in (own_service.folder / "devnet").iterdir():
         file.unlink()
     own_service.start()
-    assert await own_service.ended(60) not in (0, None)
+    assert await own_service.ended() not in (0, None)
     said = own_service.last_words()
     assert "genesis" in said.lower(), said
     everything = (own_service.folder / "stderr").read_text()

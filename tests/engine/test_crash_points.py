@@ -154,6 +154,7 @@ async def test_a_crash_at_any_point_changes_nothing(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
 ) -> None:
     await mongo.connect(ALL_DOCUMENTS)
+    mongo.hands_on = False
     points = Points()
     world = await World.create(points, solid_lag=1, lifetime_s=9)
     world.network.token[ROUTER_FRIEND] = 1_000_000

@@ -63,6 +63,7 @@ async def test_a_stale_writer_changes_nothing(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch, scenario: Scenario
 ) -> None:
     await mongo.connect(ALL_DOCUMENTS)
+    mongo.hands_on = False
     points = Points()
     world = await World.create(points, solid_lag=1, lifetime_s=9)
     world.network.token[ROUTER_FRIEND] = 1_000_000
@@ -132,6 +133,7 @@ async def test_two_processes_share_a_thousand_orders_while_one_is_killed_again_a
 ) -> None:
     """Both run freely, as tasks; one is killed every few blocks and started again."""
     await mongo.connect(ALL_DOCUMENTS)
+    mongo.hands_on = False
     world = await World.create(nodes=2)
     names = [f"n{i}" for i in range(1_000)]
     await top_up(world)

@@ -10,7 +10,7 @@ from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key
 from tests.fuzz.run import Outcome, answered, run_pass
 
-SECONDS: Final = 40
+SECONDS: Final = 25
 LIMIT_S: Final = 180
 AT_ONCE: Final = 100
 

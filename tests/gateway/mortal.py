@@ -19,7 +19,7 @@ WRITES = (
     "delete_one", "delete_many", "find_one_and_update", "find_one_and_delete",
     "find_one_and_replace",
 )  # fmt: skip
-END_S = 20.0
+END_S = 60.0
 
 
 class Killed(BaseException):

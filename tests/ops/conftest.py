@@ -1,5 +1,6 @@
 """One installation in the shape of production for the tests that only look at it."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.service import MEMORY
 from tests.ops.live import Live, begin
 
 HERE = Path(__file__).parent
@@ -15,7 +17,8 @@ HERE = Path(__file__).parent
 @pytest.fixture(scope="package")
 def live() -> Iterator[Live]:
     """mongod, devnet and one running service."""
-    folder = Path(tempfile.mkdtemp(prefix="tron-payment-live-"))
+    memory = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="tron-payment-live-", dir=memory))
     installation = begin(folder)
     try:
         installation.start()

@@ -23,7 +23,9 @@ from tron_payment.core.address import Address
 from tron_payment.db.binary import find_mongod, link_curl
 from tron_payment.wallets import SigningKey
 
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 120.0
+"""Much more than anything takes on a quiet machine: a busy one gets its time."""
+
 POLL_S: Final = 0.1
 HOT_KEY: Final = "7" * 64
 JWT_SECRET: Final = "a-secret-of-the-gateway-that-has-40-byte"

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests import plain
 from tests.ops.installation import (
     Processes,
     devnet_argv,
@@ -52,7 +53,7 @@ class Live:
         self.services[port] = child
         try:
             until(
-                lambda: httpx.get(f"http://127.0.0.1:{port}/health").status_code == 200,
+                lambda: plain.get(f"http://127.0.0.1:{port}/health").status_code == 200,
                 f"the service on {port}",
             )
         except AssertionError:
@@ -67,7 +68,7 @@ class Live:
     def call(self, method: str, path: str, role: str = "operator", **body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token(role)}", "Idempotency-Key": key()}
         url = self.url + path
-        return httpx.request(method, url, json=body or None, headers=headers, timeout=30)
+        return plain.request(method, url, json=body or None, headers=headers, timeout=30)
 
     def pay(self, amount: str = "12.5") -> str:
         answer = self.call(
@@ -157,7 +158,7 @@ def configured(
 
 
 def _devnet(base: str, path: str, **body: Any) -> dict[str, Any]:
-    answer = httpx.request("POST" if body else "GET", base + path, json=body or None, timeout=10)
+    answer = plain.request("POST" if body else "GET", base + path, json=body or None, timeout=10)
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
     return found

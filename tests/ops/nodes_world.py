@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests import plain
 from tests.e2e.addresses import fresh_address
 from tests.ops.bad_nodes import BLOCK, RECEIPTS, BadNode, Invented, standing_before
 from tests.ops.installation import devnet_argv, key, token, until
@@ -86,7 +87,7 @@ class World:
 
         def answered() -> httpx.Response | None:
             url = self.live.url + path
-            answer = httpx.post(url, json=body, headers=headers, timeout=CALL_S)
+            answer = plain.post(url, json=body, headers=headers, timeout=CALL_S)
             if answer.status_code == 503 and answer.json()["retryable"]:
                 return None
             assert answer.status_code == status, answer.text
@@ -135,7 +136,7 @@ class World:
 
     def received(self, recipient: str, solid: bool = True) -> list[int]:
         """Units of each transfer to an address on the true chain."""
-        answer = httpx.get(
+        answer = plain.get(
             f"{self.live.devnet_url}/v1/accounts/{recipient}/transactions/trc20",
             params={"only_confirmed": str(solid).lower(), "only_to": "true", "limit": "200"},
             timeout=20,
@@ -166,7 +167,7 @@ class World:
     # ---- what an operator sees ---------------------------------------------------------------
 
     def figure(self, name: str, *labels: str) -> float | None:
-        seen = samples(httpx.get(self.live.url + "/metrics", timeout=30).text)
+        seen = samples(plain.get(self.live.url + "/metrics", timeout=30).text)
         return seen.get(f"tronpay_{name}", {}).get(labels)
 
     def shows(self, name: str, labels: tuple[str, ...], value: float, what: str) -> None:
@@ -216,7 +217,7 @@ class World:
             log = f"service-{port}.log"
             self.live.services[port] = self.live.processes.spawn(argv, log, environment)
             url = f"http://127.0.0.1:{port}/health/live"
-            until(lambda url=url: httpx.get(url).status_code == 200, f"{port} again", RECOVER_S)
+            until(lambda url=url: plain.get(url).status_code == 200, f"{port} again", RECOVER_S)
 
     # ---- chains that are not ours ------------------------------------------------------------
 
@@ -237,10 +238,10 @@ class World:
         argv = devnet_argv(self.live.folder / name, port, block_ms)
         self.live.processes.spawn(argv, f"{name}.log")
         url = f"http://127.0.0.1:{port}"
-        until(lambda: httpx.get(f"{url}/devnet/info").status_code == 200, name)
+        until(lambda: plain.get(f"{url}/devnet/info").status_code == 200, name)
         if block_ms:  # without a transaction of its own its blocks might be the same
             body = {"address": str(fresh_address()), "amount": "7", "currency": "USDT"}
-            httpx.post(f"{url}/devnet/faucet", json=body).raise_for_status()
+            plain.post(f"{url}/devnet/faucet", json=body).raise_for_status()
         return url
 
     def invention(self, payout_id: str, recipient: str, account: str, honest: bool) -> Invented:
@@ -265,7 +266,7 @@ class World:
         return Invented(transaction, receipt, hexed(recipient), hexed(account), digest, time_of)
 
     def _solid(self, path: str, number: int) -> Any:
-        return httpx.post(self.live.devnet_url + path, json={"num": number}, timeout=20).json()
+        return plain.post(self.live.devnet_url + path, json={"num": number}, timeout=20).json()
 
 
 def hexed(address: str) -> str:

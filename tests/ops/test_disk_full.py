@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import pytest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from tests import plain
 from tests.ops.installation import mongod_argv, token, until
 from tests.ops.live import RECIPIENT, Live, begin
 from tests.ops.test_metrics import samples
@@ -64,7 +64,7 @@ def ask(here: Live, number: int) -> tuple[int, str]:
     }
     headers = {"Authorization": f"Bearer {token()}", "Idempotency-Key": f"full-{number:020}"}
     url = here.url + "/api/v1/payouts/direct"
-    answer = httpx.post(url, json=body, headers=headers, timeout=30)
+    answer = plain.post(url, json=body, headers=headers, timeout=30)
     assert answer.headers["content-type"].startswith("application/"), answer.text
     return answer.status_code, str(answer.json().get("payout_id", ""))
 
@@ -93,7 +93,7 @@ def _fill_disk(path: Path) -> None:
 
 
 def failures(here: Live) -> float:
-    seen = samples(httpx.get(here.url + "/metrics", timeout=30).text)
+    seen = samples(plain.get(here.url + "/metrics", timeout=30).text)
     return sum(seen.get("tronpay_mongo_failures_total", {}).values())
 
 
@@ -119,8 +119,8 @@ def test_a_full_disk_refuses_and_loses_nothing(here: Live) -> None:
         if answers[503] >= 3:
             break
     assert answers[503], f"the store took everything: {answers}"
-    assert httpx.get(here.url + "/health/live").status_code == 200
-    assert httpx.get(here.url + "/health/ready", timeout=30).status_code == 503
+    assert plain.get(here.url + "/health/live").status_code == 200
+    assert plain.get(here.url + "/health/ready", timeout=30).status_code == 503
     until(lambda: failures(here) > before, "what StoreFailing looks at")
 
     mongod = here.processes.running[0]
@@ -133,7 +133,7 @@ def test_a_full_disk_refuses_and_loses_nothing(here: Live) -> None:
     port = int(uri.partition("127.0.0.1:")[2].partition("/")[0])
     argv, env = mongod_argv(here.folder / "mongo", port)
     here.processes.spawn(argv, "mongod.log", env)
-    until(lambda: httpx.get(here.url + "/health").status_code == 200, "ready again", 120)
+    until(lambda: plain.get(here.url + "/health").status_code == 200, "ready again", 120)
     for number in range(PAYOUTS_BEFORE + PAYOUTS_DURING):
         status, payout_id = ask(here, number)
         assert status == 202 and promised.setdefault(number, payout_id) == payout_id

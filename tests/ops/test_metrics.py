@@ -4,11 +4,11 @@ import json
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests import plain
 from tests.ops.installation import hot_address, until
 from tests.ops.live import RECIPIENT, Live
 from tron_payment import metrics
@@ -37,7 +37,7 @@ def test_a_running_service_shows_its_figures(live: Live) -> None:
     payout = live.settled(live.pay())
 
     def shown() -> str | None:
-        text = httpx.get(live.url + "/metrics").text
+        text = plain.get(live.url + "/metrics").text
         seen = samples(text)
         concluded = seen.get("tronpay_orders_concluded_total", {}).get(("settled",), 0)
         return text if concluded and "tronpay_funds_units" in seen else None

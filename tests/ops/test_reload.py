@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests import plain
 from tests.ops.installation import key, token, until
 from tests.ops.live import Live
 from tron_payment.configuration import load
@@ -39,7 +40,7 @@ def test_levels_and_rates_change_in_the_running_service(live: Live, tmp_path: Pa
 
     def reload() -> httpx.Response:
         headers = {"Authorization": f"Bearer {token('admin')}", "Idempotency-Key": key()}
-        return httpx.post(url + "/config/reload", headers=headers, timeout=10)
+        return plain.post(url + "/config/reload", headers=headers, timeout=10)
 
     try:
         path.write_text("LOG_LEVEL=ERROR\nMIN_PAYOUT_AMOUNT=11\n")
@@ -50,7 +51,7 @@ def test_levels_and_rates_change_in_the_running_service(live: Live, tmp_path: Pa
             "restart_needed": ["MIN_PAYOUT_AMOUNT"],
         }
         length = len(live.log(port))
-        until(lambda: httpx.get(url + "/health").status_code == 200, "an answer")
+        until(lambda: plain.get(url + "/health").status_code == 200, "an answer")
         assert len(live.log(port)) == length, "requests are no longer logged"
         path.write_text("LOG_LEVEL=LOUD\n")
         answer = reload()

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
+from tests import plain
 from tests.ops.installation import token, until
 from tests.ops.live import RECIPIENT, Live, begin
 
@@ -102,7 +103,7 @@ def restart_all(here: Live, how: signal.Signals) -> list[float]:
         argv = [sys.executable, "-m", "tron_payment"]
         here.services[port] = here.processes.spawn(argv, f"service-{port}.log", environment)
         url = f"http://127.0.0.1:{port}/health"
-        until(lambda url=url: httpx.get(url).status_code == 200, f"{port} again", within_s=120)
+        until(lambda url=url: plain.get(url).status_code == 200, f"{port} again", within_s=120)
         away.append(time.monotonic() - started)
     return away
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from tests import plain
 from tests.ops.installation import key, token, until
 from tests.ops.live import RECIPIENT, Live
 from tron_payment.assembly import SHARED, VITAL
@@ -13,7 +14,7 @@ from tron_payment.assembly import SHARED, VITAL
 def ask(port: int, method: str, path: str, **body: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token()}", "Idempotency-Key": key()}
     url = f"http://127.0.0.1:{port}{path}"
-    return httpx.request(method, url, json=body or None, headers=headers, timeout=30)
+    return plain.request(method, url, json=body or None, headers=headers, timeout=30)
 
 
 def steps(port: int) -> dict[str, int]:
@@ -26,7 +27,7 @@ def works(port: int) -> bool:
     """Whether a block is followed here: the heart beats."""
     before = steps(port)["chain.follow"]
     until(lambda: ask(port, "GET", "/status").json()["follower"]["block"], "a block known")
-    return bool(until(lambda: steps(port)["chain.follow"] > before + 1, "a beat", 20))
+    return bool(until(lambda: steps(port)["chain.follow"] > before + 1, "a beat"))
 
 
 def settled(port: int) -> None:

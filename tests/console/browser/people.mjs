@@ -43,7 +43,7 @@ export async function open(url, token) {
         const fading = document.getAnimations().filter((each) => each instanceof CSSTransition);
         await Promise.all(fading.map((each) => each.finished.catch(() => {})));
       });
-      await page.evaluate(axe);
+      if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
       const rules = scheme === schemes[0] ? {} : { runOnly: ["color-contrast"] };  // the rest is as before
       const { violations } = await page.evaluate((each) => window.axe.run(each), rules);
       for (const each of violations) {

@@ -10,7 +10,7 @@ const tools = createRequire(new URL("../../console/browser/package.json", import
 const wallets = createRequire(new URL("../../e2e/tronweb/package.json", import.meta.url));
 const { chromium } = tools("playwright-core");
 const axe = readFileSync(tools.resolve("axe-core/axe.min.js"), "utf8");
-const WAIT_MS = 20_000;
+const WAIT_MS = 50_000;  // a busy machine gets its time, but less than who sends the commands waits
 const browser = await launch(chromium);
 const pages = new Map();
 
@@ -97,9 +97,10 @@ const commands = {
   async shot({ id, path }) {
     await pages.get(id).page.screenshot({ path, fullPage: true, animations: "disabled" });
   },
-  async axe({ id }) {
+  async axe({ id, only = null }) {
     const { page } = pages.get(id);
-    const { violations } = await page.evaluate(`${axe}; window.axe.run()`);
+    if (!(await page.evaluate(() => Boolean(window.axe)))) await page.evaluate(axe);
+    const { violations } = await page.evaluate((rules) => window.axe.run(rules), only ? { runOnly: only } : {});
     return violations
       .filter((each) => ["serious", "critical"].includes(each.impact))
       .map((each) => `${each.id}: ${each.nodes.map((node) => node.target).slice(0, 3).join(" | ")}`);
