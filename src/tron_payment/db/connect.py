@@ -6,7 +6,7 @@ server would acknowledge writes that a failover forgets, so it is refused.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,9 +35,6 @@ INDEX_BUILD_S: Final = 600.0
 """Indexes on a large collection may take minutes, once."""
 
 OLDEST_SERVER: Final = (6, 0)
-
-_OF_THE_SERVER: Final = ("v", "ns")
-"""What a server tells of an index besides what was declared."""
 
 Raw = dict[str, Any]
 
@@ -149,27 +146,17 @@ async def _require_replica_set(client: AsyncMongoClient[Raw]) -> None:
 async def _require_indexes(database: AsyncDatabase[Raw], model: type[Document]) -> None:
     """Make what is missing, and see the unique ones: uniqueness is a money rule.
 
-    They are seen in the server's own list, not in our declarations. A start that finds all of
-    them in it asks once for each collection.
+    They are seen in the server's own list, not in our declarations. That list also has indexes
+    which another process is still building, so `createIndexes` comes first, at every start: it
+    does nothing where all are there, waits for a build, and fails with it.
     """
     settings = model.get_settings()
     collection = database[str(settings.name)]
     declared = [index.index for index in settings.indexes]
-    present = await collection.index_information()
-    if not all(_is_there(index.document, present) for index in declared):
+    if declared:
         await collection.create_indexes(declared)
-        present = await collection.index_information()
     wanted = {index.document["name"] for index in declared if index.document.get("unique")}
+    present = await collection.index_information() if wanted else {}
     missing = {name for name in wanted if not present.get(name, {}).get("unique")}
     if missing:
         raise StoreRefused(f"{settings.name} lacks its unique indexes {sorted(missing)}")
-
-
-def _is_there(declared: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
-    """Whether the server has an index of this name with these keys and options, and no others."""
-    there = present.get(declared["name"])
-    if there is None:
-        return False
-    options = {name: value for name, value in declared.items() if name not in ("name", "key")}
-    found = {name: value for name, value in there.items() if name not in ("key", *_OF_THE_SERVER)}
-    return options == found and list(declared["key"].items()) == list(there["key"])
