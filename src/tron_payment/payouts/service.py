@@ -25,12 +25,14 @@ from tron_payment.payouts.decisions import Decisions
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import (
     CURRENCIES,
+    InvalidSearch,
     MerchantReferenceTaken,
     NotRetryable,
     PayoutNotFound,
     PayoutStatus,
     Route,
 )
+from tron_payment.payouts.explain import WAITS
 from tron_payment.payouts.judge import Judge, Judged
 from tron_payment.payouts.known import Learner, PayoutWish
 from tron_payment.payouts.orders import OrderMaker
@@ -258,9 +260,13 @@ class Payouts:
 
         Raises:
             InvalidStatus: An unknown status.
-            InvalidSearch: More than one field.
+            InvalidSearch: More than one field, or a wait that does not exist.
             InvalidCursor: Not from this list.
         """
+        word = search.get("waiting_for")
+        if word and word != store.SOMEBODY and word not in WAITS:
+            words = ", ".join([store.SOMEBODY, *sorted(WAITS)])
+            raise InvalidSearch(f"a payout waits for one of {words}", param="waiting_for")
         condition = store.searching(**search) | owner_filter(principal, "payouts")
         return await fetch_page(
             Payout,
@@ -268,7 +274,7 @@ class Payouts:
             page,
             view,
             newest_first=True,
-            hint=store.WAITING_INDEX if search.get("waiting_for") else None,
+            hint=store.WAITING_INDEX if word else None,
         )
 
     async def get(self, principal: Principal, payout_id: str) -> Payout:
