@@ -93,6 +93,11 @@ def test_no_secret_is_shown_by_the_settings_themselves(folder: Path) -> None:
         ({"TRON_NODE_URL": "http://a", "NODE_AGREEMENT": "2"}, "NODE_AGREEMENT"),
         ({"TRON_NODE_URL": "http://a,http://b", "NODE_DISSENT": "set_apart"}, "NODE_DISSENT"),
         ({"NODE_DISSENT": "believe"}, "NODE_DISSENT"),
+        ({"TRON_NODE_URL": "http://a,http://A/"}, "TRON_NODE_URL"),
+        (
+            {"TRON_NODE_URL": "http://a,http://b", "TRON_SOLIDITY_NODE_URL": "http://c,http://c"},
+            "TRON_SOLIDITY_NODE_URL",
+        ),
         (
             {"TRON_NODE_URL": "http://a,http://b", "TRON_SOLIDITY_NODE_URL": "http://a"},
             "TRON_SOLIDITY_NODE_URL",

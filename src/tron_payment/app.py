@@ -174,7 +174,7 @@ async def assemble(
 
     handlers = [machine.on_block, *(m.on_block for m in modules if m.on_block is not None), wake]
     follower = Follower(nodes, cursors, handlers, quiet=_quiet(machine, modules))
-    apart = Apart(nodes, clock)
+    apart = Apart(nodes, clock, log)
     await apart.step()  # nothing is asked of a node that was outvoted before this start
     journal_loop = Loop("http.journal", journal.step, JOURNAL_IDLE_S, "payment-gateway")
     journal.wake = journal_loop.wake.set

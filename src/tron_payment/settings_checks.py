@@ -39,6 +39,12 @@ def problems_of(settings: Settings) -> list[str]:
         problems.append("TRON_NODE_URL: a private network needs at least one node")
     if len(settings.solidity_urls) not in (0, len(settings.node_urls)):
         problems.append("TRON_SOLIDITY_NODE_URL: one per node in TRON_NODE_URL, or none")
+    for name, urls in (
+        ("TRON_NODE_URL", settings.node_urls),
+        ("TRON_SOLIDITY_NODE_URL", settings.solidity_urls),
+    ):
+        if len({url.lower() for url in urls}) < len(urls):
+            problems.append(f"{name}: the same node twice has one voice, not two")
     if settings.node_agreement > max(1, len(settings.node_urls)):
         problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
     if settings.node_dissent == "set_apart" and (

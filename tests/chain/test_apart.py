@@ -10,6 +10,7 @@ import pytest
 from tron_payment import chain
 from tron_payment.chain.breaker import FAILURES_TO_OPEN
 from tron_payment.core.clock import SystemClock
+from tron_payment.db.audit import Audit, AuditEntry
 
 from .scripted import ScriptedChain, ScriptedNode
 
@@ -22,6 +23,11 @@ def named(*scripted: ScriptedNode) -> list[ScriptedNode]:
 
 def nodes_of(scripted: list[ScriptedNode], agreement: int = 2) -> chain.Nodes:
     return chain.Nodes([each.client() for each in scripted], agreement, outvotes=True)
+
+
+def keeper_of(nodes: chain.Nodes) -> chain.Apart:
+    clock = SystemClock()
+    return chain.Apart(nodes, clock, Audit(clock))
 
 
 def apart(nodes: chain.Nodes) -> list[str]:
@@ -144,11 +150,11 @@ async def test_the_two_that_are_left_wait_for_each_other() -> None:
 async def test_every_process_and_every_start_keeps_it_apart_until_a_person_decides(
     mongo: Mongo,
 ) -> None:
-    await mongo.connect(chain.DOCUMENTS)
+    await mongo.connect([*chain.DOCUMENTS, AuditEntry])
     shared = ScriptedChain(6)
     scripted = named(ScriptedNode(shared), forked(shared), ScriptedNode(shared))
     one, other = nodes_of(scripted), nodes_of(scripted)
-    keepers = [chain.Apart(each, SystemClock()) for each in (one, other)]
+    keepers = [keeper_of(each) for each in (one, other)]
     for keeper in keepers:
         await keeper.step()
     await one.solid_block(4)
@@ -158,10 +164,15 @@ async def test_every_process_and_every_start_keeps_it_apart_until_a_person_decid
     assert (apart(one), apart(other)) == (["b"], ["b"])
 
     (kept,) = await chain.Apart.load()
+    (told,) = await AuditEntry.find({"action": "node.set_apart"}).to_list()
+    assert (told.object_id, told.after["block_number"]) == ("b", 4)
+    strict = chain.Nodes([each.client() for each in scripted], 2)
+    await keeper_of(strict).step()
+    assert apart(strict) == [], "where any dissent stops, everybody is heard"
     assert (kept.alias, kept.block_number) == ("b", 4)
     assert SystemClock().now() - kept.since < timedelta(minutes=10)
     started = nodes_of([scripted[2], scripted[0], scripted[1]])  # in another place, too
-    await chain.Apart(started, SystemClock()).step()
+    await keeper_of(started).step()
     assert apart(started) == ["b"]
 
     assert "the id" in await one.compare("b", 4)

@@ -237,7 +237,12 @@ async def test_what_only_some_nodes_keep_is_no_contradiction() -> None:
     shared = ScriptedChain(5)
     thorough = ScriptedNode(shared)
     (receipt,) = shared.blocks[4].receipts()
-    internal = {"caller_address": "41" + "11" * 20, "transferTo_address": "41" + "22" * 20}
+    internal = {
+        "caller_address": "41" + "11" * 20,
+        "transferTo_address": "41" + "22" * 20,
+        "callValueInfo": [{"callValue": 5}],
+        "note": b"call".hex(),
+    }
     thorough.replies["gettransactioninfobyblocknum"] = [
         receipt | {"internal_transactions": [internal], "resMessage": "00"}
     ]

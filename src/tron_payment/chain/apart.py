@@ -8,6 +8,7 @@ from pymongo import IndexModel
 
 from tron_payment.chain.nodes import Nodes
 from tron_payment.core.clock import Clock
+from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import store_errors
 
@@ -40,18 +41,22 @@ class Apart:
     """Keeps `Nodes` and the store at one. A process that dies before it has written down what it
     found finds it again: the node is asked for the next block, too."""
 
-    def __init__(self, nodes: Nodes, clock: Clock) -> None:
+    def __init__(self, nodes: Nodes, clock: Clock, audit: Audit) -> None:
         self._members = nodes.members
+        self._outvotes = nodes.outvotes
         self._clock = clock
+        self._audit = audit
         self._kept: set[str] = set()
 
     async def step(self) -> bool:
         """Write down what this process has found, learn what others have, let back whom a person
-        has let back; never has more to do.
+        has let back; never has more to do. Where nobody is outvoted any more, all nodes count.
 
         Raises:
             StoreUnavailable: Nothing is believed of a node that was apart.
         """
+        if not self._outvotes:
+            return False
         stored = {each.id: each for each in await self.load()}
         for identity, each in stored.items():
             self._members.keep_apart(identity, each.block_number, each.shown)
@@ -68,10 +73,22 @@ class Apart:
                 shown=found.shown,
                 since=self._clock.now(),
             )
-            await insert_once(document)
+            if await insert_once(document):
+                await self._tell(document)
             stored[identity] = document
         self._kept = set(stored)
         return False
+
+    async def _tell(self, found: ApartNode) -> None:
+        await self._audit.append(
+            Act(
+                actor="service",
+                role="service",
+                action="node.set_apart",
+                object_id=found.alias,
+                after={"block_number": found.block_number, "shown": found.shown},
+            )
+        )
 
     @staticmethod
     async def load() -> list[ApartNode]:

@@ -1,15 +1,24 @@
 """A solidified block with its receipts: the only evidence there is."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
+
+import msgspec
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.errors import BlockInconsistent
-from tron_payment.chain.transactions import SolidTransaction, all_parties
+from tron_payment.chain.transactions import (
+    SolidTransaction,
+    all_parties,
+    internal_transfers,
+)
 from tron_payment.chain.wire import INT64_MAX
+
+SHOWN_DIGITS: Final = 16
+SHOWN_CHARACTERS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +125,7 @@ def disagreement(block: SolidBlock, header: BlockHeader, receipts: Sequence[Rece
     """What another node says differently about a block; empty when it confirms it.
 
     Left out is what depends on the node and not on the chain: texts, penalties (version), and
-    internal transactions where one of the two does not keep them (``vm.saveInternalTx``).
+    internal transactions, which many do not keep (`with_internal` compares those).
 
     Args:
         block: As read from one node.
@@ -126,16 +135,68 @@ def disagreement(block: SolidBlock, header: BlockHeader, receipts: Sequence[Rece
     if header.block_id != block.block_id:
         return f"the id {header.block_id}"
     if (header.parent_id, header.timestamp_ms) != (block.parent_id, block.timestamp_ms):
-        return f"another parent or time of {header.block_id}"
+        return f"another parent or time: {header.parent_id} at {header.timestamp_ms}"
     if len(receipts) != len(block.transactions):
         return f"{len(receipts)} receipts"
     for ours, theirs in zip(block.transactions, receipts, strict=True):
-        if _gist(ours.receipt) != _gist(theirs):
-            return f"another receipt of {ours.txid}"
-        mine, other = ours.receipt.internal_transactions, theirs.internal_transactions
-        if mine and other and mine != other:
-            return f"other internal transactions of {ours.txid}"
+        if _gist(ours.receipt) != (gist := _gist(theirs)):
+            shown = hashlib.sha256(repr(gist).encode()).hexdigest()[:SHOWN_DIGITS]
+            return f"another receipt of {ours.txid}: {shown}"
     return ""
+
+
+def internal_disagreement(
+    block: SolidBlock, others: Mapping[str, Sequence[Receipt]]
+) -> dict[str, str]:
+    """Which TRX nodes say that contracts have moved, where two say something and not the same.
+    Freezes and votes, which only some nodes note, are not compared.
+
+    Args:
+        others: By alias, the receipts of those that confirm the block.
+
+    Returns:
+        By alias, of all that say otherwise than the block, or, where that says nothing, than
+        each other.
+    """
+    found: dict[str, str] = {}
+    for each in block.transactions:
+        told = {alias: internal_transfers(others[alias][each.index]) for alias in others}
+        said = {alias: transfers for alias, transfers in told.items() if transfers}
+        if len({*said.values(), *([each.internal] if each.internal else [])}) > 1:
+            for alias, transfers in said.items():
+                if transfers != each.internal:
+                    sums = ", ".join(f"{one.amount_sun} sun to {one.to}" for one in transfers)
+                    text = f"other internal transactions of {each.txid}: {sums}"
+                    found.setdefault(alias, text[:SHOWN_CHARACTERS_MAX])
+    return found
+
+
+def with_internal(
+    block: SolidBlock, others: Sequence[Sequence[Receipt]], agreement: int
+) -> SolidBlock:
+    """The block with the TRX that as many nodes as have to agree say contracts have moved.
+
+    A node that says nothing may not keep it (``vm.saveInternalTx``, off by default) or hide it; so
+    what is told counts from `agreement` nodes on, and less is `SolidTransaction.unproved`.
+
+    Args:
+        others: The receipts of those that confirm the block; they contradict nobody.
+        agreement: Nodes that have to say the same, the one that was read among them.
+    """
+    changed: dict[int, SolidTransaction] = {}
+    for each in block.transactions:
+        receipts = [each.receipt, *(other[each.index] for other in others)]
+        told = [receipt for receipt in receipts if internal_transfers(receipt)]
+        proved = len(told) >= agreement
+        if told and not (proved and each.internal):
+            parts = told[0].internal_transactions
+            receipt = msgspec.structs.replace(each.receipt, internal_transactions=parts)
+            changed[each.index] = SolidTransaction(
+                each.raw, receipt, each.index, internal_proved=proved
+            )
+    if not changed:
+        return block
+    return block.only(changed.get(each.index, each) for each in block.transactions)
 
 
 def _gist(receipt: Receipt) -> tuple[object, ...]:

@@ -176,12 +176,13 @@ class Calls:
         if encoding not in ("", "identity", "gzip"):
             raise self.unavailable("the answer is packed in another way than asked for")
         unpacked = zlib.decompressobj(GZIP_BITS) if encoding == "gzip" else None
-        content = bytearray()
+        content, received = bytearray(), 0
         async for chunk in response.aiter_stream():
+            received += len(chunk)
             if unpacked is not None:
                 chunk = unpacked.decompress(chunk, bytes_max - len(content) + 1)
             content += chunk
-            if len(content) > bytes_max:
+            if max(len(content), received) > bytes_max:
                 raise self.unavailable("the answer is too long")
         if unpacked is not None and not unpacked.eof:
             raise self.unavailable("the answer is cut off")

@@ -9,12 +9,16 @@ from typing import Final, TypeVar
 
 import structlog
 
-from tron_payment.chain.blocks import BlockHeader, SolidBlock, disagreement, join
+from tron_payment.chain.answers import Receipt
+from tron_payment.chain.blocks import (
+    BlockHeader,
+    SolidBlock,
+    internal_disagreement,
+    with_internal,
+)
 from tron_payment.chain.breaker import BreakerState
-from tron_payment.chain.calls import both
 from tron_payment.chain.errors import (
     ChainContradiction,
-    NodeHasNot,
     NodeRefused,
     NodesUnavailable,
     WrongNetwork,
@@ -24,6 +28,7 @@ from tron_payment.chain.members import NodeAnswer as NodeAnswer
 from tron_payment.chain.members import NodeStatus as NodeStatus
 from tron_payment.chain.node import NodeClient
 from tron_payment.chain.views import Account, AccountResources, CallResult, ContractInfo
+from tron_payment.chain.witness import read_block, same_header, witness
 from tron_payment.core.address import Address
 from tron_payment.core.errors import Unavailable
 
@@ -192,36 +197,53 @@ class Nodes:
                 and is not outvoted. This is for a human: it must not be tried again silently.
         """
         for _ in self.members:  # each further turn has set apart the node that was read
-            block, reader = await self.members.read(lambda node: _solid_block(node, number))
-            if await self._confirmed(number, block.block_id, reader, partial(_witness, block)):
-                return block
+            block, reader = await self.members.read(lambda node: read_block(node, number))
+            told: dict[str, Sequence[Receipt]] = {}
+            asks = partial(witness, block, told)
+            confirming = await self._confirming(number, block.block_id, reader, asks)
+            if confirming is not None:
+                return self._with_internal(block, reader, {a: told[a] for a in confirming})
         raise NodesUnavailable(f"no node is left whose block {number} others confirm")
 
     async def solid_header(self, number: int) -> BlockHeader:
         """The header alone, confirmed in the same way; raises the same."""
         for _ in self.members:
             header, reader = await self.members.read(lambda node: node.header(number))
-            if await self._confirmed(number, header.block_id, reader, partial(_same, header)):
+            asks = partial(same_header, header)
+            if await self._confirming(number, header.block_id, reader, asks) is not None:
                 return header
         raise NodesUnavailable(f"no node is left whose block {number} others confirm")
 
-    async def _confirmed(
+    def _with_internal(
+        self, block: SolidBlock, reader: Member, told: Mapping[str, Sequence[Receipt]]
+    ) -> SolidBlock:
+        """A node that says otherwise what contracts have moved outvotes nobody, nor is outvoted:
+        silence about it is common, so that a majority says nothing."""
+        if self.agreement == 1:
+            return block
+        if said := internal_disagreement(block, told):
+            what = f"block {block.number} {block.block_id}"
+            raise self._contradiction(block.number, what, reader, said)
+        return with_internal(block, list(told.values()), self.agreement)
+
+    async def _confirming(
         self,
         number: int,
         block_id: str,
         reader: Member,
-        witness: Callable[[NodeClient], Awaitable[str]],
-    ) -> bool:
+        asks: Callable[[NodeClient], Awaitable[str]],
+    ) -> list[str] | None:
         """Let the others confirm what one node showed; each says "" or what it sees instead.
 
         Returns:
-            False when the reader itself is outvoted, by now or by this: nothing is confirmed.
+            Who confirms it, the reader left out. None when the reader itself is outvoted, by now
+            or by this: nothing is confirmed.
         """
         if self.agreement == 1:
-            return True
+            return []
         what = f"block {number} {block_id}"
         others = [m for m in self.members.usable(self.agreement) if m is not reader]
-        answers = await asyncio.gather(*(self.members.ask(other, witness) for other in others))
+        answers = await asyncio.gather(*(self.members.ask(other, asks) for other in others))
         seen = {
             other.client.alias: answer
             for other, answer in zip(others, answers, strict=True)
@@ -233,13 +255,14 @@ class Nodes:
                 raise NodesUnavailable(f"{contradiction.reason}; the nodes that are away decide")
             raise contradiction
         if reader.apart:
-            return False
-        confirmed = sum(not text for text in seen.values())
-        if confirmed < self.agreement - 1:
-            raise NodesUnavailable(f"{what} is confirmed by {confirmed} of {self.agreement - 1}")
+            return None
+        confirming = [alias for alias, text in seen.items() if not text]
+        if len(confirming) < self.agreement - 1:
+            by = f"{len(confirming)} of {self.agreement - 1}"
+            raise NodesUnavailable(f"{what} is confirmed by {by}")
         for member in self.members:
             member.agreed(number)
-        return True
+        return confirming
 
     def _outvote(
         self, number: int, what: str, reader: Member, said: Mapping[str, str]
@@ -278,7 +301,7 @@ class Nodes:
             NodesUnavailable, ChainContradiction: As `solid_block`.
             NodeRefused, Unavailable: It does not answer.
         """
-        return await self.ask(alias, partial(_witness, await self.solid_block(number)))
+        return await self.ask(alias, partial(witness, await self.solid_block(number), {}))
 
     def _contradiction(
         self, number: int, what: str, reader: Member, said: Mapping[str, str]
@@ -362,22 +385,3 @@ class Nodes:
     def status(self) -> tuple[NodeStatus, ...]:
         """Every node as last seen; asks nobody."""
         return self.members.status()
-
-
-async def _solid_block(node: NodeClient, number: int) -> SolidBlock:
-    return join(*await both(node.block(number), node.receipts(number)))
-
-
-async def _witness(block: SolidBlock, node: NodeClient) -> str:
-    """What a node shows otherwise at the block's height; empty when it confirms it."""
-    header, receipts = await both(node.header(block.number), node.receipts(block.number))
-    if block.transactions and not receipts and header.block_id == block.block_id:
-        theirs = [each.txid for each in (await node.block(block.number)).transactions]
-        if theirs == [each.txid for each in block.transactions]:
-            raise NodeHasNot(node.alias, f"has no receipts of block {block.number}")
-    return disagreement(block, header, receipts)
-
-
-async def _same(header: BlockHeader, node: NodeClient) -> str:
-    other = await node.header(header.number)
-    return "" if other == header else f"the id {other.block_id}"

@@ -64,11 +64,21 @@ class TokenTransfer(NamedTuple):
 class SolidTransaction:
     """A transaction with its receipt. Amounts in sun; decoded when asked."""
 
-    def __init__(self, raw: bytes, receipt: Receipt, index: int = 0) -> None:
+    def __init__(
+        self,
+        raw: bytes,
+        receipt: Receipt,
+        index: int = 0,
+        *,
+        internal_proved: bool = True,
+    ) -> None:
         self.raw: Final = raw
         self.receipt: Final = receipt
         self.index: Final = index
         """Position in the block."""
+
+        self._internal_proved = internal_proved
+        """Whether as many nodes as have to agree say what contracts have moved."""
 
     def __repr__(self) -> str:
         return f"SolidTransaction({self.txid}, {self.result})"
@@ -194,17 +204,12 @@ class SolidTransaction:
     @cached_property
     def internal(self) -> tuple[InternalTransfer, ...]:
         """TRX moved by contracts, TRC-10 tokens and stakes left out."""
-        return tuple(self._internal())
+        return internal_transfers(self.receipt) if self._internal_proved else ()
 
-    def _internal(self) -> Iterator[InternalTransfer]:
-        for each in self.receipt.internal_transactions:
-            if each.note.lower() not in VALUE_NOTES or each.caller == each.to or not each.to:
-                continue
-            amount_sun = sum(value.call_value for value in each.values if not value.token_id)
-            if amount_sun > 0:
-                yield InternalTransfer(
-                    _address(each.caller), _address(each.to), amount_sun, each.rejected
-                )
+    @cached_property
+    def unproved(self) -> tuple[InternalTransfer, ...]:
+        """TRX that too few nodes say contracts have moved: told, and believed by nobody."""
+        return () if self._internal_proved else internal_transfers(self.receipt)
 
     def parties(self) -> list[bytes]:
         """The 20 bytes of every address that money may have moved to or from, with repeats and
@@ -218,6 +223,24 @@ class SolidTransaction:
             found.append(_bytes(internal.caller[-_BARE_HEX:]))
             found.append(_bytes(internal.to[-_BARE_HEX:]))
         return found
+
+
+def internal_transfers(receipt: Receipt) -> tuple[InternalTransfer, ...]:
+    """What contracts have moved of TRX; empty, too, where a node does not keep it."""
+    if not receipt.internal_transactions:
+        return ()
+    return tuple(_internal_transfers(receipt))
+
+
+def _internal_transfers(receipt: Receipt) -> Iterator[InternalTransfer]:
+    for each in receipt.internal_transactions:
+        if each.note.lower() not in VALUE_NOTES or each.caller == each.to or not each.to:
+            continue
+        amount_sun = sum(value.call_value for value in each.values if not value.token_id)
+        if amount_sun > 0:
+            yield InternalTransfer(
+                _address(each.caller), _address(each.to), amount_sun, each.rejected
+            )
 
 
 def all_parties(transactions: Sequence[SolidTransaction]) -> set[bytes]:

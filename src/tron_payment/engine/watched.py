@@ -138,7 +138,12 @@ class Watched:
 
 def _part(block: SolidBlock, addresses: AddressSet) -> SolidBlock:
     ours = set(addresses.perhaps(block.parties()))
-    return block.only(block.touching(ours) if ours else ())
+    found = block.touching(ours) if ours else []
+    for each in found:
+        for told in each.unproved:
+            if bare_bytes(told.to) in ours:
+                log.error("transfer.unproved", txid=each.txid, to=told.to, sun=told.amount_sun)
+    return block.only(found)
 
 
 async def _place() -> tuple[int, str]:

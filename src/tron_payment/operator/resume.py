@@ -21,6 +21,8 @@ async def resume(arguments: argparse.Namespace, settings: Settings) -> Report:
     """
     async with assembled(settings) as assembly:
         following = await _following(assembly)
+        house = assembly.house
+        await Apart(house.nodes, house.clock, house.audit).step()  # whom this look has outvoted
         nodes = await _nodes(assembly)
     return Report(
         {**following.data, **nodes.data},
@@ -88,13 +90,20 @@ async def _nodes(assembly: Assembly) -> Report:
 
 
 async def _still_alone(nodes: Nodes, alias: str, number: int) -> str:
+    """What speaks against using it again; empty when nothing does."""
     try:
         newest = (await nodes.solid_head()).number
-        for each in (number, newest):
-            if shown := await nodes.compare(alias, each):
-                return f"it shows of block {each}: {shown}"
+        if shown := await nodes.compare(alias, newest):
+            return f"it shows of block {newest}: {shown}"
     except (ChainContradiction, NodeRefused, Unavailable) as problem:
         return problem.detail
+    try:
+        if shown := await nodes.compare(alias, number):
+            return f"it shows of block {number}: {shown}"
+    except ChainContradiction as problem:
+        return problem.detail
+    except (NodeRefused, Unavailable):
+        return ""  # nobody keeps blocks for ever, and it has come right since
     return ""
 
 
