@@ -80,6 +80,7 @@ async def run(plan: Plan) -> Result:
     async def user(number: int) -> None:
         reader, writer = await asyncio.open_connection(HOST, plan.port, limit=ANSWER_BYTES_MAX)
         mine = taken if once else islice(cycle(encoded), number, None)
+        await asyncio.sleep(pause_s * number / plan.users)
         for request in mine:
             asked = time.perf_counter()
             if not once and asked - began > plan.seconds:
