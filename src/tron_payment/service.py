@@ -174,6 +174,7 @@ async def _status(assembly: Assembly) -> dict[str, Any]:
             {
                 "alias": node.alias,
                 "circuit": str(node.breaker),
+                "apart": node.apart,
                 "head": node.head,
                 "solid": node.solid,
                 "lag_blocks": node.lag_blocks,

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tron_payment.chain import Apart
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.errors import Unavailable
 from tron_payment.core.money import USDT, decimal_text
@@ -39,6 +40,8 @@ CIRCUITS: Final = {
     "half_open": "being tried again after errors",
 }
 """A node's circuit breaker in words."""
+
+APART: Final = "apart: outvoted about a solidified block, until `tron-payment resume`"
 
 ORDERS_OPEN: Final = (
     OrderStatus.QUEUED,
@@ -96,8 +99,9 @@ async def look(house: House) -> dict[str, Any]:
         Unavailable: The store does not answer. Nodes that do not are shown so.
     """
     nodes = await house.nodes.probe()
+    apart = await _apart(house)
     at = await house.cursors.load()
-    solid = max((node.solid for node in nodes), default=0)
+    solid = max((node.solid for node in nodes if node.alias not in apart), default=0)
     now = house.clock.now()
     with store_errors():
         data: dict[str, Any] = {
@@ -109,8 +113,13 @@ async def look(house: House) -> dict[str, Any]:
                 "halted": (at.halted or None) if at else None,
             },
             "nodes": [
-                {"node": n.alias, "solid_block": n.solid or None, "circuit": n.breaker.value}
-                for n in nodes
+                {
+                    "node": node.alias,
+                    "solid_block": node.solid or None,
+                    "circuit": node.breaker.value,
+                    "apart": node.alias in apart,
+                }
+                for node in nodes
             ],
             "orders": await _counts(Order, ORDERS_OPEN),
             "payouts": await _counts(Payout, PAYOUTS_OPEN),
@@ -120,6 +129,14 @@ async def look(house: House) -> dict[str, Any]:
         }
     data["sound"] = bool(solid) and at is not None and not at.halted
     return data
+
+
+async def _apart(house: House) -> frozenset[str]:
+    """Who was outvoted, by name: as stored, since another process finds it and lets it back."""
+    if not house.nodes.outvotes:
+        return frozenset()
+    kept = {each.id for each in await Apart.load()}
+    return frozenset(m.client.alias for m in house.nodes.members if m.client.identity in kept)
 
 
 async def _counts(
@@ -198,7 +215,7 @@ def _lines(data: Mapping[str, Any]) -> list[str]:
         lines.append(f"HALTED: {follower['halted']}: see docs/runbooks/money.md")
     for node in data["nodes"]:
         seen = node["solid_block"] or "no answer"
-        use = CIRCUITS[node["circuit"]]
+        use = APART if node["apart"] else CIRCUITS[node["circuit"]]
         lines.append(f"node {node['node']}: newest solidified block {seen}, {use}")
     lines.append(f"orders under way: {counted(data['orders'])}")
     lines.append(f"payouts under way: {counted(data['payouts'])}")
