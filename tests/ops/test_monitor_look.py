@@ -1,4 +1,4 @@
-"""A node that was outvoted is not shown as one in use."""
+"""What one look shows of nodes that were outvoted, and of what is waited for."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -6,13 +6,16 @@ from dataclasses import replace
 import pytest
 
 from tests.conftest import Mongo
-from tests.payouts.world import Pay
+from tests.payouts.world import Pay, person
 from tests.payouts.world import world as payouts_world
 from tron_payment.chain import Nodes
 from tron_payment.chain.apart import ApartNode
 from tron_payment.console.kept import Look
 from tron_payment.console.pages import environment
 from tron_payment.operator import monitor
+
+PATHS = ("initiate", "direct")
+"""By a router or not: what it costs differs."""
 
 
 @pytest.fixture
@@ -62,3 +65,13 @@ async def test_a_node_that_is_apart_is_called_so(pay: Pay) -> None:
         works={},
     )
     assert "apart: outvoted" in shown and ">in use<" not in shown
+
+
+async def test_waits_are_counted_by_their_word_whatever_the_fee(pay: Pay) -> None:
+    made = [await pay.pay(path, max_fee_trx="0", recipient_address=person()) for path in PATHS]
+    await pay.tick()
+    texts = {(await pay.payout(each["payout_id"]))["waiting_for"] for each in made}
+    assert len(texts) == len(PATHS), "each fee is another"
+    data = await monitor.look(pay.house)
+    assert data["waiting"] == {"fee_above_maximum": len(PATHS)}
+    assert f"{len(PATHS)} wait for fee_above_maximum" in monitor._lines(data)

@@ -152,12 +152,13 @@ async def _counts(
 
 
 async def _reasons() -> dict[str, int]:
-    """How many orders wait for what; of the first `WAITING_READ`."""
+    """How many orders wait for what, by the word before the colon; of the first `WAITING_READ`."""
+    word = {"$first": {"$split": ["$waiting_for", ":"]}}
     pipeline: list[dict[str, Any]] = [
         {"$match": {"status": {"$in": [status.value for status in ORDERS_OPEN]}}},
         {"$limit": WAITING_READ},
         {"$match": {"waiting_for": {"$nin": ["", None]}}},
-        {"$group": {"_id": "$waiting_for", "n": {"$sum": 1}}},
+        {"$group": {"_id": word, "n": {"$sum": 1}}},
         {"$sort": {"n": -1, "_id": 1}},
         {"$limit": REASONS_SHOWN},
     ]
