@@ -5,9 +5,10 @@ from typing import Any, Final
 
 import msgspec
 
+from tron_payment.db.connect import connect
 from tron_payment.db.faults import store_errors
 from tron_payment.operator.report import Exit, Report, failure
-from tron_payment.operator.runner import assembled
+from tron_payment.operator.runner import reachable
 from tron_payment.payouts import InvalidStatus, Payout, PayoutView, showing
 from tron_payment.settings import Settings
 
@@ -19,7 +20,7 @@ READ_MS: Final = 5_000
 
 
 async def listed(arguments: argparse.Namespace, settings: Settings) -> Report:
-    """Payouts as the API shows them; nothing is asked of the chain."""
+    """Payouts as the API shows them; nothing is asked of the chain, so no node need answer."""
     limit = LIMIT if arguments.limit is None else arguments.limit
     if not 1 <= limit <= LIMIT_MAX:
         return failure("usage", f"--limit is from 1 to {LIMIT_MAX}", Exit.USAGE)
@@ -30,10 +31,15 @@ async def listed(arguments: argparse.Namespace, settings: Settings) -> Report:
         return failure("usage", f"--status: {error.detail}", Exit.USAGE)
     if arguments.user:
         condition |= {"user_id": arguments.user}
-    async with assembled(settings):
-        with store_errors():
-            found = Payout.find(condition).sort("-created_at", "-_id").limit(limit + 1)
-            payouts = await found.to_list()
+    async with reachable(settings) as ours:
+        uri = ours.mongo_uri.get_secret_value()
+        store = await connect(uri, ours.payment_db_name, [Payout])
+        try:
+            with store_errors():
+                found = Payout.find(condition, max_time_ms=READ_MS)
+                payouts = await found.sort("-created_at", "-_id").limit(limit + 1).to_list()
+        finally:
+            await store.close()
     rows = [msgspec.to_builtins(PayoutView.of(payout)) for payout in payouts[:limit]]
     more = len(payouts) > limit
     return Report({"data": rows, "has_more": more}, _lines(rows, more=more, limit=limit))
