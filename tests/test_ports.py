@@ -29,6 +29,20 @@ async def test_a_taken_port_names_the_setting(monkeypatch: pytest.MonkeyPatch) -
             await ports.free(HOST, port, "PORT")
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_the_other_family_takes_nothing_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncio listens on `::` for IPv6 alone, so an IPv4 server of the same port is no obstacle."""
+    monkeypatch.setattr(ports, "EARLIER_S", 0.0)
+    with socket.create_server(("0.0.0.0", free_port())) as other:
+        port = other.getsockname()[1]
+        await ports.free("::", port, "PORT")
+        server = await asyncio.start_server(lambda *_: None, "::", port)
+        with pytest.raises(ports.PortInUse):
+            await ports.free("::", port, "PORT")
+        server.close()
+        await server.wait_closed()
+
+
 async def test_an_earlier_process_is_waited_for() -> None:
     other = socket.create_server((HOST, free_port()))
     waiting = asyncio.create_task(ports.free(HOST, other.getsockname()[1], "PORT"))

@@ -43,9 +43,12 @@ async def free(host: str, port: int, setting: str) -> None:
 
 
 def _problem(host: str, port: int) -> str | None:
+    """Why asyncio could not listen there: the probe has the options of its `create_server`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
