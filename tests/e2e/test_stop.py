@@ -1,17 +1,16 @@
-"""SIGTERM ends the service and all that it started; the next start is fast and knows its chain."""
+"""SIGTERM ends the service and all that it started; the next start is fast and knows its chain.
+
+How long it may take is bounded by constants: tests/test_stop_bounds.py.
+"""
 
 import asyncio
 import signal
-import time
 from typing import Final
 
 import pytest
 
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, alive, new_key
-
-STOP_WITHIN_S: Final = 45.0
-"""A second or two on idle cores."""
 
 WARM_LIVE_WITHIN_S: Final = 90.0
 """The aim on idle cores is 2 s, which the benchmarks measure; a test machine is busy."""
@@ -20,7 +19,7 @@ EXIT_REFUSED: Final = 2
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_under_load_takes_seconds_and_leaves_no_child(
+async def test_a_stop_under_load_is_clean_and_leaves_no_child(
     own_service: Service, sign: signal.Signals
 ) -> None:
     own_service.start()
@@ -44,11 +43,8 @@ async def test_a_stop_under_load_takes_seconds_and_leaves_no_child(
             for _ in range(10)
         ]
         await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-        began = time.monotonic()
         assert await own_service.stop(sign) == 0, own_service.last_words()
-        took_s = time.monotonic() - began
         await asyncio.wait(asked)
-    assert took_s < STOP_WITHIN_S, f"{took_s:.1f} s"
     assert [pid for pid in family if alive(pid)] == []
     assert "Traceback" not in (own_service.folder / "stderr").read_text()
 
