@@ -12,6 +12,10 @@ from tests.e2e.service import Service, new_key, reconciled, settled, transfers_t
 
 PAYOUTS: Final = 20
 UNITS: Final = 12_500_000
+LIFETIME_S: Final = 60
+"""Of a transaction. Who is killed between the signer's journal and the store waits it out: nobody
+else can know that those bytes were never sent."""
+
 PAUSES_S: Final = (0.0, 0.25, 1.5)
 """After the first answers: while requests come in, while bytes are signed, before blocks settle."""
 
@@ -21,6 +25,7 @@ async def test_twenty_payouts_survive_a_kill_of_everything(
     own_service: Service, pause_s: float
 ) -> None:
     service = own_service
+    service.environment["PAYOUT_TIMEOUT"] = str(LIFETIME_S)
     service.start()
     await service.ready()
     genesis_id = await _genesis(service)
