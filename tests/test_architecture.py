@@ -350,6 +350,7 @@ CATCH_ALL: Final = frozenset(
         "console/kept.py",  # a look that fails is shown as one
         "devices/worker.py",  # hands a driver's failure, whatever it is, to the caller
         "http/health.py",  # a check that fails in any way is not ready
+        "development.py",  # a start that stands still is told why, and tried again
     }
 )
 

@@ -47,6 +47,7 @@ HISTORY_BLOCKS: Final = 240
 
 CALL_S: Final = 10.0
 POLL_S: Final = 0.1
+RETRY_S: Final = 1.0
 LOOPBACK: Final = "127.0.0.1"
 NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Trusts nobody, and spares reading the system's authorities for each call to our own child."""
@@ -224,11 +225,12 @@ class Preparation:
         self._devnet_url = children.devnet_url
         self._done = asyncio.Event()
         self._step = "starting"
+        self._trouble = ""
 
     async def check(self) -> None:
         """For `/health/ready`."""
         if not self._done.is_set():
-            raise NotPrepared(self._step)
+            raise NotPrepared(self._step + self._trouble)
 
     @asynccontextmanager
     async def lifespan(self, _: Litestar) -> AsyncIterator[None]:
@@ -240,14 +242,20 @@ class Preparation:
             await end(task)
 
     async def _prepare_patiently(self) -> None:
+        await self.repeat()
+        await announce(self._assembly)
+        logs.set_level(self._house.settings.level)
+
+    async def repeat(self) -> None:
+        """Prepare until it is done. Each step finds what an earlier try has made, so whatever
+        went wrong is told and tried again: nobody else would notice that a start stands still."""
         while not self._done.is_set():
             try:
                 await self._prepare()
-            except (httpx.HTTPError, TimeoutError) as error:
+            except Exception as error:
+                self._trouble = f": {type(error).__name__}: {error}"
                 log.warning("development.retried", step=self._step, error=type(error).__name__)
-                await asyncio.sleep(1)
-        await announce(self._assembly)
-        logs.set_level(self._house.settings.level)
+                await asyncio.sleep(RETRY_S)
 
     async def _prepare(self) -> None:
         wallets = self._house.use(Wallets)
