@@ -17,7 +17,7 @@ WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # One test after the other, and no bound but each test's own.
 PATIENT := -p no:xdist -o faulthandler_timeout=0
 
-.PHONY: run demo test check format bench soak fuzz contracts lock clean help
+.PHONY: run demo test check format bench soak fuzz contracts lock pictures clean help
 
 help:
 	@echo "make run     the service on 127.0.0.1:8090, with its own MongoDB and TRON devnet"
@@ -75,6 +75,10 @@ soak: $(READY) $(DEVICES_READY)
 
 fuzz: $(READY)
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+# Debian's Chromium and Node.js are needed, as for the browser tests.
+pictures: $(READY)
+	$(BIN)/python -m tests.console.pictures
 
 contracts: $(READY)
 	contracts/build.sh

@@ -112,7 +112,14 @@ def _times(value: Any) -> Iterator[datetime]:
 class Copies:
     """Makes and stores copies of families."""
 
-    def __init__(self, store: Store, person: str, payee: str, seed: int = 1) -> None:
+    def __init__(
+        self,
+        store: Store,
+        person: str,
+        payee: str,
+        seed: int = 1,
+        quarantined: int = QUARANTINED,
+    ) -> None:
         """`person` and `payee` are the user and the address of the families' payouts."""
         self._store, self._random = store, random.Random(seed)
         width = len(person)
@@ -127,7 +134,7 @@ class Copies:
         self._blocks = BLOCKS_FROM
         self._waiting: dict[str, list[Any]] = {}
         self._seq = 0
-        self._left: dict[str, int] = {"quarantined": QUARANTINED}
+        self._left: dict[str, int] = {"quarantined": quarantined}
         self.drafts: list[tuple[Posting, ...]] = []
         self.finals: list[tuple[Posting, ...]] = []
 

@@ -17,7 +17,7 @@ async def test_a_policy_is_proposed_by_one_and_put_into_force_by_another(
     done = await operator.post("/console/policy", data=BAND)
     assert done.headers["location"] == "/console/policy?done=policy.propose"
     shown = (await operator.get("/console/policy")).text
-    assert "1 above 5000 USDT" in shown and "/console/do/policy.approve" not in shown
+    assert "1 above 5,000 USDT" in shown and "/console/do/policy.approve" not in shown
     shown = (await approver.get("/console/policy")).text
     assert "/console/do/policy.approve" in shown
     assert "/console/do/" not in (await viewer.get("/console/policy")).text

@@ -43,4 +43,4 @@ async def test_the_browser_has_nothing_to_complain_about(seen: dict[str, Any]) -
 
 
 async def test_a_viewer_without_scripts_reads_and_has_no_buttons(seen: dict[str, Any]) -> None:
-    assert "11 USDT to ann" in seen["scriptless"] and seen["viewerButtons"] == 0
+    assert "11.00 USDT to ann" in seen["scriptless"] and seen["viewerButtons"] == 0

@@ -39,7 +39,7 @@ def seen(browsed: Browsed) -> dict[str, Any]:
 async def test_people_decide(seen: dict[str, Any]) -> None:
     assert seen.get("error") is None and seen["steps"] == STEPS
     assert seen["ownDecision"] == 0, "nobody carries out what they proposed"
-    assert seen["left"] == "settled" and seen["refunded"] == "2"
+    assert seen["left"] == "settled" and seen["refunded"] == "2.00"
     assert "signature" in seen["wrongSignature"] and seen["onceOnly"]
     assert len(seen["came"]) == 2 and len(set(seen["came"])) == 1, "the same message, twice"
 

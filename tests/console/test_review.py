@@ -21,9 +21,9 @@ async def test_what_is_quarantined_is_let_out_by_two_people(
     assert "In quarantine" in (await operator.get("/console")).text
     assert where in (await operator.get(f"/console/payouts/{payout}")).text
     assert where in (await operator.get("/console/quarantine")).text
-    assert "its event is missing" in (await operator.get(where)).text, "before nodes are asked"
+    assert "Its event is missing." in (await operator.get(where)).text, "before nodes are asked"
     page = (await operator.get(f"{where}?look=1")).text
-    assert "It was paid" in page and "its event is missing" in page
+    assert "It was paid" in page and "Its event is missing." in page
     assert "/console/do/" not in (await viewer.get(where)).text
     assert "/console/do/quarantine.agree" not in (await approver.get(where)).text
 

@@ -30,9 +30,11 @@ def test_every_event_is_a_sentence() -> None:
     assert set(HAS) == types - {"webhook_endpoint.ping"}
     paid = {"amount": "12.5", "currency": "USDT", "user_id": "alice"}
     told = sentence({"type": "payout.settled", "data": paid})
-    assert told == "A payout of 12.5 USDT to alice was paid."
+    assert told == "A payout of 12.50 USDT to alice was paid."
     refund = {"kind": "invoice", "amount": "9", "refund": {"amount": "2", "currency": "USDT"}}
-    assert sentence({"type": "refund.queued", "data": refund}) == "A refund of 2 USDT is in line."
+    assert (
+        sentence({"type": "refund.queued", "data": refund}) == "A refund of 2.00 USDT is in line."
+    )
     assert sentence({"type": "payment.paid", "data": {"kind": "invoice"}}) == "An invoice is paid."
     assert sentence({"type": "batch.completed", "data": {}}).startswith("A batch is finished")
 
@@ -79,7 +81,7 @@ async def test_what_is_stuck_is_on_the_overview_and_what_happened_is_told_newest
             assert (await api.post(f"{path}/cancel")).status_code == 200
     events = (await browser.get("/console/events")).text
     told = [
-        events.index(f"A payout of 12 USDT to stuck-person {HAS[kind]}.")
+        events.index(f"A payout of 12.00 USDT to stuck-person {HAS[kind]}.")
         for kind in ("payout.canceled", "payout.queued")
     ]
     assert told == sorted(told)

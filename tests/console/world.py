@@ -38,22 +38,25 @@ async def browsed(service: Service, folder: Path) -> dict[str, dict[str, Any]]:
     Both are open at once, for most of the time goes by while blocks are waited for.
     """
     async with receiver() as (address, came):
-        world, places = await _world(service, address)
+        facts = await things(service, address)
         (folder / "batch.csv").write_text(ROWS)
         (folder / "big.csv").write_text(BIG_ROWS)
         files = [str(folder / name) for name in ("batch.csv", "big.csv")]
         main = json.dumps({role: service.token(role, f"browser-{role}") for role in MAIN_ROLES})
-        all_roles = json.dumps({r.value: service.token(r, f"decides-{r}") for r in Role})
-        facts = json.dumps({**world, "places": places})
         first, second = await asyncio.gather(
-            browse("main.mjs", service.url, main, *files),
-            browse("decide.mjs", service.url, all_roles, facts),
+            browse("main.mjs", service.url, main, *files), decided(service, facts)
         )
         return {"main": first, "decide": {**second, "came": came}}
 
 
-async def _world(service: Service, hook: str) -> tuple[dict[str, str], list[str]]:
-    """What the decisions are about, and one more of each for every role to look at."""
+async def decided(service: Service, facts: dict[str, Any]) -> dict[str, Any]:
+    """What a browser reports of people who decide about `things`."""
+    roles = json.dumps({r.value: service.token(r, f"decides-{r}") for r in Role})
+    return await browse("decide.mjs", service.url, roles, json.dumps(facts))
+
+
+async def things(service: Service, hook: str) -> dict[str, Any]:
+    """What the decisions are about, and as `places` one more of each for every role to look at."""
     async with service.client("operator", "integrator") as api:
         endpoint = await api.post(
             "/api/v1/payments/webhook-endpoints", json={"url": hook, "types": ["payment.late"]}
@@ -81,7 +84,7 @@ async def _world(service: Service, hook: str) -> tuple[dict[str, str], list[str]
         f"/console/signing/{signing[1]['signing']}",
         f"/console/webhooks/{world['endpoint']}",
     ]
-    return world, places
+    return {**world, "places": places}
 
 
 @asynccontextmanager

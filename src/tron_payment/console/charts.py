@@ -88,7 +88,9 @@ class EnergyColumns:
     burned_trx: str
 
 
-def bars(figures: Iterable[tuple[str, Decimal, str, str]], least: int = 0) -> list[Bar]:
+def bars(
+    figures: Iterable[tuple[str, Decimal, str, str]], least: int = 0, room: int = BAR_ROOM
+) -> list[Bar]:
     """Bars of (label, value, text, tone), the greatest as long as there is room.
 
     Args:
@@ -97,9 +99,7 @@ def bars(figures: Iterable[tuple[str, Decimal, str, str]], least: int = 0) -> li
     rows = list(figures)
     most = max((value for _, value, _, _ in rows), default=Decimal())
     most = max(most, Decimal(least))
-    return [
-        Bar(label, text, _share(value, most, BAR_ROOM), hue) for label, value, text, hue in rows
-    ]
+    return [Bar(label, text, _share(value, most, room), hue) for label, value, text, hue in rows]
 
 
 def columns(counts: Mapping[str, Mapping[str, int]]) -> list[Column]:
@@ -198,15 +198,14 @@ def settling_times(payouts: Iterable[Mapping[str, Any]]) -> list[Bar]:
 
 
 def money_by_day(lines: Iterable[Mapping[str, Any]], currency: str, name: str) -> list[Bar]:
-    """One amount of the report by day, of one currency, the last days only."""
+    """One amount of the report by day, of one currency, the last days only; bars that stand."""
     totals: dict[str, Decimal] = defaultdict(Decimal)
     for line in lines:
         if line["currency"] == currency:
             totals[line["day"]] += Decimal(line[name])
-    return bars(
-        (day, totals[day], f"{totals[day]:,.2f} {currency}", "act")
-        for day in sorted(totals)[-DAYS_SHOWN:]
-    )
+    days = sorted(totals)[-DAYS_SHOWN:]
+    rows = ((day, totals[day], f"{totals[day]:,.2f}", "act") for day in days)
+    return bars(rows, room=COLUMN_ROOM)
 
 
 def lag_bars(status: Mapping[str, Any] | None) -> list[Bar]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from tron_payment.console.pages import amount
+
 HAS: Final[Mapping[str, str]] = {
     "payout.awaiting_approval": "was accepted and waits for somebody's approval",
     "payout.queued": "is in line",
@@ -65,7 +67,7 @@ def sentence(event: Mapping[str, Any]) -> str:
     if kind == "payment" and data.get("kind") == "invoice":
         name = "An invoice"
     if data.get("amount") and data.get("currency"):
-        name += f" of {data['amount']} {data['currency']}"
+        name += f" of {amount(data['amount'])} {data['currency']}"
     if kind == "payout" and data.get("user_id"):
         name += f" to {data['user_id']}"
     return f"{name} {has}."

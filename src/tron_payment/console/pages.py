@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Response
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tron_payment.console.sessions import Visitor
 
@@ -74,7 +74,8 @@ def environment() -> Environment:
     )
     made.filters |= {
         "moment": moment, "instant": instant, "day": day, "money": money, "amount": amount,
-        "short": short, "words": words, "tone": tone, "said": said, "summed": summed,
+        "short": short, "breakable": breakable, "sentence": sentence, "words": words,
+        "tone": tone, "said": said, "summed": summed,
     }  # fmt: skip
     return made
 
@@ -179,6 +180,21 @@ def short(text: str | None, head: int = 6, tail: int = 6) -> str:
     if not text:
         return "–"
     return text if len(text) <= head + tail + 1 else f"{text[:head]}…{text[-tail:]}"
+
+
+def breakable(text: str) -> str:
+    """A name that a line may end within, after its dots and underscores."""
+    shown = escape(text)
+    for mark in "._":
+        shown = shown.replace(mark, Markup("{}<wbr>").format(mark))
+    return shown
+
+
+def sentence(text: str | None) -> str:
+    """``check the id`` as ``Check the id.``"""
+    if not text:
+        return "–"
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
 def words(text: str | None) -> str:

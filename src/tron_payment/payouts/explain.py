@@ -91,6 +91,23 @@ FAILURES: Final = {
 }
 
 
+RECEIPTS: Final = {
+    "receipt: REVERT": (
+        "the contract refused its transaction (receipt: REVERT)",
+        "look whether USDT or the router is paused, whether USDT has blacklisted the account that "
+        "pays, and whether it holds enough",
+    ),
+    "receipt: OUT_OF_ENERGY": (
+        "its transaction needed more energy than its fee limit pays for (receipt: OUT_OF_ENERGY)",
+        "stake for energy, or ask anew with a higher max_fee_trx",
+    ),
+    "receipt: OUT_OF_TIME": (
+        "the network gave up executing its transaction (receipt: OUT_OF_TIME)",
+        "wait until the network is less busy",
+    ),
+}
+"""How its transaction ended in its block: what that means, and what to look at."""
+
 DECISIONS: Final = {
     "asked": "as asked for",
     "not verified": "nothing proves the recipient's KYC",
@@ -126,7 +143,7 @@ def explained(payout: Payout, ended_by: str = "") -> Explanation:
     if payout.batch_id is not None:
         story.append(f"It is row {payout.row} of {payout.batch_id}.")
     if payout.flags:
-        story.append(f"It was flagged: {', '.join(payout.flags)}.")
+        story.append(f"It was flagged: {', '.join(payout.flags).replace('_', ' ')}.")
     for vote in payout.approvals:
         story.append(f"{rfc3339(vote['at'])}: {vote['by']} approved it.")
     if payout.fee_before_sun:
@@ -161,7 +178,8 @@ def _ending(payout: Payout, ended_by: str) -> list[str]:
                 f"solidified; the fee was {fee} TRX.{made}"
             ]
         case PayoutStatus.FAILED:
-            why = FAILURES.get(payout.reason, f"it failed: {payout.reason}")
+            why, _ = RECEIPTS.get(payout.reason, (f"it failed: {payout.reason}", ""))
+            why = FAILURES.get(payout.reason, why)
             return [f"{rfc3339(payout.updated_at)}: {why}. No money has moved to the recipient."]
         case PayoutStatus.CANCELED:
             return [f"{rfc3339(payout.updated_at)}: canceled{by} before it was signed."]
@@ -207,7 +225,8 @@ def _now(payout: Payout) -> tuple[str | None, str]:
         case PayoutStatus.SIGNED:
             return "its block, and then for that block to be solidified", "nothing"
         case PayoutStatus.FAILED:
-            return None, "find the cause, then POST /payouts/{payout_id}/retry"
+            _, look = RECEIPTS.get(payout.reason, ("", "find the cause"))
+            return None, f"{look}; then POST /payouts/{{payout_id}}/retry"
         case PayoutStatus.QUARANTINED:
             return "a person", "compare the router's `paid(id)` with the books before anything else"
         case _:

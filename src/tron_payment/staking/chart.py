@@ -19,6 +19,12 @@ LABELS: Final = {
 COLORS: Final = ("#c0504d", "#e0a458", "#7a8fb8", "#9a9a9a")
 """Energy burned, bandwidth burned, rent, capital."""
 
+STYLE: Final = (
+    "text{fill:#12151b}.soft{fill:#596273}"
+    "@media(prefers-color-scheme:dark){text{fill:#eceef2}.soft{fill:#a2abba}}"
+)
+"""The picture has no ground of its own: its words are dark, or light where people like it dark."""
+
 MARKS: Final = "█▓▒░"
 """The same parts in text."""
 
@@ -35,7 +41,7 @@ def chart(plan: Plan) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" font-family="sans-serif" font-size="13" role="img">'
-        f"<title>{title}</title>"
+        f"<title>{title}</title><style>{STYLE}</style>"
         f'<text x="12" y="26" font-size="15" font-weight="bold">{title}</text>{rows}</svg>'
     )
 
@@ -69,9 +75,15 @@ def _row(cost: Cost, most: int, y: int) -> str:
         if width:
             parts.append(f'<rect x="{x}" y="{y}" width="{width}" height="{BAR}" fill="{color}"/>')
             x += width
-    stake = f"stake {trx_text(cost.stake_sun)} TRX" if cost.stake_sun else ""
+    stake = f"stake {_grouped(cost.stake_sun)} TRX" if cost.stake_sun else ""
     return (
         f'<text x="12" y="{y + 18}">{LABELS[cost.way]}</text>{"".join(parts)}'
-        f'<text x="{x + 8}" y="{y + 18}">{trx_text(cost.total_sun)} TRX</text>'
-        f'<text x="12" y="{y + 34}" font-size="11" fill="#666">{stake}</text>'
+        f'<text x="{x + 8}" y="{y + 18}">{_grouped(cost.total_sun)} TRX</text>'
+        f'<text x="12" y="{y + 34}" font-size="11" class="soft">{stake}</text>'
     )
+
+
+def _grouped(sun: int) -> str:
+    """``37254.15`` as ``37,254.15``."""
+    whole, point, rest = trx_text(sun).partition(".")
+    return f"{int(whole):,}{point}{rest}"

@@ -2,7 +2,7 @@
 //
 // Quarantine by two persons, a refund, a signature handed in, a webhook sent again, a failed payout
 // paid anew; then what each role finds on every page.
-import { open } from "./people.mjs";
+import { BED, DAY, open } from "./people.mjs";
 
 const [url, tokens, facts] = process.argv.slice(2);
 const token = JSON.parse(tokens);
@@ -60,7 +60,7 @@ try {
     await approver.click(`a[href$='${world.quarantined}']`);
     await approver.waitForSelector("#proof .figure");
     await inspectHere(approver, "quarantine, to decide");
-    await shot(approver, "quarantine-decide");
+    await shot(approver, "quarantine-decide", DAY);
     await confirmed(approver, "Carry it out");
     await approver.waitForSelector("text=It left quarantine as the chain proves");
     await operator.goto(where.replace("quarantine", "payouts"));
@@ -74,8 +74,7 @@ try {
     await operator.fill("#to_address", world.payer);
     await operator.fill("#reason", "One shoe came back");
     await inspectHere(operator, "refund");
-    await shot(operator, "refund");
-    await shot(operator, "refund", "phone", "dark");
+    await shot(operator, "refund", DAY, BED);
     await operator.click("button:has-text('Refund')");
     await operator.waitForSelector("section:has(h2:text('Refunds'))");
     await operator.waitForSelector("section:has(h2:text('Refunds')) .tag:has-text('settled')", WAIT);
@@ -95,7 +94,7 @@ try {
     await inspectHere(treasurer, "a refused signature");
     await treasurer.goto(`${url}/console/signing/${world.signing}`);
     await treasurer.fill("#signature", world.signature);
-    await shot(treasurer, "signing-request");
+    await shot(treasurer, "signing-request", DAY);
     await treasurer.click("button:has-text('Give the signature')");
     await treasurer.waitForSelector("text=The signature counts");
     await treasurer.waitForSelector("h1 .tag:has-text('complete')", WAIT);
@@ -113,7 +112,7 @@ try {
     await operator.waitForSelector("text=The event is being delivered again");
     await operator.waitForSelector("tr:has-text('ping') .tag:has-text('delivered')", WAIT);
     await inspectHere(operator, "a webhook with deliveries");
-    await shot(operator, "webhook");
+    await shot(operator, "webhook", DAY);
   });
 
   await job("a failed payout is paid anew, once", async () => {
@@ -121,7 +120,7 @@ try {
     await operator.goto(where);
     await operator.waitForSelector("h1 .tag:has-text('failed')");
     await inspectHere(operator, "a failed payout");
-    await shot(operator, "payout-failed");
+    await shot(operator, "payout-failed", DAY);
     await confirmed(operator, "Pay it anew");
     await operator.waitForSelector("text=A new payout takes the failed one's place");
     await operator.waitForSelector(`a[href='/console/payouts/${world.failed}']`);

@@ -74,13 +74,13 @@ try {
   const wallet = await page.getAttribute("h2 a", "href");
   await page.goto(`${url}/console/payments`);
   await page.fill("#amount", "5");
-  await page.click("text=Make it");
+  await page.click("text=Make the invoice");
   await page.waitForURL(/\/console\/payments\/inv_/);
   const payment = new URL(page.url()).pathname;
   found.steps.push("invoice made");
 
   const pages = ["", "/payouts", "/batches", "/payments", "/wallets", "/signing", "/staking", "/books",
-    "/approvals", "/quarantine", "/policy", "/webhooks", "/events", "/health", "/charts", "/payouts/pay_nobody"].map((each) => `/console${each}`);
+    "/approvals", "/quarantine", "/policy", "/webhooks", "/events", "/health", "/charts", "/glossary", "/payouts/pay_nobody"].map((each) => `/console${each}`);
   for (const where of [...pages, batch, payout, wallet, payment]) {
     await inspect(page, where);
   }

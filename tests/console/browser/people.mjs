@@ -6,7 +6,11 @@ import { launch } from "./browser.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const SHOTS = process.env.SHOTS || "";
+const EVERY = Boolean(process.env.EVERY);
 const SIZES = { desktop: { width: 1240, height: 800 }, phone: { width: 375, height: 740 } };
+export const DAY = ["desktop", "light"], NIGHT = ["desktop", "dark"];
+export const HAND = ["phone", "light"], BED = ["phone", "dark"];
+export const VARIANTS = [DAY, NIGHT, HAND, BED];
 
 export async function open(url, token) {
   const browser = await launch(chromium);
@@ -62,18 +66,20 @@ export async function open(url, token) {
     await page.emulateMedia({ colorScheme: "light" });
   }
 
-  // A picture for the documents, when SHOTS names a folder.
-  async function shot(page, name, size = "desktop", colorScheme = "light") {
+  // Pictures for the documents, when SHOTS names a folder; with EVERY in all sizes and schemes.
+  async function shot(page, name, ...documented) {
     if (!SHOTS) return;
     mkdirSync(SHOTS, { recursive: true });
     const before = page.viewportSize();
-    await page.setViewportSize(SIZES[size]);
-    await page.emulateMedia({ colorScheme });
-    await page.waitForTimeout(300);
-    const tall = await page.evaluate(() => document.documentElement.scrollHeight);
-    const height = Math.max(500, Math.min(tall, size === "phone" ? 2000 : 1500));
-    await page.setViewportSize({ width: SIZES[size].width, height });
-    await page.screenshot({ path: `${SHOTS}/${name}-${size}-${colorScheme}.png` });
+    for (const [size, colorScheme] of EVERY ? VARIANTS : documented) {
+      await page.setViewportSize(SIZES[size]);
+      await page.emulateMedia({ colorScheme });
+      await page.waitForTimeout(300);  // the menu has scrolled to where one is
+      const tall = await page.evaluate(() => document.documentElement.scrollHeight);
+      const height = Math.max(500, Math.min(tall, size === "phone" ? 2000 : 1500));
+      await page.setViewportSize({ width: SIZES[size].width, height });
+      await page.screenshot({ path: `${SHOTS}/${name}-${size}-${colorScheme}.png` });
+    }
     await page.setViewportSize(before);
     await page.emulateMedia({ colorScheme: "light" });
   }

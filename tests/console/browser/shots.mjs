@@ -1,42 +1,22 @@
-// Takes the pictures of docs/console.md: node shots.mjs URL TOKENS_JSON CSV OUT_DIR [ONLY,...]
+// The pages of the console: SHOTS=OUT_DIR node shots.mjs URL TOKENS_JSON CSV
 //
-// TOKENS_JSON is a file with a token per role. The service should have something to show: settled
-// and waiting payouts, a batch, an invoice.
+// TOKENS_JSON is a file with a token per role. The service should have something to show
+// (pictures.py). Takes the pictures of docs/console.md; with EVERY=1 each page in both sizes and
+// schemes.
 import { readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
-import { launch } from "./browser.mjs";
+import { BED, DAY, HAND, NIGHT, open, VARIANTS } from "./people.mjs";
 
-const [url, tokens, csv, out, only] = process.argv.slice(2);
-const token = JSON.parse(readFileSync(tokens, "utf8"));
-const wanted = only ? new Set(only.split(",")) : null;
-const SIZES = { desktop: { width: 1240, height: 800 }, phone: { width: 375, height: 740 } };
-const browser = await launch(chromium);
+const [url, tokens, csv] = process.argv.slice(2);
+const { browser, watched, signedIn, shot } = await open(url, JSON.parse(readFileSync(tokens, "utf8")));
 
-async function person(role) {
-  const context = await browser.newContext({ viewport: SIZES.desktop });
-  const page = await context.newPage();
-  await page.goto(`${url}/console/sign-in`);
-  await page.fill("#token", token[role]);
-  await page.click("button");
-  await page.waitForURL(`${url}/console`);
-  return page;
-}
-
-async function shot(page, name, where, size = "desktop", colorScheme = "light") {
-  if (wanted && !wanted.has(name)) return;
-  await page.setViewportSize(SIZES[size]);
-  await page.emulateMedia({ colorScheme });
+async function seen(page, name, where, ...documented) {
   if (where) await page.goto(url + where);
   if (where === "/console") await page.waitForSelector("#charts svg");
   await page.waitForFunction(() => !document.querySelector(".looking"));
-  await page.waitForTimeout(400);
-  const tall = await page.evaluate(() => document.documentElement.scrollHeight);
-  const height = Math.min(tall, size === "phone" ? 2000 : 1500);
-  await page.setViewportSize({ width: SIZES[size].width, height: Math.max(height, 500) });
-  await page.screenshot({ path: `${out}/${name}-${size}-${colorScheme}.png` });
+  await shot(page, name, ...documented);
 }
 
-const operator = await person("operator");
+const operator = await signedIn("operator");
 const first = async (page, where, selector = "tbody a") => {
   await page.goto(url + where);
   return page.getAttribute(selector, "href");
@@ -48,35 +28,35 @@ const payment = await first(operator, "/console/payments");
 await operator.goto(`${url}/console/batches`);
 await operator.setInputFiles("#file", csv);
 await operator.click("text=Check and price it");
-await shot(operator, "batch-check");
+await seen(operator, "batch-check", "", DAY);
 
-const approver = await person("approver");
+const approver = await signedIn("approver");
 const waiting = await first(approver, "/console/approvals");
-const auditor = await person("auditor");
-const signedOut = await (await browser.newContext()).newPage();
-await shot(signedOut, "sign-in", "/console/sign-in");
+const auditor = await signedIn("auditor");
+await seen(await watched(), "sign-in", "/console/sign-in", DAY);
 
-for (const [size, scheme] of [["desktop", "light"], ["desktop", "dark"], ["phone", "light"], ["phone", "dark"]]) {
-  await shot(operator, "overview", "/console", size, scheme);
-  await shot(operator, "payout", payout, size, scheme);
-  await shot(operator, "payouts", "/console/payouts", size, scheme);
-}
-await shot(operator, "charts", "/console/charts");
-await shot(operator, "batches", "/console/batches");
-await shot(operator, "batch", batch);
-await shot(operator, "payment", payment, "phone", "dark");
-await shot(operator, "payments", "/console/payments");
-await shot(operator, "wallets", "/console/wallets");
-await shot(operator, "wallet", wallet, "desktop", "dark");
-await shot(operator, "staking", "/console/staking?payouts_per_day=500");
-await shot(operator, "books", "/console/books");
-await shot(operator, "policy", "/console/policy");
-await shot(operator, "quarantine", "/console/quarantine");
-await shot(operator, "webhooks", "/console/webhooks");
-await shot(operator, "health", "/console/health", "desktop", "dark");
-await shot(operator, "signing", "/console/signing");
-await shot(operator, "events", "/console/events");
-await shot(approver, "approvals", "/console/approvals");
-if (waiting) await shot(approver, "approve", waiting);
-await shot(auditor, "audit", "/console/audit");
+await seen(operator, "overview", "/console", ...VARIANTS);
+await seen(operator, "payout", payout, ...VARIANTS);
+await seen(operator, "payouts", "/console/payouts", DAY, HAND);
+await seen(operator, "charts", "/console/charts", DAY, BED);
+await seen(operator, "batches", "/console/batches");
+await seen(operator, "batch", batch, DAY, HAND);
+await seen(operator, "payment", payment, BED);
+await seen(operator, "payments", "/console/payments");
+await seen(operator, "wallets", "/console/wallets", HAND);
+await seen(operator, "wallet", wallet, NIGHT);
+await seen(operator, "staking", "/console/staking?payouts_per_day=500", DAY);
+await seen(operator, "books", "/console/books", DAY);
+await seen(operator, "policy", "/console/policy", DAY);
+await seen(operator, "quarantine", "/console/quarantine", DAY);
+await seen(operator, "webhooks", "/console/webhooks");
+await seen(operator, "events", "/console/events", DAY);
+await seen(operator, "health", "/console/health", NIGHT);
+await seen(operator, "signing", "/console/signing");
+await seen(operator, "glossary", "/console/glossary", HAND);
+await seen(operator, "not-found", "/console/payouts/pay_nobody");
+await seen(approver, "approvals", "/console/approvals", DAY, HAND);
+await seen(approver, "approve", waiting, DAY);
+await seen(auditor, "audit", "/console/audit", DAY);
 await browser.close();
+console.log("{}");

@@ -59,6 +59,11 @@ document.addEventListener("htmx:afterSettle", watch);
 window.addEventListener("pagehide", () => { if (stream) stream.close(); });
 watch();
 
-const here = document.querySelector("nav [aria-current]");
-const menu = document.querySelector("nav");
-if (here && menu) menu.scrollLeft = here.offsetLeft - menu.offsetLeft - menu.clientWidth / 2 + here.offsetWidth / 2;
+function showHere() {
+  const here = document.querySelector("nav [aria-current]");
+  const menu = document.querySelector("nav");
+  if (here && menu) menu.scrollLeft = here.offsetLeft - menu.offsetLeft - menu.clientWidth / 2 + here.offsetWidth / 2;
+}
+
+window.addEventListener("resize", showHere);
+showHere();
