@@ -10,7 +10,8 @@ import pytest
 from tron_payment import chain
 from tron_payment.chain.breaker import FAILURES_TO_OPEN
 from tron_payment.core.clock import SystemClock
-from tron_payment.db.audit import Audit, AuditEntry
+from tron_payment.db.audit import Act, Audit, AuditEntry
+from tron_payment.db.faults import StoreUnavailable
 
 from .scripted import ScriptedChain, ScriptedNode
 
@@ -190,3 +191,32 @@ async def test_every_process_and_every_start_keeps_it_apart_until_a_person_decid
     for keeper in reversed(keepers):
         await keeper.step()
     assert (apart(one), apart(other)) == (["b"], ["b"]), "it lies again and is apart again"
+
+
+async def test_wherever_the_process_dies_it_is_audited_once(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mongo.connect([*chain.DOCUMENTS, AuditEntry])
+    shared = ScriptedChain(6)
+    scripted = named(ScriptedNode(shared), forked(shared), ScriptedNode(shared))
+    one = nodes_of(scripted)
+    await one.solid_block(4)
+    append = Audit.append
+
+    async def dies_before(*_: object) -> AuditEntry:
+        raise StoreUnavailable("killed here")
+
+    async def dies_after(log: Audit, act: Act) -> AuditEntry:
+        await append(log, act)
+        raise StoreUnavailable("killed here")
+
+    for death in (dies_before, dies_after):
+        with monkeypatch.context() as patch:
+            patch.setattr(Audit, "append", death)
+            with pytest.raises(StoreUnavailable):
+                await keeper_of(nodes_of(scripted) if death is dies_after else one).step()
+    for _ in range(2):
+        await keeper_of(nodes_of(scripted)).step()  # another process
+    (told,) = await AuditEntry.find({"action": "node.set_apart"}).to_list()
+    (kept,) = await chain.Apart.load()
+    assert (told.object_id, told.at, kept.untold) == ("b", kept.since, "")

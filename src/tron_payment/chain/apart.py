@@ -8,6 +8,7 @@ from pymongo import IndexModel
 
 from tron_payment.chain.nodes import Nodes
 from tron_payment.core.clock import Clock
+from tron_payment.core.ids import new_id
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import store_errors
@@ -31,6 +32,8 @@ class ApartNode(Document):
     block_number: int
     shown: str
     since: datetime
+    untold: str = ""
+    """The audit entry's id as long as it is not in the log."""
 
     class Settings:
         name = "nodes_apart"
@@ -39,7 +42,9 @@ class ApartNode(Document):
 
 class Apart:
     """Keeps `Nodes` and the store at one. A process that dies before it has written down what it
-    found finds it again: the node is asked for the next block, too."""
+    found finds it again: the node is asked for the next block, too. One that dies after that and
+    before it is audited leaves the audit to the next step of any process; the entry's id is stored
+    with the node, so it is there once."""
 
     def __init__(self, nodes: Nodes, clock: Clock, audit: Audit) -> None:
         self._members = nodes.members
@@ -72,11 +77,15 @@ class Apart:
                 block_number=found.block_number,
                 shown=found.shown,
                 since=self._clock.now(),
+                untold=new_id("aud"),
             )
-            if await insert_once(document):
-                await self._tell(document)
+            if not await insert_once(document):
+                document.untold = ""  # another process has found it, too
             stored[identity] = document
         self._kept = set(stored)
+        for document in stored.values():
+            if document.untold:
+                await self._tell(document)
         return False
 
     async def _tell(self, found: ApartNode) -> None:
@@ -87,8 +96,14 @@ class Apart:
                 action="node.set_apart",
                 object_id=found.alias,
                 after={"block_number": found.block_number, "shown": found.shown},
+                entry_id=found.untold,
+                at=found.since,
             )
         )
+        with store_errors():
+            await ApartNode.get_pymongo_collection().update_one(
+                {"_id": found.id, "untold": found.untold}, {"$set": {"untold": ""}}
+            )
 
     @staticmethod
     async def load() -> list[ApartNode]:
