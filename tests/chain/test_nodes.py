@@ -11,6 +11,7 @@ from tron_payment.chain.breaker import FAILURES_TO_OPEN, OPEN_FIRST_S, OPEN_MAX_
 from tron_payment.chain.calls import RATE_LIMIT_REST_S
 
 from .scripted import ALICE, BOB, ScriptedChain, ScriptedNode
+from .test_apart import apart, named
 
 
 class Seconds:
@@ -397,3 +398,45 @@ async def test_a_probe_asks_everybody() -> None:
     assert (up.head, up.solid, up.lag_blocks) == (8, 6, 0)
     assert (down.head, down.solid, down.lag_blocks) == (0, 0, 6)
     assert down.failures == 2
+
+
+@pytest.mark.parametrize("outvotes", [False, True])
+@pytest.mark.parametrize("place", range(2))
+async def test_no_receipts_are_no_witness_of_an_empty_block(place: int, outvotes: bool) -> None:
+    """A node that keeps no receipts must not confirm the lie that nothing is in the block: what
+    was paid in it would be paid again."""
+    shared = ScriptedChain(6)
+    hides = {
+        "getblockbynum": shared.blocks[4].json() | {"transactions": []},
+        "gettransactioninfobyblocknum": [],
+    }
+    liar = ScriptedNode(shared, replies=hides)
+    forgetful = ScriptedNode(shared, replies={"gettransactioninfobyblocknum": []})
+    away = ScriptedNode(shared)
+    scripted = [forgetful, away]
+    scripted.insert(place, liar)
+    scripted = named(*scripted)
+    scripted[-1].down = True
+    nodes = chain.Nodes([each.client() for each in scripted], 2, outvotes=outvotes)
+    with pytest.raises((chain.ChainContradiction, chain.NodesUnavailable)):
+        await nodes.solid_block(4)
+    scripted[-1].down = False
+    for member in nodes.members:
+        member.breaker.succeeded()  # a test has no time to rest
+    with pytest.raises((chain.ChainContradiction, chain.NodesUnavailable)):
+        await nodes.solid_block(4)  # one has shown it whole
+    assert apart(nodes) == (["ab"[place]] if outvotes else [])
+    forgetful.replies.clear()
+    if outvotes:
+        assert len((await nodes.solid_block(4)).transactions) == 1
+
+
+async def test_a_block_without_transactions_is_confirmed_by_those_that_show_none() -> None:
+    shared = ScriptedChain(6)
+    replies = {
+        "getblockbynum": shared.blocks[4].json() | {"transactions": []},
+        "gettransactioninfobyblocknum": [],
+    }
+    empty = [ScriptedNode(shared, replies=replies) for _ in range(2)]
+    nodes = chain.Nodes([each.client() for each in empty], 2)
+    assert (await nodes.solid_block(4)).transactions == ()
