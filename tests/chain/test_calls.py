@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+import httpcore
 import pytest
 from pydantic import SecretStr
 
 from tron_payment import chain
 from tron_payment.chain.calls import API_KEY_HEADER, TARGETS_MAX, Calls
+from tron_payment.chain.errors import AnswerTooLong
 
 PATIENCE_S = 20.0
 BYTES_MAX = 10_000
@@ -123,6 +125,23 @@ async def test_what_is_no_answer_says_why_and_the_next_call_is_well(
         server.answer, server.headers, server.status = well.answer, (), well.status
         server.cut_at = None
         assert await ask(calls, server) == ANSWER
+
+
+class Stalling:
+    """Its answers begin at once and never end."""
+
+    async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
+        async def body() -> AsyncIterator[bytes]:
+            yield ANSWER[:3]
+            await asyncio.Event().wait()
+
+        return httpcore.Response(200, content=body())
+
+
+async def test_an_answer_that_began_and_does_not_end_in_time_is_too_long() -> None:
+    stalling = Calls("a", Stalling(), None, deadline_s=0.05)
+    with pytest.raises(AnswerTooLong, match=r"does not end within 0\.05 s"):
+        await stalling.post("http://a.example/wallet/x", {}, BYTES_MAX)
 
 
 @pytest.mark.parametrize("url", ["http://", "ftp://127.0.0.1/x", "http://a b/", "nonsense"])

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from tests.client_pool import ClientPool
 from tron_payment import chain
 from tron_payment.chain import calls
+from tron_payment.chain.breaker import FAILURES_TO_OPEN, OPEN_FIRST_S
 from tron_payment.core.address import address_of_hex
 from tron_payment.core.errors import Unavailable
 
@@ -259,6 +260,43 @@ async def test_the_same_header_without_the_nonsense_is_an_answer() -> None:
 async def test_an_answer_that_does_not_end_is_cut() -> None:
     with pytest.raises(chain.NodeUnavailable, match="too long"):
         await client_of(fixed(b" " * (calls.RESPONSE_BYTES_MAX + 1))).head()
+
+
+async def test_what_a_contract_answers_too_long_is_not_held_against_the_node() -> None:
+    long = {"triggerconstantcontract"}
+
+    async def handler(path: str, body: dict[str, Any]) -> Reply:
+        if path.rpartition("/")[2] in long:
+            return 200, b" " * (calls.RESPONSE_BYTES_MAX + 1)
+        return await fixed(_header())(path, body)
+
+    seconds = 0.0
+    nodes = chain.Nodes([client_of(handler)], 1, lambda: seconds)
+
+    def state() -> chain.BreakerState:
+        return nodes.status()[0].breaker
+
+    for _ in range(FAILURES_TO_OPEN + 1):
+        with pytest.raises(chain.NodesUnavailable, match="of a call, the answer is too long"):
+            await nodes.constant_call(ACCOUNT, USDT, b"")
+    assert state() is chain.BreakerState.CLOSED
+    assert "too long" in nodes.status()[0].last_error, "a person may see it"
+    assert (await nodes.head()).number == 5
+
+    long.add("getblock")
+    for _ in range(FAILURES_TO_OPEN):  # nor does it hide that whatever the node says is too long
+        with pytest.raises(chain.NodesUnavailable):
+            await nodes.constant_call(ACCOUNT, USDT, b"")
+        with pytest.raises(chain.NodesUnavailable):
+            await nodes.head()
+    assert state() is chain.BreakerState.OPEN
+    seconds = OPEN_FIRST_S
+    with pytest.raises(chain.NodesUnavailable, match="too long"):
+        await nodes.constant_call(ACCOUNT, USDT, b"")
+    assert state() is chain.BreakerState.OPEN, "no trial stays under way"
+    long.clear()
+    assert (await nodes.head()).number == 5
+    assert state() is chain.BreakerState.CLOSED
 
 
 async def test_a_block_as_large_as_the_chain_can_make_is_read() -> None:

@@ -20,7 +20,7 @@ from tests.engine.world import (
     World,
     assert_nothing_reserved,
 )
-from tron_payment.chain import MongoCursors, NodeRefused, Position, Receipt
+from tron_payment.chain import MongoCursors, NodeRefused, NodeUnavailable, Position, Receipt
 from tron_payment.chain.answers import ReceiptPart
 from tron_payment.core.address import Address
 from tron_payment.db.ledger import Pocket
@@ -223,6 +223,41 @@ async def test_an_order_that_no_node_will_simulate_does_not_stop_those_behind_it
     await world.engine.place(world.wish("good"))
     await world.run_until_final("good", blocks=12)
     assert (await world.order("poison")).waiting_for.startswith("node_refused")
+
+
+async def test_an_order_whose_simulation_gets_no_answer_does_not_stop_those_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[0]
+    real, away = node.constant_call, True
+
+    async def call(owner: Address, contract: Address, data: bytes, *more: object) -> object:
+        if contract != TOKEN and away:
+            raise NodeUnavailable(node.alias, "no answer within 15 s")
+        return await real(owner, contract, data, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(node, "constant_call", call)
+    await world.engine.place(world.batch_wish("poison", [("x", ALICE, 1)]))
+    await world.engine.place(world.wish("good"))
+    await world.run_until_final("good", blocks=12)
+    poison = await world.order("poison")
+    assert poison.waiting_for == "node: node n0: no answer within 15 s"
+    away = False
+    await world.run_until_final("poison", blocks=12)
+    assert (await world.order("poison")).status is OrderStatus.SETTLED
+    await world.assert_books_equal_chain()
+
+
+async def test_orders_wait_and_say_so_while_no_node_tells_the_prices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.engine.place(world.wish("a"))
+    monkeypatch.setattr(world.nodes[0], "away", True)
+    assert await world.engine.dispatcher.step()
+    assert not await world.engine.dispatcher.step(), "they are looked at again a little later"
+    assert (await world.order("a")).waiting_for.startswith("node: ")
+    monkeypatch.setattr(world.nodes[0], "away", False)
+    await world.run_until_final("a", blocks=12)
 
 
 async def test_an_order_for_a_key_elsewhere_does_not_stop_those_behind_it(world: World) -> None:

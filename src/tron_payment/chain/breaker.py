@@ -66,6 +66,6 @@ class Breaker:
             self._open_until = self.monotonic() + max(self._open_s, rest_s)
 
     def abandoned(self) -> None:
-        """A call was canceled: nothing is known, and a trial must not stay under way."""
+        """A call was canceled, or proves nothing: a trial must not stay under way."""
         if self.state is BreakerState.HALF_OPEN:
             self.state = BreakerState.OPEN

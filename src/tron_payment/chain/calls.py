@@ -18,7 +18,7 @@ import msgspec
 from pydantic import SecretStr
 
 from tron_payment.chain.answers import Answer
-from tron_payment.chain.errors import NodeRefused, NodeUnavailable
+from tron_payment.chain.errors import AnswerTooLong, NodeRefused, NodeUnavailable
 
 RESPONSE_BYTES_MAX: Final = 8 * 1024 * 1024
 BLOCK_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -142,16 +142,21 @@ class Calls:
         self, url: str, body: dict[str, Any], bytes_max: int = RESPONSE_BYTES_MAX
     ) -> bytes:
         """The body of a 200 answer."""
+        began = False
         try:
             async with asyncio.timeout(self.deadline_s):
                 response = await self._pool.handle_async_request(self._request(url, body))
                 try:
                     if response.status != HTTPStatus.OK:
                         raise self._status(response)
+                    began = True
                     return await self._content(response, bytes_max)
                 finally:
                     await response.aclose()
         except TimeoutError:
+            if began:
+                reason = f"the answer does not end within {self.deadline_s:g} s"
+                raise AnswerTooLong(self.alias, reason) from None
             raise self.unavailable(f"no answer within {self.deadline_s:g} s") from None
         except (*HTTP_ERRORS, httpx.InvalidURL, zlib.error, OSError) as error:
             # the name of the error only: its text may hold the URL with a key in its path
@@ -183,7 +188,7 @@ class Calls:
                 chunk = unpacked.decompress(chunk, bytes_max - len(content) + 1)
             content += chunk
             if max(len(content), received) > bytes_max:
-                raise self.unavailable("the answer is too long")
+                raise AnswerTooLong(self.alias, "the answer is too long")
         if unpacked is not None and not unpacked.eof:
             raise self.unavailable("the answer is cut off")
         return bytes(content)

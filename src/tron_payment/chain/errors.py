@@ -20,6 +20,15 @@ class NodeUnavailable(Unavailable, code="node_unavailable"):
         self.rest_s = rest_s
 
 
+class AnswerTooLong(NodeUnavailable):
+    """An answer is longer than it may be, or does not end in time."""
+
+
+class CallTooLong(NodeUnavailable):
+    """What a contract answers is too long. Whoever wrote it made it so: it says nothing about the
+    node, and is not counted against it."""
+
+
 class NodeHasNot(NodeUnavailable, code="node_has_not"):
     """The node works but does not know this (yet). Absence proves nothing."""
 

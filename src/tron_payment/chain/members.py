@@ -12,6 +12,7 @@ from tron_payment.chain.breaker import Breaker, BreakerState
 from tron_payment.chain.calls import ERROR
 from tron_payment.chain.errors import (
     BlockInconsistent,
+    CallTooLong,
     NodeHasNot,
     NodeRefused,
     NodesUnavailable,
@@ -212,6 +213,10 @@ class Members(Sequence[Member]):
             answer = await call(member.client)
         except (NodeHasNot, NodeRefused, BlockInconsistent) as problem:
             breaker.succeeded()
+            breaker.last_error = problem.detail
+            return problem
+        except CallTooLong as problem:
+            breaker.abandoned()  # nor does it tell that the node is well
             breaker.last_error = problem.detail
             return problem
         except NodeUnavailable as problem:

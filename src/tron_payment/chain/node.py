@@ -11,7 +11,7 @@ from tron_payment.chain import views as v
 from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction
 from tron_payment.chain.calls import BLOCK_BYTES_MAX, ERROR, Calls, Pool, printable
 from tron_payment.chain.contracts import Resource
-from tron_payment.chain.errors import NodeHasNot, NodeUnavailable
+from tron_payment.chain.errors import AnswerTooLong, CallTooLong, NodeHasNot, NodeUnavailable
 from tron_payment.core.address import Address, InvalidAddress, address_hex, address_of_hex
 
 _RESOURCE_NUMBERS: Final = {Resource.BANDWIDTH: 0, Resource.ENERGY: 1}
@@ -144,13 +144,17 @@ class NodeClient:
 
         Raises:
             NodeRefused: No such contract, or the node cannot run it.
+            CallTooLong: The answer is longer than we read, or takes longer than we wait.
         """
         body: dict[str, Any] = {"owner_address": address_hex(owner), "data": data.hex()}
         if contract is not None:
             body["contract_address"] = address_hex(contract)
         if call_value_sun:
             body["call_value"] = call_value_sun
-        answer = await self._ask("triggerconstantcontract", body, a.CallAnswer, solid=solid)
+        try:
+            answer = await self._ask("triggerconstantcontract", body, a.CallAnswer, solid=solid)
+        except AnswerTooLong as problem:
+            raise CallTooLong(problem.node, f"of a call, {problem.reason}") from None
         result = answer.result
         if result is None:
             raise self._calls.unavailable("an empty answer to a call")

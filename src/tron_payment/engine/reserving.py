@@ -7,7 +7,7 @@ over what it says.
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from tron_payment.chain import NodeRefused, all_of
+from tron_payment.chain import NodeRefused, NodesUnavailable, all_of
 from tron_payment.core.clock import Clock
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.ledger import AlreadyReserved, Draft, Ledger, Pocket, View, account
@@ -79,6 +79,8 @@ class Reserving:
                 return f"cannot_sign: {refusal.detail}"
             except NodeRefused as refused:  # this order's trouble, not that of all behind it
                 return f"node_refused: {refused.message}"
+            except NodesUnavailable as away:  # perhaps for its contract alone: the others go on
+                return f"node: {away.detail}"
             return bound if bound.hold_sun <= order.max_fee_sun else bound.above_maximum
 
         priced = await all_of(one(order) for order in orders)
