@@ -192,6 +192,7 @@ async def assemble(
         modules=modules,
         loops=loops,
         follower=follower,
+        apart=apart,
         store=store,
         journal=journal,
         deployments=Deployments(machine, secret),

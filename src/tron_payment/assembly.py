@@ -10,7 +10,7 @@ from typing import Final
 
 from litestar import Litestar
 
-from tron_payment.chain import Follower
+from tron_payment.chain import Apart, Follower
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.connect import Store
 from tron_payment.db.leases import BEAT_S, Leases, Turn
@@ -47,6 +47,7 @@ class Assembly:
     modules: tuple[Module, ...]
     loops: Loops
     follower: Follower
+    apart: Apart
     store: Store
     journal: Journal
     deployments: Deployments

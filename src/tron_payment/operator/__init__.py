@@ -46,6 +46,14 @@ def _audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--public-key", metavar="HEX", help="who signed them; else our own key")
 
 
+def _resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="use a node again that does not show the block any more about which it was outvoted",
+    )
+
+
 def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("rotate",))
 
@@ -161,7 +169,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "deploy-contracts": Command("put the payout routers on the chain", "deploy:run", _deploy),
     "audit": Command("verify the audit log, or show its head", "audit:run", _audit),
     "reconcile": Command("compare ledger and chain now", "books:reconcile", _timeout),
-    "resume": Command("follow the chain again after a contradiction", "resume:resume"),
+    "resume": Command("follow the chain again after a contradiction", "resume:resume", _resume),
     "keys": Command("rotate: wrap all keys under the newest key", "custody:keys", _keys),
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
