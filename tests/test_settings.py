@@ -123,6 +123,32 @@ def test_a_setting_that_cannot_be_right_is_named(
     assert named in "\n".join(problems({**DEVELOPMENT, **changes}, tmp_path))
 
 
+TWO_NODES = {**DEVELOPMENT, "TRON_NETWORK": "private", "NODE_AGREEMENT": "2"}
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "http://a,http://a:80",
+        "https://a.example,https://A.example:443/",
+        "https://a.example./x/,https://a.example/x",
+        "http://[::1]:8090,http://[0:0::1]:8090",
+        "http://me:secret@a:8090,http://a:8090",
+    ],
+)
+def test_one_node_written_in_two_ways_has_one_voice(tmp_path: Path, urls: str) -> None:
+    found = problems({**TWO_NODES, "TRON_NODE_URL": urls}, tmp_path)
+    assert found[0] == "TRON_NODE_URL: the same node twice has one voice, not two"
+    assert "secret" not in "".join(found)
+
+
+@pytest.mark.parametrize("other", ["http://a:8091", "http://a:8090/x", "http://b:8090"])
+def test_two_nodes_have_two_voices(tmp_path: Path, other: str) -> None:
+    urls = f"http://a:8090,{other}"
+    settings = load({**TWO_NODES, "TRON_NODE_URL": urls}, secrets_dir=tmp_path)
+    assert settings.node_agreement == 2
+
+
 def test_all_problems_come_at_once(tmp_path: Path) -> None:
     found = problems(
         {

@@ -43,7 +43,7 @@ def problems_of(settings: Settings) -> list[str]:
         ("TRON_NODE_URL", settings.node_urls),
         ("TRON_SOLIDITY_NODE_URL", settings.solidity_urls),
     ):
-        if len({url.lower() for url in urls}) < len(urls):
+        if len({_voice(url) for url in urls}) < len(urls):
             problems.append(f"{name}: the same node twice has one voice, not two")
     if settings.node_agreement > max(1, len(settings.node_urls)):
         problems.append("NODE_AGREEMENT: more than there are nodes in TRON_NODE_URL")
@@ -147,6 +147,14 @@ def _is_network(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _voice(url: str) -> tuple[str, int, str]:
+    """The same for every way to write where a node is, whoever asks it."""
+    try:
+        return *endpoint(url), urlsplit(url).path.rstrip("/").lower()
+    except ValueError:
+        return url.lower(), 0, ""
 
 
 def _port(url: str) -> int:
