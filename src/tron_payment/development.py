@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import ssl
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from litestar import Litestar
 from pydantic import SecretStr
 
 from tron_payment import logs, ports
+from tron_payment.chain import all_of, both
 from tron_payment.contracts import ContractName, signer_address
 from tron_payment.core.address import Address, parse_address
 from tron_payment.core.errors import Unavailable
@@ -109,14 +110,14 @@ class Children:
             logs.set_level("WARNING")  # a person waits: the lines begin when everything stands
         async with AsyncExitStack() as stack:
             devnet_url = None
-            waits: list[Awaitable[Any]] = []
+            waits: list[Coroutine[Any, Any, Any]] = []
             if settings.tron_network is Network.DEVNET:
                 devnet_url = settings.node_urls[0]
                 if not (settings.tron_node_url or settings.tron_full_node_url):
                     waits.append(_run_devnet(settings, stack))
             if not settings.mongo_uri.get_secret_value():
                 waits.append(_run_mongod(settings, stack))
-            for found in await asyncio.gather(*waits):
+            for found in await all_of(waits):
                 if isinstance(found, SecretStr):
                     settings = settings.model_copy(update={"mongodb_uri": found})
             yield cls(settings, devnet_url)
@@ -265,10 +266,12 @@ class Preparation:
             wallets.default_address = wallets.default_address or Address(treasury.address)
             operator, owner = Address(treasury.address), Address(deployer.address)
             self._step = "funding the wallets"
-            await asyncio.gather(
-                self._fund(operator, TRX.code, TREASURY_TRX_UNITS),
-                self._fund(operator, USDT.code, TREASURY_USDT_UNITS),
-                self._fund(owner, TRX.code, DEPLOYER_TRX_UNITS),
+            await all_of(
+                [
+                    self._fund(operator, TRX.code, TREASURY_TRX_UNITS),
+                    self._fund(operator, USDT.code, TREASURY_USDT_UNITS),
+                    self._fund(owner, TRX.code, DEPLOYER_TRX_UNITS),
+                ]
             )
             await self._routers(deployer.id, owner, operator)
         for prepare in self._assembly.preparations:
@@ -310,12 +313,12 @@ class Preparation:
         roles = (usdt, owner, operator, operator)
         known = deployment.router_v0, deployment.router_kyc
         self._step = "deploying the routers"
-        v0, kyc = await asyncio.gather(
+        v0, kyc = await both(
             self._router(known[0], "PayoutRouterV0", roles, wallet_id, owner),
             self._router(known[1], "PayoutRouterKYC", (*roles, compliance), wallet_id, owner),
         )
         self._step = "funding the routers"
-        await asyncio.gather(
+        await both(
             self._fund(v0, USDT.code, ROUTER_USDT_UNITS),
             self._fund(kyc, USDT.code, ROUTER_USDT_UNITS),
         )
