@@ -6,6 +6,8 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import httpx
+
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.chain import TriggerContract
 from tron_payment.contracts import artifact
@@ -28,6 +30,16 @@ async def detail(pay: Pay, batch_id: str, **headers: str) -> Any:
     answer = await pay.get(f"/payouts/batch/{batch_id}", **headers)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def told(answer: httpx.Response) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = answer.json()["refused"]
+    return found
+
+
+async def exported(pay: Pay, batch_id: str) -> list[dict[str, str]]:
+    text = (await pay.get(f"/payouts/batch/{batch_id}/export", Accept="text/csv")).text
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 async def orders_of(batch_id: str) -> list[Order]:
@@ -70,9 +82,13 @@ async def test_a_batch_is_one_transaction_for_its_router_rows(pay: Pay) -> None:
 
     export = await pay.get(f"/payouts/batch/{made['batch_id']}/export", Accept="text/csv")
     assert export.headers["content-type"].startswith("text/csv"), export.text
-    table = list(csv.DictReader(io.StringIO(export.text)))
+    table = await exported(pay, made["batch_id"])
     assert [int(line["row"]) for line in table] == list(range(1, 16))
     assert {line["status"] for line in table} == {"settled", "refused"}
+    for line in (line for line in table if line["status"] == "refused"):
+        sent = bad[int(line["row"]) - 5]
+        for name in ("user_id", "recipient_address", "amount", "currency"):
+            assert line[name] == sent.get(name, ""), "a refused row is found again by its own words"
     same = await pay.get(f"/payouts/batch/{made['batch_id']}", Accept="text/csv")
     assert same.text == export.text
 
@@ -106,6 +122,13 @@ async def test_the_three_forms_say_the_same(pay: Pay) -> None:
         answer = await pay.post("/payouts/batch", content=body, media_type=media_type)
         assert answer.status_code == 202, answer.text
         assert [row["code"] for row in answer.json()["refused"]] == codes
+        assert all(row.keys() == {"row", "code", "param", "detail"} for row in told(answer))
+        table = await exported(pay, answer.json()["batch_id"])
+        refused = {line["code"]: line for line in table if line["status"] == "refused"}
+        wrong = refused["invalid_amount"]
+        assert (wrong["recipient_address"], wrong["amount"] in {"x", "5"}) == (alice, True)
+        unread = refused["malformed_row"]
+        assert unread["user_id"] == ("u-3" if media_type.startswith("text/csv") else "")
     await pay.settle()
     assert await pay.held(alice) == 37_500_000
 
@@ -141,7 +164,14 @@ async def test_what_a_batch_is_refused_for(pay: Pay) -> None:
 
 async def test_a_repeat_is_the_same_batch(pay: Pay) -> None:
     body, key = {"payouts": rows(2)}, "a-key-of-a-batch-01"
+    before = await pay.post("/payouts/batch?dry_run=true", body, key=key)
+    assert before.json()["batch_id"] is None
     first = await pay.post("/payouts/batch", body, key=key)
+    dry = (await pay.post("/payouts/batch?dry_run=true", body, key=key)).json()
+    assert dry["batch_id"] == first.json()["batch_id"], "the key has made it already"
+    others = {"payouts": rows(2)}
+    other = await pay.post("/payouts/batch?dry_run=true", others, key="a-key-of-a-batch-02")
+    assert other.json()["batch_id"] is None
     again = await pay.post("/payouts/batch", body, key=key)
     assert again.json() == first.json() and again.headers["Idempotent-Replayed"] == "true"
     other = await pay.post("/payouts/batch", {"payouts": rows(1)}, key=key)

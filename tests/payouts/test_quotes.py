@@ -56,6 +56,7 @@ async def test_a_batch_is_quoted_as_it_is_paid(pay: Pay) -> None:
     assert total == sum(parse_units(6, each["fee"]["expected_trx"]) for each in told["quotes"])
     dry = await pay.post("/payouts/batch?dry_run=true", {"payouts": rows}, key=None)
     assert dry.status_code == 200 and dry.json()["dry_run"] is True, dry.text
+    assert dry.json()["accepted"] == 3 and dry.json()["totals"] == {"USDT": "37.5"}
     made = await pay.batch(rows)
     await pay.settle()
     seen = (await pay.get(f"/payouts/batch/{made['batch_id']}")).json()

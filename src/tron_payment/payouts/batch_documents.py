@@ -216,7 +216,7 @@ def pack_refused(refused: Sequence[dict[str, Any]]) -> bytes:
 
 
 def unpack_refused(batch: Batch) -> list[dict[str, Any]]:
-    """The refused rows: row, code, param, detail."""
+    """The refused rows: row, code, param, detail; `said` has the row's own fields."""
     found: list[dict[str, Any]] = msgspec.json.decode(zlib.decompress(batch.refused))
     return found
 

@@ -1,5 +1,6 @@
 """HTTP of batches and quotes: translates, does not think."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 import msgspec
@@ -13,13 +14,13 @@ from tron_payment.http.idempotency import MaybeIdempotencyKey, required_key, res
 from tron_payment.http.limits import JSON
 from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest, provide_page
+from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.http.problems import BodyMissing
 from tron_payment.payouts.batch_documents import unpack_refused
 from tron_payment.payouts.batch_rows import (
     CSV,
     MEDIA_TYPES,
-    RefusedRow,
     Upload,
     read_upload,
 )
@@ -28,13 +29,15 @@ from tron_payment.payouts.batch_views import (
     BatchSummary,
     BatchView,
     QuotedBatchView,
+    QuotedRowView,
     RefusedRowView,
     export_csv,
+    totals_text,
 )
 from tron_payment.payouts.batches import Batches
 from tron_payment.payouts.bodies import ApproveBody, BatchBody, QuoteBody, RejectBody
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.judge import Judged
+from tron_payment.payouts.earlier_documents import earlier_than
 from tron_payment.payouts.quotes import Quotes
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.views import (
@@ -86,7 +89,9 @@ class BatchController(Controller):
         """
         upload = await _upload(request, principal)
         if upload.dry_run or dry_run:
-            view: Any = await _quoted(batches, quotes, principal, upload, dry_run=True)
+            view: Any = await _quoted(
+                batches, quotes, principal, upload, dry_run=True, key=idempotency_key
+            )
             return Response(view, status_code=HTTP_200_OK)
         stored = await batches.request(
             principal,
@@ -250,24 +255,37 @@ async def _upload(request: Request[Any, Any, Any], principal: Principal) -> Uplo
 
 
 async def _quoted(
-    batches: Batches, quotes: Quotes, principal: Principal, upload: Upload, *, dry_run: bool = False
-) -> QuotedBatchView:
-    judged, refused = await batches.judge(principal, upload)
-    return await quoted(quotes, judged[:QUOTED_ROWS_MAX], refused, dry_run=dry_run)
-
-
-async def quoted(
-    quotes: Quotes, judged: list[Judged], refused: list[RefusedRow], *, dry_run: bool = False
+    batches: Batches,
+    quotes: Quotes,
+    principal: Principal,
+    upload: Upload,
+    *,
+    dry_run: bool = False,
+    key: str | None = None,
 ) -> QuotedBatchView:
     """The costs of many payouts together, as views."""
+    made = None if key is None else await batches.made_with(principal, key)
+    judged, refused = await batches.judge(principal, upload, made.id if made else "")
+    payouts = [each.payout for each in judged]
+    earlier = await earlier_than(payouts, owner_filter(principal, "payouts"))
     until = quotes.expires_at
-    costs = await quotes.costs([each.payout for each in judged])
+    costs = await quotes.costs(payouts[:QUOTED_ROWS_MAX])
+    totals: Counter[str] = Counter()
+    for payout in payouts:
+        totals[payout.currency] += payout.units
     return QuotedBatchView(
-        quotes=[QuoteView.of(each, cost, until) for each, cost in zip(judged, costs, strict=True)],
+        quotes=[
+            QuotedRowView.of_row(each, cost, until, earlier.get(each.payout.id))
+            for each, cost in zip(judged, costs, strict=False)
+        ],
         refused=[RefusedRowView(**row.told()) for row in refused],
+        accepted=len(payouts),
+        totals=totals_text(totals),
+        sent_before=len(earlier),
         fee=QuotedFeeView.of(costs, until) if costs else None,
-        would_be_status=judged[0].payout.status.value if judged else None,
+        would_be_status=payouts[0].status.value if payouts else None,
         dry_run=dry_run,
+        batch_id=None if made is None else made.id,
     )
 
 

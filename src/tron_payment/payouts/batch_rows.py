@@ -5,7 +5,7 @@ A row that is wrong is told by its number, from 1 (a CSV's header is no row); th
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -34,6 +34,12 @@ COLUMNS: Final = (
     "kyc_verified",
 )
 REQUIRED: Final = COLUMNS[:3]
+SAID: Final = ("user_id", "recipient_address", "amount", "currency", "merchant_reference")
+"""What is kept of a refused row as it came, so that its sender finds it again."""
+
+SAID_MAX: Final = 128
+"""Longer values are cut; together they are smaller than the upload."""
+
 CELL_MAX: Final = 4_096
 DETAIL_MAX: Final = 120
 """Longer details of refused rows are cut, so that ten thousand of them fit into one answer."""
@@ -104,6 +110,10 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return request.wish(route)
 
 
+Found = tuple[Mapping[str, Any], BatchRow | AppError]
+"""A row's fields as they came, and the row or why it cannot be read."""
+
+
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A batch as JSON. The other fields hold for rows that do not say otherwise."""
 
@@ -138,8 +148,15 @@ class Upload:
 
     rows: tuple[tuple[int, PayoutWish], ...]
     refused: tuple[RefusedRow, ...]
+    said: tuple[Mapping[str, str], ...]
+    """`SAID` of every row as it came, whether it can be read or not."""
+
     content: bytes
     dry_run: bool = False
+
+    def told(self, refused: Iterable[RefusedRow]) -> list[dict[str, Any]]:
+        """Refused rows as they are kept: what is told of them, and what they said."""
+        return [{**row.told(), "said": self.said[row.row - 1]} for row in refused]
 
 
 def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
@@ -165,7 +182,9 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
         raise TooManyRows(f"at most {ROWS_MAX} rows", param="payouts")
     rows: list[tuple[int, PayoutWish]] = []
     refused: list[RefusedRow] = []
-    for number, row in enumerate(found, 1):
+    said: list[Mapping[str, str]] = []
+    for number, (came, row) in enumerate(found, 1):
+        said.append(_as_came(came))
         try:
             if isinstance(row, AppError):
                 raise row
@@ -177,20 +196,30 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
         [outside, [row.told() for row in refused], [(n, _said(wish)) for n, wish in rows]],
         order="deterministic",
     )
-    return Upload(tuple(rows), tuple(refused), content, request.dry_run)
+    return Upload(tuple(rows), tuple(refused), tuple(said), content, request.dry_run)
 
 
-def _decoded(text: bytes) -> BatchRow | AppError:
+def _as_came(came: Mapping[str, Any]) -> Mapping[str, str]:
+    said: dict[str, str] = {}
+    for name in SAID:
+        if (value := came.get(name)) is not None:
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            said[name] = text[:SAID_MAX]
+    return said
+
+
+def _decoded(text: bytes) -> Found:
     try:
         row: BatchRow = decode_json(text, BatchRow)
     except MalformedBody:
-        return BadRow("this is not JSON")
+        return {}, BadRow("this is not JSON")
     except Refused as refusal:
-        return refusal
-    return row
+        loose: Any = msgspec.json.decode(text)
+        return loose if isinstance(loose, dict) else {}, refusal
+    return {name: getattr(row, name) for name in SAID}, row
 
 
-def _csv_rows(body: bytes) -> list[BatchRow | AppError]:
+def _csv_rows(body: bytes) -> list[Found]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -201,11 +230,12 @@ def _csv_rows(body: bytes) -> list[BatchRow | AppError]:
     try:
         header = [name.strip() for name in next(lines, [])]
         _check_header(header)
-        found: list[BatchRow | AppError] = []
+        found: list[Found] = []
         for cells in lines:
             if not any(cell.strip() for cell in cells):
                 continue
-            found.append(_csv_row(header, cells))
+            came = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+            found.append((came, _csv_row(header, cells)))
             if len(found) > ROWS_MAX:
                 break
     except csv.Error as error:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +13,9 @@ from tron_payment.core.money import decimal_text, trx_text
 from tron_payment.payouts.batch_documents import Batch, unpack_refused
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import CURRENCIES
+from tron_payment.payouts.earlier_documents import Earlier
+from tron_payment.payouts.judge import Judged
+from tron_payment.payouts.quotes import Cost
 from tron_payment.payouts.views import (
     ApprovalView,
     PayoutView,
@@ -50,6 +54,15 @@ class RefusedRowView(msgspec.Struct, frozen=True, kw_only=True):
     param: str | None
     detail: str
 
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "RefusedRowView":
+        return cls(row=row["row"], code=row["code"], param=row["param"], detail=row["detail"])
+
+
+def totals_text(totals: Mapping[str, int]) -> dict[str, str]:
+    """Units by currency as decimal strings."""
+    return {code: decimal_text(n, CURRENCIES[code].decimals) for code, n in totals.items()}
+
 
 class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     """A batch as everybody sees it."""
@@ -76,12 +89,9 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
             batch_id=batch.id,
             status=batch.status.value,
             accepted=batch.accepted,
-            refused=[RefusedRowView(**row) for row in unpack_refused(batch)],
+            refused=[RefusedRowView.of(row) for row in unpack_refused(batch)],
             counts=batch.counts,
-            totals={
-                code: decimal_text(units, CURRENCIES[code].decimals)
-                for code, units in batch.totals.items()
-            },
+            totals=totals_text(batch.totals),
             approval=ApprovalView(
                 needed=batch.approvals_needed,
                 given_by=[each["by"] for each in batch.approvals],
@@ -129,23 +139,84 @@ class BatchDetail(BatchView, frozen=True, kw_only=True):
     next_cursor: str | None
 
 
+class EarlierView(msgspec.Struct, frozen=True, kw_only=True):
+    """A payout of the last days with a row's person, address, amount and currency."""
+
+    payout_id: str
+    batch_id: str | None
+    status: str
+    """As stored: `signed` may be broadcast."""
+
+    created_at: str
+
+    @classmethod
+    def of(cls, earlier: Earlier) -> "EarlierView":
+        return cls(
+            payout_id=earlier.payout_id,
+            batch_id=earlier.batch_id,
+            status=earlier.status,
+            created_at=rfc3339(earlier.created_at),
+        )
+
+
+class QuotedRowView(QuoteView, frozen=True, kw_only=True):
+    """What one row would do and cost."""
+
+    row: int
+    user_id: str
+    merchant_reference: str | None
+    earlier: EarlierView | None
+    """The same was sent before: to send this row pays it again."""
+
+    @classmethod
+    def of_row(
+        cls, judged: Judged, cost: Cost, expires_at: datetime, earlier: Earlier | None
+    ) -> "QuotedRowView":
+        payout = judged.payout
+        return cls(
+            **msgspec.structs.asdict(QuoteView.of(judged, cost, expires_at)),
+            row=payout.row or 0,
+            user_id=payout.user_id,
+            merchant_reference=payout.merchant_reference,
+            earlier=None if earlier is None else EarlierView.of(earlier),
+        )
+
+
 class QuotedBatchView(msgspec.Struct, frozen=True, kw_only=True):
     """What many payouts would do and cost together; nothing was stored."""
 
-    quotes: list[QuoteView]
+    quotes: list[QuotedRowView]
     refused: list[RefusedRowView]
+    accepted: int
+    """Good rows; a price is made for the first 1,000 of them."""
+
+    totals: dict[str, str]
+    """What all good rows pay, by currency."""
+
+    sent_before: int
+    """Good rows that have an `earlier` payout: to send them pays them again."""
+
     fee: QuotedFeeView | None
-    """The sum; null when every row was refused."""
+    """The sum of `quotes`; null when every row was refused."""
 
     would_be_status: str | None
     dry_run: bool = False
+    batch_id: str | None = None
+    """Only with an `Idempotency-Key`: the batch that this key has made already. Sent with it again,
+    the upload pays nothing more."""
 
 
 def export_csv(payouts: Iterable[Payout], refused: Iterable[dict[str, Any]]) -> str:
     """Every row of the upload with what became of it, by row number."""
     rows = [_paid_row(payout) for payout in payouts]
     rows += [
-        {"row": each["row"], "status": REFUSED, "code": each["code"], "detail": each["detail"]}
+        {
+            **each.get("said", {}),
+            "row": each["row"],
+            "status": REFUSED,
+            "code": each["code"],
+            "detail": each["detail"],
+        }
         for each in refused
     ]
     out = io.StringIO(newline="")

@@ -184,9 +184,8 @@ class Batches:
         ]
         refused.sort(key=lambda each: each.row)
         payouts = [payout for payout in payouts if payout.id not in breaches]
-        told = [row.told() for row in refused]
         if not payouts:
-            raise NoGoodRow(extra={"refused": told})
+            raise NoGoodRow(extra={"refused": [row.told() for row in refused]})
         policy = await self._desk.current()
         now = self._clock.now()
         totals: dict[str, int] = defaultdict(int)
@@ -209,7 +208,7 @@ class Batches:
             principal=principal.id,
             status=status,
             rows=store.pack_payouts(payouts),
-            refused=store.pack_refused(told),
+            refused=store.pack_refused(upload.told(refused)),
             accepted=len(payouts),
             refused_count=len(refused),
             totals=dict(totals),
@@ -271,6 +270,11 @@ class Batches:
         shown, more = found[: page.limit], len(found) > page.limit
         cursor = f"{rows_store.ROW_CURSOR}{shown[-1].row}" if more else None
         return Page(data=[view(row) for row in shown], has_more=more, next_cursor=cursor)
+
+    async def made_with(self, principal: Principal, key: str) -> Batch | None:
+        """The batch that this caller's key has made; None when it has made none."""
+        batch_id = self._idempotency.object_id("bat", principal.id, key)
+        return await store.by_id(batch_id, owner_filter(principal, "batches"))
 
     async def every_row(self, batch: Batch) -> list[Payout]:
         """All accepted rows, for an export."""

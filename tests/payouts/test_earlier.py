@@ -1,0 +1,79 @@
+"""Rows that were sent before are named before they are sent again; nothing is refused for it."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.payouts.world import Pay, person, wish
+from tron_payment.payouts import earlier_documents as earlier
+from tron_payment.payouts.documents import Payout
+
+
+async def checked(pay: Pay, rows: list[dict[str, Any]], **who: str) -> Any:
+    answer = await pay.post("/payouts/batch?dry_run=true", {"payouts": rows}, key=None, **who)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_the_same_rows_again_are_named_with_their_batch(pay: Pay) -> None:
+    rows = [wish(recipient_address=person(), user_id=f"again-{n}") for n in range(3)]
+    bad = wish(amount="0.000001")
+    first = await checked(pay, [bad, *rows])
+    assert first["sent_before"] == 0 and {row["earlier"] for row in first["quotes"]} == {None}
+    assert [(row["row"], row["user_id"]) for row in first["quotes"]] == [
+        (2, "again-0"), (3, "again-1"), (4, "again-2"),
+    ]  # fmt: skip
+    made = await pay.batch([bad, *rows])
+    others = [
+        {**rows[0], "amount": "12.6"},
+        {**rows[1], "user_id": "again-0"},
+        {**rows[2], "recipient_address": person()},
+    ]
+    again = await checked(pay, [*rows, *others])
+    assert again["sent_before"] == 3 and again["accepted"] == 6
+    assert [row["earlier"] is not None for row in again["quotes"]] == [True] * 3 + [False] * 3
+    for row in again["quotes"][:3]:
+        before = await pay.payout(row["earlier"]["payout_id"])
+        assert before["user_id"] == row["user_id"] and before["amount"] == row["amount"]
+        assert row["earlier"]["batch_id"] == before["batch_id"] == made["batch_id"]
+        assert row["earlier"]["created_at"] == before["created_at"]
+    await pay.settle()
+    settled = await checked(pay, rows)
+    assert {row["earlier"]["status"] for row in settled["quotes"]} == {"settled"}
+    second = await pay.batch(rows)
+    assert second["accepted"] == 3 and second["refused"] == [], "it warns, and refuses nothing"
+    assert second["batch_id"] != made["batch_id"]
+
+
+async def test_what_was_not_paid_is_no_repetition(pay: Pay) -> None:
+    row = wish(recipient_address=person(), user_id="not-paid")
+    made = await pay.pay(**row)
+    assert (await checked(pay, [row]))["sent_before"] == 1
+    for status in ("failed", "canceled", "rejected"):
+        await Payout.get_pymongo_collection().update_one(
+            {"_id": made["payout_id"]}, {"$set": {"status": status}}
+        )
+        assert (await checked(pay, [row]))["sent_before"] == 0, status
+
+
+async def test_only_lately_and_only_what_the_caller_may_see(pay: Pay) -> None:
+    row = wish(recipient_address=person(), user_id="lately")
+    made = await pay.pay(**row)
+    stranger = {"role": "merchant", "sub": "another-shop"}
+    assert (await checked(pay, [row], **stranger))["sent_before"] == 0
+    assert (await checked(pay, [row]))["sent_before"] == 1
+    long_ago = pay.world.clock.now() - earlier.LATELY - timedelta(hours=1)
+    await Payout.get_pymongo_collection().update_one(
+        {"_id": made["payout_id"]}, {"$set": {"created_at": long_ago}}
+    )
+    assert (await checked(pay, [row]))["sent_before"] == 0
+
+
+async def test_many_recipients_are_asked_about_in_pieces(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earlier, "RECIPIENTS_AT_ONCE", 2)
+    rows = [wish(recipient_address=person(), user_id=f"many-{n}") for n in range(5)]
+    await pay.batch(rows)
+    assert (await checked(pay, rows))["sent_before"] == 5
