@@ -6,6 +6,7 @@ one that is written pays for it: more than half of what a payout costs this proc
 validation, queries and what the server stores are the same; `tests/db/test_lean.py` compares.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
@@ -19,6 +20,15 @@ from pymongo import ASCENDING, DESCENDING
 
 D = TypeVar("D", bound=Document)
 Raw = dict[str, Any]
+
+warnings.filterwarnings(
+    "ignore",
+    message=r'Field name "id" in "\w+" shadows an attribute in parent "LeanDocument"',
+    category=UserWarning,
+)
+"""Beanie puts its query expressions on the class, so that pydantic takes `id`, of which every
+document says its type again, for an attribute hidden by mistake wherever a module is imported
+after the first connection, as commands do."""
 
 _PLAIN: Final = frozenset({str, int, bool, bytes, datetime, type(None)})
 """Stored as they are."""
