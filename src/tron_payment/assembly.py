@@ -26,7 +26,7 @@ VITAL: Final = ("chain.follow", "engine.dispatch")
 SHARED: Final = frozenset(
     {
         *VITAL,
-        *("engine.openings", "engine.tell", "engine.close_books"),
+        *("engine.openings", "engine.internal", "engine.tell", "engine.close_books"),
         *("gateway.outbox", "gateway.track", "gateway.refunds", "gateway.fan_out"),
         *("gateway.deliver", "gateway.export", "gateway.sweep", "gateway.reconcile"),
         *("network.drift", "network.certify", "payouts.sweep", "payouts.batches"),

@@ -86,6 +86,7 @@ class Measuring:
             self._figures.put("clock_offset_seconds", (to_ms(now) - newest) / 1000)
         self._nodes()
         await self._reconciliation(now)
+        await self._unproved()
         await self._audit()
         for module in self._assembly.modules:
             if module.stats is not None:
@@ -172,6 +173,9 @@ class Measuring:
         if last.finished_at is not None:
             age = (now - last.finished_at).total_seconds()
             self._figures.put("reconciliation_age_seconds", age)
+
+    async def _unproved(self) -> None:
+        self._figures.put("transfers_unproved", await self._house.engine.internal.unproved())
 
     async def _audit(self) -> None:
         """Verify what was added since the last look; `audit verify` reads all of it."""

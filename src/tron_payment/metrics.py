@@ -72,6 +72,9 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "funds_units": Spec("Booked funds, smallest units", ("holder", "asset", "pocket")),
     "energy_available": Spec("Energy that the holder can use now", ("holder",)),
     "module_figure": Spec("Numbers of a module's own stats", ("module", "name")),
+    "transfers_unproved": Spec(
+        "Transactions by which contracts sent us TRX, told by too few nodes (installation)"
+    ),
     "audit_entries": Spec("Entries in the audit log (installation)"),
     "audit_pending": Spec("Accepted requests not in the audit log yet (installation)"),
     "audit_pending_oldest_seconds": Spec("Age of the oldest of them (installation)"),

@@ -70,6 +70,7 @@ from tron_payment.chain.transactions import (
     Log,
     SolidTransaction,
     TokenTransfer,
+    late_internal,
     trc20_transfers,
 )
 from tron_payment.chain.transport import http_client, node_pool
@@ -166,6 +167,7 @@ __all__ = [
     "join",
     "last_bytes",
     "last_int",
+    "late_internal",
     "node_pool",
     "operations_of",
     "read_contract",

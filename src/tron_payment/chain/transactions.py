@@ -3,11 +3,13 @@
 A block of the main net holds hundreds of transactions of which few concern us.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
-from tron_payment.chain.answers import Receipt
+import msgspec
+
+from tron_payment.chain.answers import InternalPart, Receipt, ReceiptPart
 from tron_payment.chain.contract_codec import read_owner
 from tron_payment.chain.contracts import NOBODY, VM_TYPES, Contract
 from tron_payment.chain.raw_data import (
@@ -22,6 +24,9 @@ from tron_payment.core.address import Address, InvalidAddress, address_of, addre
 SUCCESS: Final = "SUCCESS"
 TRANSFER_TOPIC: Final = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """keccak256 of ``Transfer(address,address,uint256)``."""
+
+LATE_INDEX: Final = 1_000_000
+"""Places of `late_internal` in a block, behind all that a block can hold."""
 
 _WORD_HEX: Final = 64
 _ADDRESS_PADDING_HEX: Final = 24
@@ -211,6 +216,23 @@ class SolidTransaction:
         """TRX that too few nodes say contracts have moved: told, and believed by nobody."""
         return () if self._internal_proved else internal_transfers(self.receipt)
 
+    def internal_parts(self) -> list[dict[str, Any]]:
+        """The receipt's internal transactions, to be kept; `with_internal` reads them again."""
+        parts: list[dict[str, Any]] = msgspec.to_builtins(self.receipt.internal_transactions)
+        return parts
+
+    def with_internal(self, kept: Sequence[Mapping[str, Any]]) -> Self:
+        """The same with these internal transactions, which are proved."""
+        return self._telling(msgspec.convert(kept, list[InternalPart]), proved=True)
+
+    def without_internal(self) -> Self:
+        """The same with what contracts have moved told and believed by nobody."""
+        return self._telling(self.receipt.internal_transactions, proved=False)
+
+    def _telling(self, parts: list[InternalPart], *, proved: bool) -> Self:
+        receipt = msgspec.structs.replace(self.receipt, internal_transactions=parts)
+        return type(self)(self.raw, receipt, self.index, internal_proved=proved)
+
     def parties(self) -> list[bytes]:
         """The 20 bytes of every address that money may have moved to or from, with repeats and
         perhaps more than those."""
@@ -223,6 +245,25 @@ class SolidTransaction:
             found.append(_bytes(internal.caller[-_BARE_HEX:]))
             found.append(_bytes(internal.to[-_BARE_HEX:]))
         return found
+
+
+def late_internal(
+    txid: str, kept: Sequence[Mapping[str, Any]], block_number: int, place: int
+) -> SolidTransaction:
+    """What contracts moved in an earlier block, to be booked with this one: nothing else of that
+    transaction is in it, neither fee nor bytes.
+
+    Args:
+        kept: `SolidTransaction.internal_parts`.
+        place: Among others like it in the block.
+    """
+    receipt = Receipt(
+        id=txid,
+        block_number=block_number,
+        receipt=ReceiptPart(result=SUCCESS),
+        internal_transactions=msgspec.convert(kept, list[InternalPart]),
+    )
+    return SolidTransaction(b"", receipt, LATE_INDEX + place)
 
 
 def internal_transfers(receipt: Receipt) -> tuple[InternalTransfer, ...]:

@@ -7,6 +7,7 @@ WORKS: Final[Mapping[str, str]] = {
     "audit.export": "writes the audit log's signed head out",
     "chain.apart": "looks whether nodes still contradict each other",
     "chain.follow": "reads every solidified block and settles what stands in it",
+    "engine.internal": "asks again for TRX that contracts sent us and too few nodes told",
     "engine.close_books": "gives back what canceled orders had set aside",
     "engine.dispatch": "sets money aside, signs, stores and sends transactions",
     "engine.openings": "reads the balances of new addresses, so that their books begin right",

@@ -21,6 +21,7 @@ from tron_payment.engine.fees import (
     Fees,
     MustWait,
 )
+from tron_payment.engine.internal_documents import InternalVerdict
 from tron_payment.engine.movements import Movement, MovementKind, movements
 from tron_payment.engine.openings import (
     Balances,
@@ -36,7 +37,7 @@ from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
 from tron_payment.engine.service import Engine, OrderFinished, OrderShown, OrderSigned, Wish
 from tron_payment.engine.watched import Watched, addresses_in
 
-DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained)
+DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained, InternalVerdict)
 
 __all__ = [
     "DOCUMENTS",

@@ -27,6 +27,8 @@ from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import LIFECYCLE, Expect, OrderStatus, Spend, rank_of
 from tron_payment.engine.fees import Fees
 from tron_payment.engine.idle import any_news
+from tron_payment.engine.internal import IDLE_S as INTERNAL_IDLE_S
+from tron_payment.engine.internal import InternalVerdicts
 from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens
 from tron_payment.engine.quarantine import Quarantine
 from tron_payment.engine.safe_mode import SafeModes
@@ -95,7 +97,8 @@ class Engine:
         self._clock = clock
         self._inserts = inserts
         self.fees = Fees(nodes, clock)
-        self.watched = Watched()
+        self.internal = InternalVerdicts(nodes=nodes, cursors=cursors, clock=clock)
+        self.watched = Watched(self.internal)
         self.safe_mode = SafeModes(
             clock=clock,
             ledger=ledger,
@@ -131,10 +134,13 @@ class Engine:
         self._close_loop = Loop(
             "engine.close_books", self.dispatcher.close_books, IDLE_S, "payout-router"
         )
+        self._internal_loop = Loop(
+            "engine.internal", self.internal.step, INTERNAL_IDLE_S, "payment-gateway", pulse=True
+        )
 
     @property
     def loops(self) -> tuple[Loop, ...]:
-        return (self._dispatch_loop, self._tell_loop, self._close_loop)
+        return (self._dispatch_loop, self._tell_loop, self._close_loop, self._internal_loop)
 
     def hear(self, module: str, handler: OrderHandler) -> None:
         """`handler` is told of every change of the orders that `module` placed."""

@@ -8,6 +8,7 @@ is a suspicion; the store says what it is.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import structlog
@@ -19,6 +20,7 @@ from tron_payment.core.address import bare_bytes
 from tron_payment.core.address_set import AddressSet
 from tron_payment.db.faults import StoreUnavailable, store_errors
 from tron_payment.db.ledger import Holder, LedgerEntry, LedgerHead
+from tron_payment.engine.internal import InternalVerdicts
 from tron_payment.engine.openings import OpeningRequest
 
 READ_BATCH: Final = 2_000
@@ -36,7 +38,13 @@ Source = Callable[[], AsyncIterator[list[str]]]
 class Watched:
     """The addresses whose movements are booked, as of a journal entry, in this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, internal: InternalVerdicts | None = None) -> None:
+        """
+        Args:
+            internal: Who knows what of the TRX that contracts have moved counts, and where; None
+                where only one process ever looks at a block, and once.
+        """
+        self._internal = internal
         self.sources: list[Source] = []
         """Read besides the books when the set is filled, so that a store whose parts were not
         restored at one moment is watched whole."""
@@ -61,7 +69,10 @@ class Watched:
         """
         async with self._following:
             await self._follow()
-            part = _part(block, self._addresses)
+            ours = self._ours(block)
+            part = _part(block, ours)
+            if self._internal is not None:
+                part = await self._internal.judged(block, part, ours)
             self._known = block, part
         return part
 
@@ -72,16 +83,24 @@ class Watched:
         """
         async with self._following:
             await self._follow()
-            for count, block in enumerate(blocks):
-                if _part(block, self._addresses).transactions:
+            end = len(blocks)
+            if self._internal is not None and blocks:
+                first = blocks[0].number
+                loud = await self._internal.first_within(first, blocks[-1].number)
+                end = end if loud is None else loud - first
+            for count, block in enumerate(blocks[:end]):
+                if _part(block, self._ours(block)).transactions:
                     return count
                 await asyncio.sleep(0)  # others get their turn
-        return len(blocks)
+        return end
 
     async def part(self, block: SolidBlock) -> SolidBlock:
         """The same for those who come after the one that judged this very block."""
         known = self._known
         return known[1] if known is not None and known[0] is block else await self.judge(block)
+
+    def _ours(self, block: SolidBlock) -> set[bytes]:
+        return set(self._addresses.perhaps(block.parties()))
 
     async def _follow(self) -> None:
         """Take in what the journal says since; all again when it is not the one that we know.
@@ -136,14 +155,8 @@ class Watched:
         log.info("watched.filled", addresses=len(self._addresses), journal=number)
 
 
-def _part(block: SolidBlock, addresses: AddressSet) -> SolidBlock:
-    ours = set(addresses.perhaps(block.parties()))
-    found = block.touching(ours) if ours else []
-    for each in found:
-        for told in each.unproved:
-            if bare_bytes(told.to) in ours:
-                log.error("transfer.unproved", txid=each.txid, to=told.to, sun=told.amount_sun)
-    return block.only(found)
+def _part(block: SolidBlock, ours: AbstractSet[bytes]) -> SolidBlock:
+    return block.only(block.touching(ours) if ours else [])
 
 
 async def _place() -> tuple[int, str]:
