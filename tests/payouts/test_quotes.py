@@ -3,7 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from tests.gateway.world import SOLID_LAG
 from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.core.address import address_bytes
 from tron_payment.core.money import parse_units
 
 
@@ -45,6 +47,33 @@ async def test_quoted_and_actual_fees_agree(pay: Pay) -> None:
             expected, most = parse_units(6, fee["expected_trx"]), parse_units(6, fee["max_fee_trx"])
             assert abs(paid - expected) * 100 <= max(paid, 1), (path, currency, kind, fee, paid)
             assert paid <= most, (path, kind)
+
+
+async def test_a_check_of_rows_knows_a_blacklisting_and_a_pardon_as_a_payment_does(
+    pay: Pay,
+) -> None:
+    devnet, people = pay.world.devnet, [person() for _ in range(3)]
+    bad, clock = people[1], pay.world.clock
+    body = {"payouts": [wish(recipient_address=each) for each in people]}
+
+    async def issuer(function: str) -> None:
+        devnet.faucet.administer_usdt(function, [address_bytes(bad)], devnet.now_ms())
+        await devnet.mine()
+        clock.skew += timedelta(seconds=6)  # an answer of the chain is used again for 5 seconds
+
+    async def refused() -> list[tuple[int, str]]:
+        answer = await pay.post("/payouts/batch?dry_run=true", body, key=None)
+        return [(row["row"], row["code"]) for row in answer.json()["refused"]]
+
+    assert await refused() == []
+    await issuer("addBlackList")
+    assert await refused() == [(2, "recipient_blacklisted")], "the newest block is enough"
+    await devnet.mine(SOLID_LAG + 2)
+    await issuer("removeBlackList")
+    assert await refused() == [(2, "recipient_blacklisted")], "a pardon must be solid"
+    await devnet.mine(SOLID_LAG + 2)
+    clock.skew += timedelta(seconds=6)
+    assert await refused() == []
 
 
 async def test_a_batch_is_quoted_as_it_is_paid(pay: Pay) -> None:

@@ -129,7 +129,7 @@ class Learner:
         verdicts = dict(await self._screen.local_many(addresses))
         clean = [address for address, code in verdicts.items() if code is None]
         if ask_now or len(clean) <= ROWS_AT_ACCEPTANCE_MAX:
-            answered = await self._screen.verdicts(clean, young=not ask_now, local=verdicts)
+            answered = await self._screen.verdicts(clean, young=False, local=verdicts)
             for address in clean:
                 if address in answered:
                     verdicts[address] = answered[address]

@@ -31,7 +31,8 @@ ROWS_AT_ACCEPTANCE_MAX: Final = 200
 """A batch of more rows is screened before signing instead."""
 
 VERDICT_MAX_AGE_MS: Final = 60_000
-"""How old an answer may be when money is signed away."""
+"""How old an answer may be when money is signed away. Whoever asks for payouts, or what would
+become of them, gets the chain's answers of `usdt.screening.ANSWER_MAX_AGE_MS`."""
 
 VERDICTS_MAX: Final = 50_000
 WANTED_MAX: Final = 500
