@@ -3,7 +3,7 @@
 import re
 
 from tests.console.conftest import SignIn
-from tests.console.world import pay
+from tests.console.world import detached, pay
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key
 
@@ -62,8 +62,38 @@ async def test_who_approves_a_call_sees_what_it_says(sign_in: SignIn, service: S
     assert answer.status_code == 202, answer.text
     page = (await approver.get("/console/approvals")).text
     assert "a contract that is not known here" in page and contract in page
+    assert f'<td class="whole"><span class="mono">{contract}</span></td>' in page
     assert "approve(address,uint256)" in page and data in page
     assert "You approve a call of a contract that is not known here" in page
+
+
+async def test_who_approves_a_batch_sees_whole_addresses(sign_in: SignIn, service: Service) -> None:
+    """Whoever makes addresses that begin and end like another's finds some within hours."""
+    approver, recipient = await sign_in("approver"), fresh_address()
+    rows = f"user_id,recipient_address,amount,currency,route\nann,{recipient},6002,USDT,direct\n"
+    async with service.client() as api:
+        answer = await api.post(
+            "/api/v1/payouts/batch",
+            content=rows,
+            headers={"Idempotency-Key": new_key(), "Content-Type": "text/csv"},
+        )
+    assert answer.status_code == 202, answer.text
+    page = (await approver.get(f"/console/batches/{answer.json()['batch_id']}")).text
+    assert "/console/do/batch.approve" in page
+    assert f'title="{recipient}">{recipient}</span>' in page, "on a desktop"
+    assert f'<span class="phone mono breaks">{recipient}</span>' in page
+
+
+async def test_who_looks_for_what_to_sign_sees_whole_addresses(
+    sign_in: SignIn, service: Service
+) -> None:
+    made, treasurer = await detached(service), await sign_in("treasurer")
+    async with service.client("treasurer", "looks") as desk:
+        seen = (await desk.get(f"/api/v1/signing-requests/{made['signing']}")).json()
+    page = (await treasurer.get("/console/signing?status=open")).text
+    recipient = seen["manifest"]["to_address"]
+    assert f'<td class="whole extra"><span class="mono">{recipient}</span></td>' in page
+    assert f'<span class="phone mono breaks">{recipient}</span>' in page
 
 
 async def test_the_kill_switch_is_turned_by_those_who_may(sign_in: SignIn) -> None:
