@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from litestar import Litestar
 
 from tests.ports import HOST, free_port
 from tron_payment import loops, serve
 from tron_payment.http.server import Server
 from tron_payment.loops import end
+from tron_payment.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 WITHIN_S = 60
@@ -26,6 +28,13 @@ def test_the_documents_and_the_supervisor_know_the_bounds() -> None:
     grace = re.findall(r"stop_grace_period: (\d+)s", compose)
     assert [int(each) for each in grace] == [40] and f"wait {grace[0]} before" in page
     assert int(grace[0]) > requests_s + steps_s
+
+
+def test_the_service_cuts_its_requests_off_after_the_documented_time() -> None:
+    config = serve.http_config(Litestar([]), Settings())
+    assert config.timeout_graceful_shutdown == serve.STOP_DEADLINE_S > 0
+    source = Path(serve.__file__).read_text()
+    assert source.count("uvicorn.Config(") == 1 and source.count("Server(http_config(") == 1
 
 
 async def test_a_request_that_does_not_end_is_cut_off() -> None:

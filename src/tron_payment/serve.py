@@ -74,24 +74,27 @@ async def serve(settings: Settings) -> None:
             children = await stack.enter_async_context(development.Children.of(settings))
             settings = children.settings
         assembly = await stack.enter_async_context(running(settings))
-        server = Server(
-            uvicorn.Config(
-                _application(assembly, children, mongo),
-                host=settings.listen_host,
-                port=settings.port,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=settings.trusted_proxies,
-                timeout_graceful_shutdown=STOP_DEADLINE_S,
-                loop="none",
-            )
-        )
+        server = Server(http_config(_application(assembly, children, mongo), settings))
         _stop_on_signals(server)
         gc.freeze()  # what stands by now stays: looking through it again took half of following
         gc.enable()
         await server.serve()
+
+
+def http_config(application: Litestar, settings: Settings) -> uvicorn.Config:
+    """How the application is served; a stop gives its requests `STOP_DEADLINE_S` to end."""
+    return uvicorn.Config(
+        application,
+        host=settings.listen_host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=STOP_DEADLINE_S,
+        loop="none",
+    )
 
 
 @asynccontextmanager
