@@ -43,7 +43,8 @@ WAITS: Final = {
     ),
     "recipient_blacklisted": (
         "USDT's issuer, who has blacklisted the recipient",
-        "call it back, unless you know that the issuer will take it off the list",
+        "ask the person for another address and call this back, or wait until the issuer takes it "
+        "off the list",
     ),
     "node": ("a node that answers", "nothing; if it stays so, look at the nodes (AllNodesDown)"),
     "follower": (
@@ -82,28 +83,48 @@ WAITS: Final = {
 }
 """What `waiting_for` says before its colon: "it waits for" what, and what to do."""
 
-FAILURES: Final = {
-    "recipient_is_contract": "the recipient turned out to be a contract; it was not paid",
-    "recipient_blacklisted": "USDT's issuer has blacklisted the recipient; it was not paid",
-    "recipient_is_own": "the recipient is one of our own addresses; it was not paid",
-    "merchant_reference_taken": "another payout took its merchant reference first",
-    "attempts_exhausted": "no block took its transaction in many attempts, each proved dead",
-}
+RETRY: Final = "POST /api/v1/payouts/{payout_id}/retry"
+"""What makes one new payout in place of a failed one; the console has a button for it."""
 
+FAILURES: Final = {
+    "recipient_is_contract": (
+        "the recipient turned out to be a contract; it was not paid",
+        "ask the person for an address of their own wallet, and make a new payout to it",
+    ),
+    "recipient_blacklisted": (
+        "USDT's issuer has blacklisted the recipient; it was not paid",
+        "ask the person for another address and make a new payout to it; or wait until the issuer "
+        f"takes this one off the list, then {RETRY}",
+    ),
+    "recipient_is_own": (
+        "the recipient is one of our own addresses; it was not paid",
+        "ask the person for an address of their own, and make a new payout to it",
+    ),
+    "merchant_reference_taken": (
+        "another payout took its merchant reference first",
+        "look at that payout, it may be the same money; if not, make a new one with another "
+        "reference",
+    ),
+    "attempts_exhausted": (
+        "no block took its transaction in many attempts, each proved dead",
+        f"look whether the nodes reach the network; then {RETRY}",
+    ),
+}
+"""Why it has failed before a block took it: what that means, and what to do."""
 
 RECEIPTS: Final = {
     "receipt: REVERT": (
         "the contract refused its transaction (receipt: REVERT)",
         "look whether USDT or the router is paused, whether USDT has blacklisted the account that "
-        "pays, and whether it holds enough",
+        f"pays, and whether it holds enough; then {RETRY}",
     ),
     "receipt: OUT_OF_ENERGY": (
         "its transaction needed more energy than its fee limit pays for (receipt: OUT_OF_ENERGY)",
-        "stake for energy, or ask anew with a higher max_fee_trx",
+        f"stake for energy, then {RETRY}; or ask anew with a higher max_fee_trx",
     ),
     "receipt: OUT_OF_TIME": (
         "the network gave up executing its transaction (receipt: OUT_OF_TIME)",
-        "wait until the network is less busy",
+        f"wait until the network is less busy; then {RETRY}",
     ),
 }
 """How its transaction ended in its block: what that means, and what to look at."""
@@ -178,8 +199,7 @@ def _ending(payout: Payout, ended_by: str) -> list[str]:
                 f"solidified; the fee was {fee} TRX.{made}"
             ]
         case PayoutStatus.FAILED:
-            why, _ = RECEIPTS.get(payout.reason, (f"it failed: {payout.reason}", ""))
-            why = FAILURES.get(payout.reason, why)
+            why, _ = _failure(payout)
             return [f"{rfc3339(payout.updated_at)}: {why}. No money has moved to the recipient."]
         case PayoutStatus.CANCELED:
             return [f"{rfc3339(payout.updated_at)}: canceled{by} before it was signed."]
@@ -204,6 +224,12 @@ def _fee(payout: Payout, needed: str) -> tuple[str, str]:
     return f"a lower fee: it may cost up to {needed} now, and {at_most}", advice
 
 
+def _failure(payout: Payout) -> tuple[str, str]:
+    """Why it has failed, and what to do."""
+    known = FAILURES.get(payout.reason) or RECEIPTS.get(payout.reason)
+    return known or (f"it failed: {payout.reason}", f"find the cause; then {RETRY}")
+
+
 def _now(payout: Payout) -> tuple[str | None, str]:
     match payout.status:
         case PayoutStatus.AWAITING_APPROVAL:
@@ -225,8 +251,7 @@ def _now(payout: Payout) -> tuple[str | None, str]:
         case PayoutStatus.SIGNED:
             return "its block, and then for that block to be solidified", "nothing"
         case PayoutStatus.FAILED:
-            _, look = RECEIPTS.get(payout.reason, ("", "find the cause"))
-            return None, f"{look}; then POST /payouts/{{payout_id}}/retry"
+            return None, _failure(payout)[1]
         case PayoutStatus.QUARANTINED:
             return "a person", "compare the router's `paid(id)` with the books before anything else"
         case _:
