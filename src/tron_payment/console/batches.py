@@ -1,5 +1,6 @@
 """Batches: a CSV is checked row by row and priced before anything is sent."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from litestar import Request, Response, get, post
@@ -20,6 +21,9 @@ CSV: Final = "text/csv"
 PAGE_ROWS: Final = 25
 SHOWN_QUOTES: Final = 200
 """Checked rows that the page lists; the totals count all."""
+
+SHOWN_BEFORE: Final = 5
+"""Batches and payouts that are named as those in which rows were sent before."""
 
 STATUSES: Final = (
     "awaiting_approval", "queued", "processing", "completed", "completed_with_errors", "canceled",
@@ -50,6 +54,7 @@ async def check(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) ->
         "batch_check.html",
         "/console/batches",
         checked=checked,
+        before=_before(checked["quotes"][:SHOWN_QUOTES]),
         content=content,
         key=new_key(),
         shown=SHOWN_QUOTES,
@@ -94,6 +99,16 @@ async def export(batch_id: FromPath[str], desk: NamedDependency[Desk]) -> Respon
         media_type=media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _before(quotes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Batches and single payouts that rows were sent in before, newest first."""
+    found: dict[str, dict[str, Any]] = {}
+    for each in (row["earlier"] for row in quotes if row["earlier"]):
+        seen = found.setdefault(each["batch_id"] or each["payout_id"], {**each, "count": 0})
+        seen["count"] += 1
+    newest = sorted(found.values(), key=lambda each: each["created_at"], reverse=True)
+    return newest[:SHOWN_BEFORE]
 
 
 def _list(

@@ -6,6 +6,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from tron_payment.console.accounts import names, routers
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
 from tron_payment.console.kept import Look, Looks
@@ -16,6 +17,9 @@ BOOKS: Final = "/api/v1/payments/reconciliation"
 REPORTS: Final = "/api/v1/payments/reports"
 CSV: Final = "text/csv"
 JSON: Final = "application/json"
+ROWS_SHOWN: Final = 1_000
+"""Rows that the API shows of a report; the signed file has more."""
+
 DAYS: Final = Looks(60.0)
 """The last 30 days, added up."""
 
@@ -30,11 +34,14 @@ async def books(desk: NamedDependency[Desk], done: Text = None, look: Text = Non
     days = Look()
     if desk.can("report:read"):
         days = await desk.look(DAYS, REPORTS, patient=bool(look))
+    listed = {row["address"] for row in report["rows"]}
     return desk.page(
         "books.html",
         "/console/books",
         done=done,
         report=report,
+        listed=len(listed) if len(report["rows"]) < ROWS_SHOWN else None,
+        names=names(await routers(desk.api)),
         days=days,
     )
 

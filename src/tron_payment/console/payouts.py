@@ -11,6 +11,7 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from tron_payment.console.accounts import names, routers
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
 from tron_payment.console.kept import Look, Looks
@@ -117,6 +118,11 @@ async def payout(
         where = at("/api/v1/tron/network/transactions/{id}", id=found["txid"])
         proof = await desk.look(PROOFS, where, patient=bool(look))
     transaction = proof.value
+    transfers = transaction["transfers"] if transaction else []
+    mine = _mine(found, transfers)
+    there = await routers(desk.api)
+    wallet = await desk.api.maybe(at("/api/v1/wallets/{id}", id=found["wallet_id"]))
+    payer = there.get(found["route"]) or (wallet["address"] if wallet else None)
     return desk.page(
         "payout.html",
         "/console/payouts",
@@ -125,19 +131,20 @@ async def payout(
         explained=explained,
         proof=proof,
         transaction=transaction,
-        own=_own(found, transaction["transfers"]) if transaction else [],
+        own=[mine] if mine else transfers,
+        payer=mine["from"] if mine else payer,
+        wallet=wallet,
+        names=names(there, wallet),
         moving=found["status"] in MOVING,
     )
 
 
-def _own(payout: Mapping[str, Any], transfers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of a transaction's transfers the one that is this payout's; all when it is not clear."""
-    mine = [
-        each
-        for each in transfers
-        if each.get("to") == payout["recipient_address"] and each.get("amount") == payout["amount"]
-    ]
-    return mine[:1] or transfers
+def _mine(payout: Mapping[str, Any], transfers: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of a transaction's transfers the one that is this payout's; None when it is not clear."""
+    for each in transfers:
+        if each.get("to") == payout["recipient_address"] and each.get("amount") == payout["amount"]:
+            return each
+    return None
 
 
 async def _found(desk: Desk, text: str) -> tuple[list[dict[str, Any]], bool]:

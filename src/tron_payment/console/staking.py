@@ -1,11 +1,13 @@
 """Staking, and the energy plan with its chart."""
 
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from litestar import Response, get
+from litestar import get
 from litestar.di import NamedDependency
 
+from tron_payment.console.charts import Bar, bars
 from tron_payment.console.desk import Desk
 from tron_payment.console.kept import Looks
 from tron_payment.console.overview import Text
@@ -13,7 +15,6 @@ from tron_payment.console.pages import PAGE_OPT
 
 STAKING: Final = "/api/v1/staking"
 PAGE_ROWS: Final = 25
-SVG: Final = "image/svg+xml"
 WAYS: Final = {
     "burn": "burn everything",
     "as_now": "as it is now",
@@ -47,6 +48,7 @@ async def staking(
         done=done,
         seen=seen,
         plan=seen.value,
+        bars=_bars(seen.value["costs"]) if seen.value else [],
         ways=WAYS,
         devnet=desk.network == "devnet",
         asked=asked,
@@ -57,15 +59,17 @@ async def staking(
     )
 
 
-@get("/console/staking/plan.svg", opt={**PAGE_OPT, "produces": (SVG, "image/*")})
-async def plan_chart(
-    desk: NamedDependency[Desk], days: Text = None, payouts_per_day: Text = None
-) -> Response[bytes]:
-    """The plan's own picture."""
-    content, media_type = await desk.api.file(
-        f"{STAKING}/plan/chart", days=days, payouts_per_day=payouts_per_day
+def _bars(costs: list[dict[str, Any]]) -> list[Bar]:
+    """What each way costs, the cheapest first and in green: the very figures of the page."""
+    return bars(
+        (
+            WAYS[row["way"]],
+            Decimal(row["total_trx"]),
+            f"{Decimal(row['total_trx']):,.2f} TRX",
+            "plain" if index else "good",
+        )
+        for index, row in enumerate(costs)
     )
-    return Response(content, media_type=media_type)
 
 
-HANDLERS: Final = (staking, plan_chart)
+HANDLERS: Final = (staking,)

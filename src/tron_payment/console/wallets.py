@@ -6,6 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
+from tron_payment.console.accounts import ROUTES, balance_paths, routers
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
 from tron_payment.console.kept import Looks
@@ -24,21 +25,25 @@ ON_CHAIN: Final = Looks(10.0)
 
 @get("/console/wallets", opt=PAGE_OPT)
 async def wallets(desk: NamedDependency[Desk], cursor: Text = None, look: Text = None) -> Any:
-    """Wallets with what is in them: nodes are asked for it, and with `look` the page waits."""
+    """Wallets and routers with what is in them: nodes are asked for it, and with `look` the page
+    waits."""
     rows = await desk.api.get(WALLETS, cursor=cursor, limit=PAGE_ROWS)
+    there = {} if cursor else await routers(desk.api)
     ids = [row["wallet_id"] for row in rows["data"]]
-    paths = [at(WALLETS + "/{id}/balance", id=each) for each in ids]
+    paths = [at(WALLETS + "/{id}/balance", id=each) for each in ids] + balance_paths(there)
     seen = await desk.look(
-        ON_CHAIN, " ".join(ids), lambda: desk.api.all(*paths), patient=bool(look)
+        ON_CHAIN, " ".join(paths), lambda: desk.api.all(*paths), patient=bool(look)
     )
-    found = seen.value or [None] * len(ids)
+    found = seen.value or [None] * len(paths)
     return desk.page(
         "wallets.html",
         "/console/wallets",
         rows=rows,
         seen=seen,
         cursor=cursor or "",
-        balances=dict(zip(ids, found, strict=True)),
+        balances=dict(zip(ids, found[: len(ids)], strict=True)),
+        routers=list(zip(there.items(), found[len(ids) :], strict=True)),
+        routes=ROUTES,
     )
 
 

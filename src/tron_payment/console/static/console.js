@@ -26,13 +26,16 @@ document.addEventListener("click", async (event) => {
 // One stream for the page's part that changes; while there is none, the page asks again.
 let stream = null;
 let streaming = false;
+let missed = false;
 
 function livePart() { return document.querySelector("[data-live]"); }
 
+// Nothing moves under somebody's hands: what changes meanwhile is shown when they are done.
 function refresh() {
   const part = livePart();
-  const busy = part && part.contains(document.activeElement) && document.activeElement.matches("input, summary");
-  if (part && !document.hidden && !busy && window.htmx) htmx.trigger(part, "changed");
+  const busy = part && part.contains(document.activeElement) && document.activeElement.closest("form, summary");
+  missed = Boolean(part && (busy || document.hidden));
+  if (part && !missed && window.htmx) htmx.trigger(part, "changed");
 }
 
 function watch() {
@@ -51,7 +54,7 @@ function watch() {
 }
 
 setInterval(() => {
-  if (!streaming) refresh();
+  if (missed || !streaming) refresh();
   watch();
 }, 3000);
 document.addEventListener("visibilitychange", () => { watch(); refresh(); });
