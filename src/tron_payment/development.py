@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from tron_payment.assembly import Assembly
 
 SECRET_BYTES: Final = 32
+TREASURY: Final = "treasury"
+"""The wallet that pays by default on a devnet of our own."""
+
 TREASURY_TRX_UNITS: Final = 1_000_000 * 10**6
 TREASURY_USDT_UNITS: Final = 1_000_000 * 10**6
 ROUTER_USDT_UNITS: Final = 1_000_000 * 10**6
@@ -261,7 +264,7 @@ class Preparation:
     async def _prepare(self) -> None:
         wallets = self._house.use(Wallets)
         if self._devnet_url is not None:
-            treasury = await wallets.ensure(None, "treasury")
+            treasury = await wallets.ensure(None, TREASURY)
             deployer = await wallets.ensure(None, "deployer", category="contracts")
             wallets.default_address = wallets.default_address or Address(treasury.address)
             operator, owner = Address(treasury.address), Address(deployer.address)

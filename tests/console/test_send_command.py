@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from tron_payment.operator.report import Exit
 WITHIN_S = 300.0
 
 
-async def command(service: Service, *words: str) -> tuple[int, str, str]:
+async def command(service: Service, *words: str, **variables: str) -> tuple[int, str, str]:
     """Exit code, output, errors; there is no terminal."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tron_payment.cli", *words, "--url", service.url),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TOKEN": "", **variables},
     )
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -46,22 +48,30 @@ async def test_a_file_is_shown_then_sent_once_and_told_row_by_row(
     service: Service, token: Path, tmp_path: Path
 ) -> None:
     file, result = tmp_path / "rows.csv", tmp_path / "result.csv"
-    file.write_text(f"user_id,recipient_address,amount\nann,{RECIPIENT},11\nbob,nobody,11\n")
+    file.write_text(f"user_id,recipient_address,amount\nann,{RECIPIENT},11\nbob,nobody,12\n")
     words = ("payouts", "send", str(file), "--token-file", str(token))
     code, out, err = await command(service, *words)
     assert code == 1 and "Nothing was sent" in out + err
     assert "row 2: recipient_address" in err and "1 rows are good, 1 are refused" in err
+    assert "to pay: 11 USDT" in err
 
     code, out, _ = await command(service, *words, "--yes", "--result", str(result), "--json")
     told = json.loads(out)
     assert code == 5 and told["counts"] == {"settled": 1}, "a refused row is no success"
     rows = list(csv.DictReader(result.read_text().splitlines()))
     assert [row["status"] for row in rows] == ["settled", "refused"]
+    refused = [rows[1][name] for name in ("user_id", "recipient_address", "amount")]
+    assert refused == ["bob", "nobody", "12"], "as it came"
     code, _, err = await command(service, *words, "--yes", "--result", str(result))
     assert code == 2 and "exists already" in err
 
-    code, out, _ = await command(service, *words, "--yes", "--no-wait", "--json")
+    code, out, err = await command(service, *words, "--no-wait", "--json")
     assert code == 0 and json.loads(out)["batch_id"] == told["batch_id"], "the same file, once"
+    assert json.loads(out)["status"] == "completed" and json.loads(out)["sent_before"] is True
+    assert f"sent before: {told['batch_id']}, completed; nothing new is paid" in err
+    file.write_text(f"user_id,recipient_address,amount\nann,{RECIPIENT},11\n")
+    code, out, err = await command(service, *words)
+    assert code == 1 and f"1 of these rows were sent before, in {told['batch_id']}" in err
     watch = ("batch", "watch", told["batch_id"], "--token-file", str(token))
     code, out, err = await command(service, *watch)
     assert code == 5 and "1 of 1: 1 settled" in out + err and "not sent: 1" in err
@@ -72,7 +82,14 @@ async def test_what_cannot_be_done_is_told_with_its_code(service: Service, token
     code, _, err = await command(service, *lost)
     assert code == 1 and "not_found" in err
     code, _, err = await command(service, "batch", "watch", "bat_nobody")
-    assert code == 2 and "--token-file" in err
+    assert code == 2 and "--token-file" in err and "export TOKEN" in err
+    code, _, err = await command(service, "batch", "watch", "bat_nobody", TOKEN="s3cret\tx")
+    assert code == 2 and "no token" in err and "s3cret" not in err
+    said = token.read_text().strip()
+    code, out, err = await command(service, "batch", "watch", "bat_nobody", TOKEN=said)
+    assert code == 1 and "not_found" in err and said not in out + err
+    code, _, err = await command(service, "payouts", "cancel", "pay_nobody", TOKEN=said)
+    assert code == 1 and "not_found" in err
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,20 @@ def test_a_token_is_what_the_service_of_this_folder_believes() -> None:
     assert code == 0 and json.loads(printed)["subject"] == "ann"
 
 
+def test_a_token_is_kept_where_nobody_else_reads_it(folder: Path) -> None:
+    with_secrets(configuration.load())
+    file = folder / "token"
+    file.write_text("an older and much longer token, open to everybody" * 20)
+    file.chmod(0o644)
+    code, printed = run("--out", str(file))
+    kept = file.read_text()
+    assert code == 0 and kept.count(".") == 2 and kept.strip() not in printed
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert jwt.decode(kept.strip(), options={"verify_signature": False})["role"] == "operator"
+    code, printed = run("--out", str(folder / "nowhere" / "token"), "--json")
+    assert code == 2 and json.loads(printed)["error"]["code"] == "file"
+
+
 def test_where_nothing_was_started_no_secret_is_made(folder: Path) -> None:
     code, printed = run()
     assert code == 2 and "make run" in printed and not (folder / "var").exists()

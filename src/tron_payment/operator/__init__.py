@@ -13,6 +13,9 @@ from typing import Final
 TIMEOUT_S: Final = 900
 URL: Final = "http://127.0.0.1:8090"
 WATCH_S: Final = 3_600
+REMOTE_PAYOUTS: Final = ("send", "cancel", "retry")
+"""What is done to payouts by the API."""
+
 ROLES: Final = (
     *("viewer", "merchant", "operator", "approver", "treasurer", "compliance", "admin", "auditor"),
 )
@@ -79,9 +82,9 @@ def _release(parser: argparse.ArgumentParser) -> None:
 
 
 def _payouts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("explain", "list", "send"))
+    parser.add_argument("action", choices=("explain", "list", *REMOTE_PAYOUTS))
     parser.add_argument(
-        "payout_id", nargs="?", metavar="PAYOUT_ID|FILE.csv", help="for explain; for send"
+        "payout_id", nargs="?", metavar="PAYOUT_ID|FILE.csv", help="FILE.csv for send"
     )
     parser.add_argument("--status", help="list: only these, with commas, such as queued,failed")
     parser.add_argument("--user", metavar="USER_ID", help="list: only of this person")
@@ -92,6 +95,11 @@ def _payouts(parser: argparse.ArgumentParser) -> None:
 def _token(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--role", default="operator", choices=ROLES, help="(%(default)s)")
     parser.add_argument("--subject", help="who it is; demo-ROLE by default")
+
+
+def _token_out(parser: argparse.ArgumentParser) -> None:
+    _token(parser)
+    parser.add_argument("--out", type=Path, metavar="FILE", help="into a file of yours only")
 
 
 def _trace(parser: argparse.ArgumentParser) -> None:
@@ -123,8 +131,10 @@ def _batch(parser: argparse.ArgumentParser) -> None:
 def _remote(parser: argparse.ArgumentParser) -> None:
     """What the commands take that speak to a service by its API (remote.py)."""
     parser.add_argument("--url", default=URL, help="of the API (%(default)s)")
-    parser.add_argument("--token-file", type=Path, help="its first line is the token")
-    parser.add_argument("--yes", action="store_true", help="send after the check without asking")
+    parser.add_argument(
+        "--token-file", type=Path, help="its first line is the token; else the variable TOKEN is"
+    )
+    parser.add_argument("--yes", action="store_true", help="do it after the check without asking")
     parser.add_argument("--result", type=Path, help="a CSV with what became of every row; is made")
     parser.add_argument("--no-wait", action="store_true", help="do not wait for the end")
     parser.add_argument("--watch-seconds", type=int, default=WATCH_S, metavar="SECONDS")
@@ -132,7 +142,7 @@ def _remote(parser: argparse.ArgumentParser) -> None:
 
 def is_remote(arguments: argparse.Namespace) -> bool:
     """Whether a command speaks to a service by its API and needs no configuration here."""
-    return arguments.command == "batch" or getattr(arguments, "action", "") == "send"
+    return arguments.command == "batch" or getattr(arguments, "action", "") in REMOTE_PAYOUTS
 
 
 def _energy(parser: argparse.ArgumentParser) -> None:
@@ -179,11 +189,12 @@ COMMANDS: Final[Mapping[str, Command]] = {
     ),
     "erase": Command("take one person's name out of what has ended", "erase:erase", _erase),
     "payouts": Command(
-        "explain: why is a payout where it is; list: the newest; send: check, price, send a CSV",
+        "explain: why is a payout where it is; list: the newest; send: check, price, send a CSV; "
+        "cancel: call one back; retry: pay anew what has failed",
         "explain:payouts",
         _payouts,
     ),
-    "token": Command("a caller's token for the development mode", "token:token", _token),
+    "token": Command("a caller's token for the development mode", "token:token", _token_out),
     "console-link": Command(
         "a link that signs a browser in once, for the development mode",
         "token:console_link",

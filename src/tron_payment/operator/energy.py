@@ -11,8 +11,9 @@ import msgspec
 from tron_payment import staking
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
-from tron_payment.settings import Settings
+from tron_payment.settings import Network, Settings
 from tron_payment.staking import PlanQuery, Plans, PlanView
+from tron_payment.wallets import NoWallet
 
 BOUNDS: Final = {
     "days": (1, staking.PLAN_DAYS_MAX),
@@ -41,13 +42,26 @@ async def energy(arguments: argparse.Namespace, settings: Settings) -> Report:
         **given,
     )
     async with assembled(settings) as assembly:
-        planned = await assembly.house.use(Plans).plan(query, None)
+        try:
+            planned = await assembly.house.use(Plans).plan(query, None)
+        except NoWallet as error:
+            detail = f"{error.detail}; --wallet WALLET_ID says it (`tron-payment wallets list`)"
+            return failure(error.code, detail, Exit.USAGE)
     view = PlanView.of(planned.address, planned.forecast)
-    lines = [*_lines(view), "", *staking.bars(planned.forecast.plan), "", _advice(view)]
+    lines = [
+        *_lines(view, settings.tron_network),
+        "",
+        *staking.bars(planned.forecast.plan),
+        "",
+        _advice(view),
+    ]
     return Report(msgspec.to_builtins(view), lines)
 
 
-def _lines(view: PlanView) -> list[str]:
+def _lines(view: PlanView, network: Network) -> list[str]:
+    far_more = ""
+    if network is Network.DEVNET:
+        far_more = "; about ten on a public network: few stake on a devnet, and stake shares energy"
     rows = [
         ("address", view.address),
         ("from", "the last 30 days" if view.source == "typical" else "what was announced"),
@@ -55,7 +69,7 @@ def _lines(view: PlanView) -> list[str]:
         ("energy a day", f"{view.energy_per_day:,}, own limit {view.energy_limit:,}"),
         ("bandwidth a day", f"{view.bandwidth_per_day:,}, own limit {view.bandwidth_limit:,}"),
         ("prices", f"{view.energy_price_sun} sun an energy, {view.bandwidth_price_sun} a byte"),
-        ("a stake gives", f"{view.energy_per_trx:,} energy a day for 1 TRX"),
+        ("a stake gives", f"{view.energy_per_trx:,} energy a day for 1 TRX{far_more}"),
         ("may be staked", f"{view.spare_trx} TRX"),
         ("burns nothing", f"with {view.full_stake_trx} TRX more staked"),
         ("period", f"{view.days} days"),

@@ -1,4 +1,4 @@
-"""Batches from a terminal: checked, priced, confirmed, sent and watched, by the API alone.
+"""Payouts from a terminal: checked, priced, confirmed, sent and watched, by the API alone.
 
 It needs an address and a token, not the service's configuration, and can do nothing that the API
 does not let this token do. Nothing is sent before it was checked and its price shown.
@@ -9,46 +9,48 @@ import asyncio
 import hashlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from tron_payment.operator import single
+from tron_payment.operator.calling import (
+    PAYOUTS,
+    ApiRefusal,
+    NoToken,
+    agreed,
+    call,
+    connected,
+    tell,
+    token_of,
+)
 from tron_payment.operator.report import Exit, Report, counted, failure
 
-BATCHES: Final = "/api/v1/payouts/batch"
-CALL_S: Final = 60.0
+BATCHES: Final = f"{PAYOUTS}/batch"
 LOOK_S: Final = 1.0
 BAR: Final = 40
 REFUSED_SHOWN: Final = 20
+EARLIER_SHOWN: Final = 5
 MOVING: Final = frozenset(
     {"queued", "awaiting_approval", "awaiting_signature", "signed", "broadcast", "processing"}
 )
 CSV: Final = {"Content-Type": "text/csv"}
 
 
-class ApiRefusal(Exception):
-    """The API said no; `problem` is its problem+json."""
-
-    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
-        super().__init__(str(problem.get("detail") or problem.get("title") or status))
-        self.code = str(problem.get("code", status))
-        self.exit = Exit.UNAVAILABLE if problem.get("retryable") else Exit.FAILED
-
-
 def run(options: argparse.Namespace) -> int:
-    """`payouts send FILE.csv` and `batch watch BATCH_ID`; the exit code."""
-    if options.token_file is None:
-        return _usage("say where the token is: --token-file FILE", options)
+    """`payouts send FILE.csv`, `batch watch BATCH_ID`, `payouts cancel` and `retry`; exit code."""
     if options.action == "send" and options.payout_id is None:
         return _usage("say which FILE.csv", options)
     if options.result is not None and options.result.exists():
         return _usage(f"{options.result} exists already", options)
     try:
-        token = (options.token_file.read_text(encoding="utf-8").splitlines() or [""])[0].strip()
+        token = token_of(options)
         content = Path(options.payout_id).read_bytes() if options.action == "send" else b""
         report = asyncio.run(_run(options, token, content))
+    except NoToken as missing:
+        return _usage(str(missing), options)
     except ApiRefusal as refusal:
         report = failure(refusal.code, str(refusal), refusal.exit)
     except httpx.HTTPError as error:
@@ -63,29 +65,37 @@ def _usage(detail: str, options: argparse.Namespace) -> int:
 
 
 async def _run(options: argparse.Namespace, token: str, content: bytes) -> Report:
-    headers = {"Authorization": f"Bearer {token.removeprefix('Bearer ')}"}
-    async with httpx.AsyncClient(
-        base_url=options.url, headers=headers, timeout=CALL_S, trust_env=False
-    ) as http:
-        if options.action == "watch":
-            return await _watched(http, options.batch_id, options)
-        return await _sent(http, content, options)
+    async with connected(options.url, token) as http:
+        match options.action:
+            case "watch":
+                return await _watched(http, options.batch_id, options)
+            case "cancel":
+                return await single.cancel(http, options)
+            case "retry":
+                return await single.retry(http, options)
+            case _:
+                return await _sent(http, content, options)
 
 
 async def _sent(http: httpx.AsyncClient, content: bytes, options: argparse.Namespace) -> Report:
     """Check, ask, send once, watch. The key is made of the content: the same file is sent once."""
-    checked = await _call(http, "POST", f"{BATCHES}?dry_run=true", content, CSV)
-    good = len(checked["quotes"])
-    for line in _check_lines(checked):
-        print(line, file=sys.stderr)
-    if not good:
-        return Report({"checked": checked}, ("No row is good: nothing was sent.",), Exit.FAILED)
-    if not options.yes and not _agreed(good):
-        return Report({"checked": checked}, ("Nothing was sent.",), Exit.FAILED)
     key = {"Idempotency-Key": "file-" + hashlib.sha256(content).hexdigest()[:40]}
-    made = await _call(http, "POST", BATCHES, content, CSV | key)
+    checked = await call(http, "POST", f"{BATCHES}?dry_run=true", content, CSV | key)
+    if (batch_id := checked["batch_id"]) is not None:
+        made = await call(http, "GET", f"{BATCHES}/{batch_id}?limit=1")
+        tell([f"this file was sent before: {batch_id}, {made['status']}; nothing new is paid"])
+    else:
+        tell(check_lines(checked))
+        good = checked["accepted"]
+        if not good:
+            return Report({"checked": checked}, ("No row is good: nothing was sent.",), Exit.FAILED)
+        if not options.yes and not agreed(f"Send {good} payouts, {_money(checked)}?"):
+            return Report({"checked": checked}, ("Nothing was sent.",), Exit.FAILED)
+        made = await call(http, "POST", BATCHES, content, CSV | key)
     if options.no_wait:
-        return Report({"batch_id": made["batch_id"]}, (f"{made['batch_id']}: {made['status']}",))
+        data = {"batch_id": made["batch_id"], "status": made["status"]}
+        told = data | {"sent_before": batch_id is not None}
+        return Report(told, (f"{made['batch_id']}: {made['status']}",))
     return await _watched(http, made["batch_id"], options)
 
 
@@ -94,7 +104,7 @@ async def _watched(http: httpx.AsyncClient, batch_id: str, options: argparse.Nam
     if "/" in batch_id or not batch_id.strip("."):
         return failure("usage", "this is no batch id", Exit.USAGE)
     for _ in range(max(1, int(options.watch_seconds / LOOK_S))):
-        batch = await _call(http, "GET", f"{BATCHES}/{batch_id}?limit=1")
+        batch = await call(http, "GET", f"{BATCHES}/{batch_id}?limit=1")
         if sys.stderr.isatty():
             print(f"\r{progress(batch)}", end="", file=sys.stderr, flush=True)
         if batch["status"] not in MOVING:
@@ -132,27 +142,43 @@ def progress(batch: Mapping[str, Any]) -> str:
     return f"[{'#' * filled}{'.' * (BAR - filled)}] {ended} of {accepted}: {counted(counts)}"
 
 
-def _check_lines(checked: Mapping[str, Any]) -> Sequence[str]:
-    refused, fee = checked["refused"], checked.get("fee")
+def check_lines(checked: Mapping[str, Any]) -> list[str]:
+    """What the dry run found, for whoever says yes."""
+    refused, fee = checked["refused"], checked["fee"]
     lines = [
-        f"row {row['row']}: {row.get('param') or '-'}: {row['detail']} ({row['code']})"
+        f"row {row['row']}: {row['param'] or '-'}: {row['detail']} ({row['code']})"
         for row in refused[:REFUSED_SHOWN]
     ]
     if len(refused) > REFUSED_SHOWN:
         lines.append(f"and {len(refused) - REFUSED_SHOWN} more refused rows")
-    lines.append(f"{len(checked['quotes'])} rows are good, {len(refused)} are refused")
+    lines.append(f"{checked['accepted']} rows are good, {len(refused)} are refused")
+    if checked["accepted"]:
+        lines.append(f"to pay: {_money(checked)}")
     if fee:
-        lines.append(f"fees: {fee['expected_trx']} TRX expected, {fee['max_fee_trx']} TRX at most")
+        priced = len(checked["quotes"])
+        part = f", for the first {priced} rows" if priced < checked["accepted"] else ""
+        lines.append(
+            f"fees: {fee['expected_trx']} TRX expected, {fee['max_fee_trx']} TRX at most{part}"
+        )
+    if checked["sent_before"]:
+        lines.append(_repeated(checked))
     return lines
 
 
-def _agreed(good: int) -> bool:
-    """Only a person at a terminal can say yes."""
-    if not sys.stdin.isatty():
-        print("This is no terminal: --yes sends without asking.", file=sys.stderr)
-        return False
-    print(f"Send {good} payouts? Type yes: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() == "yes"
+def _money(checked: Mapping[str, Any]) -> str:
+    return " and ".join(f"{amount} {code}" for code, amount in checked["totals"].items())
+
+
+def _repeated(checked: Mapping[str, Any]) -> str:
+    """Which payouts were the same: nothing is refused for it, but somebody should know."""
+    earlier = [each["earlier"] for each in checked["quotes"] if each["earlier"]]
+    names = list(dict.fromkeys(each["batch_id"] or each["payout_id"] for each in earlier))
+    more = " and others" if len(names) > EARLIER_SHOWN else ""
+    where = f", in {', '.join(names[:EARLIER_SHOWN])}{more}" if names else ""
+    return (
+        f"{checked['sent_before']} of these rows were sent before{where}: "
+        "to send them now pays them again"
+    )
 
 
 def _write_new(path: Path, content: bytes) -> None:
@@ -160,25 +186,3 @@ def _write_new(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
-
-
-async def _call(
-    http: httpx.AsyncClient,
-    method: str,
-    path: str,
-    content: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """
-    Raises:
-        ApiRefusal
-        httpx.HTTPError: No answer.
-    """
-    answer = await http.request(method, path, content=content, headers=headers)
-    try:
-        body = answer.json()
-    except ValueError:
-        body = {"detail": "the answer is not JSON"}
-    if answer.status_code >= 400:
-        raise ApiRefusal(answer.status_code, body)
-    return dict(body)

@@ -12,10 +12,11 @@ from pydantic import SecretStr
 from pymongo.errors import PyMongoError
 
 from tron_payment import configuration, egress, logs
+from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError, Unavailable
 from tron_payment.operator import COMMANDS
 from tron_payment.operator.report import Exit, Report, failure
-from tron_payment.settings import ConfigurationError, Settings
+from tron_payment.settings import ConfigurationError, Network, Settings
 
 if TYPE_CHECKING:
     from tron_payment.assembly import Assembly
@@ -74,6 +75,18 @@ async def reachable(settings: Settings) -> AsyncIterator[Settings]:
         await server.stop()
 
 
+async def _prefer_treasury(settings: Settings, assembly: "Assembly") -> None:
+    """Commands beside `make run` pay from the wallet that it pays from, and make none."""
+    from tron_payment.development import TREASURY
+    from tron_payment.wallets import Wallets
+
+    wallets = assembly.house.use(Wallets)
+    if settings.is_development and settings.tron_network is Network.DEVNET:
+        treasury = await wallets.of_service(TREASURY)
+        if treasury is not None and wallets.default_address is None:
+            wallets.default_address = Address(treasury.address)
+
+
 @asynccontextmanager
 async def assembled(settings: Settings, *, loops: bool = False) -> "AsyncIterator[Assembly]":
     """The whole service without its HTTP; with `loops` it also does its work, like a replica."""
@@ -85,6 +98,7 @@ async def assembled(settings: Settings, *, loops: bool = False) -> "AsyncIterato
         for module in assembly.modules:
             if module.start is not None:
                 await module.start()
+        await _prefer_treasury(ours, assembly)
         if loops:
             assembly.loops.start()
             stack.push_async_callback(assembly.loops.stop)

@@ -250,6 +250,10 @@ class Maker:
             found = await self._add_key(found, secret)
         return found
 
+    async def of_service(self, label: str) -> Wallet | None:
+        """The service's own wallet of this label, where it has made one."""
+        return await store.by_label(SERVICE, label)
+
     async def _add_key(self, wallet: Wallet, secret: Secret) -> Wallet:
         """A watched address whose key has come becomes a hot wallet."""
         envelope = self._signer.keystore.seal(secret, wallet.bond)
