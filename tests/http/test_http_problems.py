@@ -2,12 +2,18 @@
 
 import asyncio
 import json
+from typing import Literal
 
 import httpx
+import msgspec
 import pytest
 from http_world import HANDLERS, bearer, serve
 from litestar import get
 from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeoutError
+
+from tron_payment.core.errors import Refused
+from tron_payment.http.limits import decode_json
+from tron_payment.http.principals import Role
 
 GOOD = {"to": "T", "amount": "12.5"}
 
@@ -75,6 +81,41 @@ async def test_a_field_deep_inside_is_named(row, code, param) -> None:
         )
     found = problem(answer)
     assert (found["status"], found["code"], found["param"]) == (422, code, param)
+
+
+class Colour(msgspec.Struct, forbid_unknown_fields=True):
+    name: Literal["red", "green"] | None = None
+    kinds: dict[str, Role] = {}
+
+
+class Paint(msgspec.Struct, forbid_unknown_fields=True):
+    colours: list[Colour]
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b'{"colors": []}', "this field does not exist; did you mean colours?"),
+        (b'{"colours": [{"nmae": "red"}]}', "this field does not exist; did you mean name?"),
+        (b'{"colours": [{"weight": 1}]}', "this field does not exist"),
+        (b'{"colours": [{"name": "blue"}]}', "'blue' is none of green, red"),
+        (b'{"colours": [{"name": "' + b"b" * 99 + b'"}]}', None),
+        (
+            b'{"colours": [{"kinds": {"x": "boss"}}]}',
+            "'boss' is none of " + ", ".join(role.value for role in Role),
+        ),
+    ],
+)
+def test_what_could_have_been_meant_is_said(content: bytes, detail: str | None) -> None:
+    with pytest.raises(Refused) as refusal:
+        decode_json(content, Paint)
+    assert detail in (None, refusal.value.detail) and len(refusal.value.detail) < 120
+
+
+async def test_a_parameter_that_is_nearly_right_is_named() -> None:
+    async with serve() as world:
+        found = problem(await world.client.get("/orders/1?limits=5", headers=bearer()))
+    assert found["detail"] == "did you mean limit?"
 
 
 async def test_a_good_request_is_answered() -> None:

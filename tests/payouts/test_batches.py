@@ -140,6 +140,7 @@ async def test_what_a_batch_is_refused_for(pay: Pay) -> None:
         (b'{"payouts": [', "application/json", (400, "malformed_body", None)),
         (b'{"rows": []}', "application/json", (422, "unknown_field", "rows")),
         (b"a,b,c\n1,2,3\n", "text/csv", (422, "csv_header", None)),
+        (HEADER.replace(",", ";").encode(), "text/csv", (422, "csv_header", None)),
         (f"{HEADER}\n".encode(), "text/csv", (422, "no_rows", "payouts")),
         (b"\xff\xfe", "text/csv", (400, "malformed_body", None)),
         (b"<x/>", "text/xml", (415, "unsupported_media_type", "Content-Type")),
@@ -147,6 +148,12 @@ async def test_what_a_batch_is_refused_for(pay: Pay) -> None:
     ):
         answer = await pay.post("/payouts/batch", content=content, media_type=media_type)
         assert refusal(answer) == expected, answer.text
+    for header, hint in (
+        (HEADER.replace(",", ";"), "these by semicolons"),
+        (HEADER.replace("amount", "ammount"), "did you mean amount?"),
+    ):
+        answer = await pay.post("/payouts/batch", content=header.encode(), media_type="text/csv")
+        assert hint in answer.json()["detail"]
     none = await pay.post("/payouts/batch", {"payouts": [wish(amount="1")]})
     assert none.status_code == 422 and none.json()["code"] == "no_good_row"
     assert none.json()["refused"][0]["code"] == "amount_below_minimum"

@@ -19,6 +19,7 @@ from litestar.types import Empty
 
 from tron_payment.core.errors import Malformed
 from tron_payment.http.headers import header
+from tron_payment.http.hints import meant
 from tron_payment.http.problems import (
     PARAM_TEXT_MAX,
     BodyTooLarge,
@@ -140,7 +141,8 @@ def _check_query(query: bytes, opt: dict[str, Any]) -> None:
     seen: set[str] = set()
     for name, _ in pairs:
         if name not in opt[_KNOWN]:
-            raise UnknownParameter(param=name[:PARAM_TEXT_MAX])
+            name = name[:PARAM_TEXT_MAX]
+            raise UnknownParameter(meant(name, opt[_KNOWN]), param=name)
         if name in seen and name not in opt[_SEVERAL]:
             raise InvalidParameter(f"{name} came more than once", param=name)
         seen.add(name)
@@ -208,7 +210,7 @@ def decode_json(body: bytes, target: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=target)
     except msgspec.ValidationError as error:
-        refusal = refusal_of(error)
+        refusal = refusal_of(error, target)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody("the body is not JSON") from None
     try:

@@ -26,6 +26,7 @@ from tron_payment.core.money import InvalidAmount
 from tron_payment.db.faults import as_unavailable
 from tron_payment.http.advice import ADVICE, detail_of
 from tron_payment.http.exchange import exchange_of
+from tron_payment.http.hints import choices_at, fields_at, meant
 
 log = structlog.get_logger()
 
@@ -228,28 +229,38 @@ def _of_validation(exc: ValidationException) -> AppError:
 _PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
+_NO_CHOICE: Final = re.compile(r"Invalid enum value (.*)", re.DOTALL)
 _NUMBER_FOR_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`, got `(?:int|float)`")
 _MONEY_NAME: Final = re.compile(
     r"(?:.*[._])?(?:amounts?|fees?|balance|value|price|limit|floor|threshold|minimum|maximum)"
     r"(?:_(?:trx|usdt))?|.*_(?:trx|usdt|amount)"
 )
 PARAM_TEXT_MAX: Final = 100
+GIVEN_TEXT_MAX: Final = 40
 DETAIL_TEXT_MAX: Final = 300
 
 
-def refusal_of(error: msgspec.ValidationError) -> Refused:
-    """What msgspec found wrong with well-formed content, with the field's path as `param`."""
+def refusal_of(error: msgspec.ValidationError, target: Any) -> Refused:
+    """What msgspec found wrong with well-formed content, with the field's path as `param`.
+
+    Args:
+        target: What it was decoded as: knows which names and values there could have been.
+    """
     text = str(error)
     path = ""
     if match := _PATH.search(text):
         path, text = match[1], text[: match.start()]
     if match := _UNKNOWN.fullmatch(text):
         name = match[1][:PARAM_TEXT_MAX]
-        return UnknownField("this field does not exist", param=_join(path, name))
+        hint = meant(name, fields_at(target, path))
+        detail = f"this field does not exist; {hint}" if hint else "this field does not exist"
+        return UnknownField(detail, param=_join(path, name))
     if match := _MISSING.fullmatch(text):
         return MissingField("this field is required", param=_join(path, match[1]))
     if _NUMBER_FOR_TEXT.fullmatch(text) and _MONEY_NAME.fullmatch(path):
         return InvalidAmount('money is a decimal string such as "12.5"', param=path)
+    if (match := _NO_CHOICE.fullmatch(text)) and (choices := choices_at(target, path)):
+        text = f"{match[1][:GIVEN_TEXT_MAX]} is none of {', '.join(choices)}"
     return InvalidField(text.replace("`", "")[:DETAIL_TEXT_MAX], param=path or None)
 
 

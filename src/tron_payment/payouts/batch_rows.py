@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tron_payment.core.errors import AppError, Refused
+from tron_payment.http.hints import meant
 from tron_payment.http.limits import JSON, decode_json
 from tron_payment.http.permissions import MissingPermission
 from tron_payment.http.principals import Principal
@@ -40,6 +41,10 @@ SAID: Final = ("user_id", "recipient_address", "amount", "currency", "merchant_r
 SAID_MAX: Final = 128
 """Longer values are cut; together they are smaller than the upload."""
 
+OTHER_MARKS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What spreadsheets put between cells instead of commas, depending on the country."""
+
+CELL_TEXT_MAX: Final = 100
 CELL_MAX: Final = 4_096
 DETAIL_MAX: Final = 120
 """Longer details of refused rows are cut, so that ten thousand of them fit into one answer."""
@@ -103,7 +108,7 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         try:
             request = msgspec.convert(fields, PayoutRequest)
         except msgspec.ValidationError as error:
-            raise refusal_of(error) from None
+            raise refusal_of(error, PayoutRequest) from None
         route = Route(self.route) if self.route else None
         if route is Route.DIRECT and "payout:direct" not in principal.permissions:
             raise MissingPermission("this needs the permission payout:direct", param="route")
@@ -246,8 +251,13 @@ def _csv_rows(body: bytes) -> list[Found]:
 def _check_header(header: Sequence[str]) -> None:
     unknown = [name for name in header if name not in COLUMNS]
     missing = [name for name in REQUIRED if name not in header]
-    if unknown or missing or len(set(header)) != len(header):
-        raise BadHeader(f"columns are {','.join(COLUMNS)}; the first three are required")
+    if not (unknown or missing or len(set(header)) != len(header)):
+        return
+    columns = f"columns are {','.join(COLUMNS)}; the first three are required"
+    if len(header) == 1 and (mark := next((m for m in OTHER_MARKS if m in header[0]), None)):
+        raise BadHeader(f"cells are parted by commas, these by {OTHER_MARKS[mark]}; {columns}")
+    hints = [hint for name in unknown if (hint := meant(name[:CELL_TEXT_MAX], COLUMNS))]
+    raise BadHeader(f"{hints[0]} {columns}" if hints else columns)
 
 
 def _csv_row(header: Sequence[str], cells: Sequence[str]) -> BatchRow | AppError:
@@ -264,7 +274,7 @@ def _csv_row(header: Sequence[str], cells: Sequence[str]) -> BatchRow | AppError
     try:
         return msgspec.convert(fields, BatchRow)
     except msgspec.ValidationError as error:
-        return refusal_of(error)
+        return refusal_of(error, BatchRow)
 
 
 def _said(wish: PayoutWish) -> list[Any]:
