@@ -61,6 +61,19 @@ def test_a_token_is_kept_where_nobody_else_reads_it(folder: Path) -> None:
     assert code == 2 and json.loads(printed)["error"]["code"] == "file"
 
 
+def test_a_reader_who_has_seen_enough_is_no_error() -> None:
+    with_secrets(configuration.load())
+    argv = [sys.executable, "-m", "tron_payment.cli", "token"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stderr is not None
+        child.stdout.close()
+        try:
+            code = child.wait(RUN_S)
+        finally:
+            child.kill()
+        assert (code, child.stderr.read()) == (0, b"")
+
+
 def test_where_nothing_was_started_no_secret_is_made(folder: Path) -> None:
     code, printed = run()
     assert code == 2 and "make run" in printed and not (folder / "var").exists()

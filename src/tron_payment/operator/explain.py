@@ -9,7 +9,7 @@ from tron_payment.engine import LIFECYCLE, Attempt, Order, OrderStatus
 from tron_payment.operator.payout_list import listed
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
-from tron_payment.payouts import BROADCAST, Payout, explained, who_ended
+from tron_payment.payouts import BROADCAST, RETRY, Payout, explained, who_ended
 from tron_payment.settings import Settings
 
 EVENTS: Final = {
@@ -58,7 +58,8 @@ def _lines(payout: Payout, order: Order | None, data: dict[str, Any]) -> list[st
     lines += data["what_happened"]
     if data["waits_for"]:
         lines.append(f"It waits for {data['waits_for']}.")
-    lines.append(f"What to do: {data['what_to_do']}.")
+    advice = data["what_to_do"].replace(RETRY, f"tron-payment payouts retry {payout.id}")
+    lines.append(f"What to do: {advice}.")
     if order is None:
         return [*lines, f"It has no order {payout.order_id} (yet)."]
     lines.append(f"Order {order.id}: {data['order_status']}")

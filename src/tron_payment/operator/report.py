@@ -1,6 +1,7 @@
 """What a command says at its end, for people or for programs, and its exit code."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,10 +42,13 @@ class Report:
 
     def show(self, *, as_json: bool) -> int:
         """Print it; the exit code."""
-        if as_json:
-            print(json.dumps({"ok": self.exit is Exit.OK, **self.data}, indent=2))
-        else:
-            print("\n".join(self.lines), file=sys.stdout if self.exit is Exit.OK else sys.stderr)
+        good = self.exit is Exit.OK
+        text = json.dumps({"ok": good, **self.data}, indent=2) if as_json else None
+        out = sys.stdout if good or as_json else sys.stderr
+        try:
+            print("\n".join(self.lines) if text is None else text, file=out, flush=True)
+        except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         return int(self.exit)
 
 

@@ -25,7 +25,7 @@ from tron_payment.payouts.domain import (
     Route,
 )
 from tron_payment.payouts.doors import Doors
-from tron_payment.payouts.explain import WAITS, explained
+from tron_payment.payouts.explain import RETRY, WAITS, explained
 from tron_payment.payouts.judge import Judge
 from tron_payment.payouts.known import Learner, PayoutWish
 from tron_payment.payouts.limits import LimitEntry, RollingLimits
@@ -234,6 +234,7 @@ __all__ = [
     "BROADCAST",
     "DOCUMENTS",
     "LIFECYCLE",
+    "RETRY",
     "WAITS",
     "Batch",
     "Batches",
