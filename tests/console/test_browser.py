@@ -26,6 +26,7 @@ def seen(browsed: Browsed) -> dict[str, Any]:
 async def test_a_person_does_the_main_jobs(seen: dict[str, Any]) -> None:
     assert seen.get("error") is None and seen["steps"] == STEPS
     assert (seen["good"], seen["bad"]) == ("1", "2")
+    assert seen["leftOver"] == 0, "what has ended before our eyes is not offered to be called back"
     assert "Settled in solidified block" in seen["life"]
 
 

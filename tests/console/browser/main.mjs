@@ -37,6 +37,7 @@ try {
 
   await page.waitForSelector("h1:has-text('completed')", { timeout: 90_000 });
   found.steps.push("settled before our eyes");
+  found.leftOver = await page.locator("form[action='/console/do/batch.cancel']").count();
   await page.click("#live a[href^='/console/payouts/pay_']");
   await page.waitForSelector("text=Proof on the chain");
   found.life = await page.textContent("ol.life");
