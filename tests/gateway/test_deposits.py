@@ -3,15 +3,17 @@
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from tests.conftest import Mongo
 from tests.gateway.world import SOLID_LAG, Payer, World, again
-from tron_payment.chain import READ_AHEAD_BLOCKS
+from tron_payment.chain import READ_AHEAD_BLOCKS, SolidTransaction
 from tron_payment.core.address import address_bytes
 from tron_payment.core.money import parse_units
 from tron_payment.db.ledger import Holder
 from tron_payment.gateway import Deposit, Payment
+from tron_payment.gateway.deposits import EVENTS_WAITING_MAX
 from tron_payment.wallets import Wallets
 
 PAYER = Payer(0xA11CE)
@@ -390,3 +392,39 @@ async def test_every_address_there_is_is_watched_although_the_books_lack_it(
     async with again(mongo, shop) as later:
         await _follow(later)
         assert shown(await later.payment(invoice["payment_id"])) == ("paid", "10", "0", "0")
+
+
+async def test_thousands_of_worthless_deposits_in_one_block_leave_room_for_what_counts(
+    shop: World,
+) -> None:
+    """Anybody may emit Transfer events; a payment holds its events until the outbox has them."""
+    invoice = await shop.invoice("25")
+    await shop.pay(PAYER, invoice["address"], "25")
+    await shop.devnet.mine(SOLID_LAG + 2)
+    follower = shop.assembly.follower
+    real, worthless = follower._nodes.solid_block, 2_000
+
+    async def with_dirt(number: int) -> Any:
+        block = await real(number)
+        made = []
+        for each in block.transactions:
+            if each.receipt.log:
+                fake = msgspec.structs.replace(each.receipt.log[0], address="11" * 20)
+                logs = [*[fake] * worthless, *each.receipt.log]
+                receipt = msgspec.structs.replace(each.receipt, log=logs)
+                made.append(SolidTransaction(each.raw, receipt, each.index))
+            else:
+                made.append(each)
+        return block.only(made)
+
+    follower._nodes.solid_block = with_dirt  # type: ignore[method-assign]
+    follower.close()
+    while await follower.step():
+        pass
+    payment = await Payment.get(invoice["payment_id"])
+    assert payment is not None
+    told = [each.data["deposit"] for each in payment.events if "deposit" in each.data]
+    assert len(payment.events) <= EVENTS_WAITING_MAX + 1  # and its new status
+    assert told[0]["outcome"] == "credited"
+    assert told[-1]["more_in_block"] == worthless + 1 - len(told)
+    assert payment.received_units == 25_000_000 and payment.status == "paid"

@@ -18,8 +18,9 @@ from tests.gateway.test_deposits import PAYER, word
 from tests.gateway.test_reconciliation import run
 from tests.gateway.world import SOLID_LAG, World, world
 from tron_payment.chain import NodeClient, Nodes
-from tron_payment.core.address import address_of_hex
+from tron_payment.core.address import Address, address_of_hex
 from tron_payment.db.faults import StoreUnavailable
+from tron_payment.db.ledger import Pocket
 from tron_payment.engine import InternalVerdict, OpeningRequest
 from tron_payment.engine.internal import AHEAD_BLOCKS
 from tron_payment.gateway import deposits
@@ -37,6 +38,7 @@ class Node(httpx.AsyncBaseTransport):
         self._inner = httpx.ASGITransport(devnet.asgi)
         self.keeps = keeps
         self.away = False
+        self.adds: list[Any] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.away:
@@ -48,6 +50,9 @@ class Node(httpx.AsyncBaseTransport):
                 {name: value for name, value in each.items() if name != "internal_transactions"}
                 for each in body
             ]
+        for each in body if isinstance(body, list) else ():
+            if "internal_transactions" in each:
+                each["internal_transactions"] += self.adds
         return httpx.Response(answer.status_code, json=body)
 
 
@@ -209,15 +214,67 @@ async def test_a_reader_that_keeps_none_repeats_what_was_counted(
     assert await three.outcome(invoice) == PAID
 
 
-async def test_what_an_opening_balance_may_hold_is_not_counted_again(three: Three) -> None:
+async def opened(three: Three, invoice: Any) -> None:
+    """Its books begin with what the chain says: as when a wallet is imported or restored."""
+    await three.shop.house.openings.request(Address(invoice["address"]))
+    await three.later()
+    assert await OpeningRequest.find_all().to_list() == []
+
+
+async def books(three: Three, invoice: Any) -> int:
+    sides = (Address(invoice["address"]), Pocket.AVAILABLE, "TRX")
+    return int(await three.shop.house.ledger.balance(*sides))
+
+
+@pytest.fixture
+async def unswept(three: Three) -> Three:
+    three.shop.quiet = frozenset({"gateway.sweep"})
+    return three
+
+
+async def test_books_that_were_opened_before_take_it_late(unswept: Three) -> None:
+    three = unswept
     invoice = await three.shop.invoice("25", "TRX")
+    await opened(three, invoice)
     three.away(2)
     await three.pays(invoice)
     await three.follow()
     three.away(2, False)
-    now = three.shop.clock.now()
-    three.shop.quiet = frozenset({"engine.openings"})
-    await OpeningRequest(id=invoice["address"], requested_at=now).insert()
     await three.later()
+    assert await three.outcome(invoice) == PAID
+    assert await books(three, invoice) == AMOUNT_SUN
+
+
+@pytest.mark.parametrize("proved_before", [False, True])
+async def test_an_opening_balance_that_holds_it_already_is_not_doubled(
+    unswept: Three, proved_before: bool
+) -> None:
+    three = unswept
+    invoice = await three.shop.invoice("25", "TRX")
+    three.away(2)
+    await three.pays(invoice)
+    await three.follow()
+    if proved_before:
+        three.away(2, False)
+        assert await three.shop.house.engine.internal.step()
+    await opened(three, invoice)
+    three.away(2, False)
+    await three.later()
+    assert await books(three, invoice) == AMOUNT_SUN
+    assert (await three.outcome(invoice))[2], "books equal chain"
     (verdict,) = await InternalVerdict.find_all().to_list()
-    assert verdict.counted_in is None
+    assert (verdict.counted_in is not None) == proved_before
+
+
+async def test_what_one_node_tells_of_no_money_stops_nobody(three: Three) -> None:
+    """Stakes of any size, and more than there is."""
+    names = {"caller_address": "41" + "11" * 20, "transferTo_address": "41" + "22" * 20}
+    three.made[0].adds = [
+        {**names, "callValueInfo": [{"callValue": 10**25}], "note": b"freezeForEnergy".hex()},
+        {**names, "callValueInfo": [{"callValue": 10**25}], "note": b"call".hex()},
+        *[{**names, "callValueInfo": [{}], "note": b"call".hex()}] * 50_000,
+    ]
+    invoice = await three.shop.invoice("25", "TRX")
+    await three.pays(invoice)
+    await three.follow()
+    assert await three.outcome(invoice) == PAID

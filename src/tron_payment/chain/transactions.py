@@ -19,6 +19,7 @@ from tron_payment.chain.raw_data import (
     read_memo,
     read_parties,
 )
+from tron_payment.chain.wire import INT64_MAX
 from tron_payment.core.address import Address, InvalidAddress, address_of, address_of_hex
 
 SUCCESS: Final = "SUCCESS"
@@ -217,9 +218,11 @@ class SolidTransaction:
         return () if self._internal_proved else internal_transfers(self.receipt)
 
     def internal_parts(self) -> list[dict[str, Any]]:
-        """The receipt's internal transactions, to be kept; `with_internal` reads them again."""
-        parts: list[dict[str, Any]] = msgspec.to_builtins(self.receipt.internal_transactions)
-        return parts
+        """What of the receipt's internal transactions moves TRX, to be kept; `with_internal` reads
+        it again."""
+        parts = [part for part, _ in _internal_transfers(self.receipt)]
+        kept: list[dict[str, Any]] = msgspec.to_builtins(parts)
+        return kept
 
     def with_internal(self, kept: Sequence[Mapping[str, Any]]) -> Self:
         """The same with these internal transactions, which are proved."""
@@ -270,18 +273,17 @@ def internal_transfers(receipt: Receipt) -> tuple[InternalTransfer, ...]:
     """What contracts have moved of TRX; empty, too, where a node does not keep it."""
     if not receipt.internal_transactions:
         return ()
-    return tuple(_internal_transfers(receipt))
+    return tuple([transfer for _, transfer in _internal_transfers(receipt)])
 
 
-def _internal_transfers(receipt: Receipt) -> Iterator[InternalTransfer]:
+def _internal_transfers(receipt: Receipt) -> Iterator[tuple[InternalPart, InternalTransfer]]:
     for each in receipt.internal_transactions:
         if each.note.lower() not in VALUE_NOTES or each.caller == each.to or not each.to:
             continue
         amount_sun = sum(value.call_value for value in each.values if not value.token_id)
-        if amount_sun > 0:
-            yield InternalTransfer(
-                _address(each.caller), _address(each.to), amount_sun, each.rejected
-            )
+        if 0 < amount_sun <= INT64_MAX:  # more than that nobody has: a node may say any number
+            caller, to = _address(each.caller), _address(each.to)
+            yield each, InternalTransfer(caller, to, amount_sun, each.rejected)
 
 
 def all_parties(transactions: Sequence[SolidTransaction]) -> set[bytes]:

@@ -27,13 +27,14 @@ from tron_payment.chain import (
     SolidTransaction,
     late_internal,
 )
-from tron_payment.core.address import bare_bytes
+from tron_payment.core.address import Address, bare_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import insert_many_once
 from tron_payment.engine import documents as store
 from tron_payment.engine import internal_documents as verdicts
 from tron_payment.engine.internal_documents import InternalVerdict
+from tron_payment.engine.openings import being_opened, opened_with_balance
 
 AHEAD_BLOCKS: Final = 40
 """So far ahead of the cursor lies the block in which a late one counts: two minutes of main net.
@@ -109,10 +110,13 @@ class InternalVerdicts:
     async def _write_down(self, block: SolidBlock, found: Sequence[SolidTransaction]) -> None:
         now, at = self._clock.now(), await self._cursors.load()
         passed = at is not None and at.number >= block.number  # by somebody who has seen none
+        sides = {side for each in found for side in _parties(each)}
+        opened = [] if passed else await opened_with_balance(sides)
         new = await insert_many_once(
             [
                 InternalVerdict(
                     id=each.txid,
+                    opened=[side for side in opened if Address(side) in _parties(each)],
                     block_number=block.number,
                     counted_in=block.number if each.internal and not passed else None,
                     parts=each.internal_parts() if each.internal and not passed else [],
@@ -134,8 +138,8 @@ class InternalVerdicts:
         transaction = block.find(verdict.id)
         if transaction is None or not transaction.internal:
             return False
-        if await _needs_a_person(transaction):
-            log.error("transfer.unproved", txid=verdict.id, problem="its books were opened later")
+        if problem := await _unsafe(verdict, transaction):
+            log.error("transfer.unproved", txid=verdict.id, problem=problem)
             return False
         solid = (await self._nodes.solid_head()).number
         at = await self._cursors.load()
@@ -159,9 +163,19 @@ def _concern(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> bool:
     )
 
 
-async def _needs_a_person(transaction: SolidTransaction) -> bool:
-    """Whether it may be in the books already, by an opening balance, or belongs to an order."""
-    sides = {side for each in transaction.internal for side in (each.to, each.caller)}
-    if await store.owning([transaction.txid]):
-        return True
-    return await verdicts.opened_with_money(sides)
+def _parties(transaction: SolidTransaction) -> set[Address]:
+    told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
+    return {side for each in told for side in (each.to, each.caller)}
+
+
+async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> str:
+    """Why it may be in the books already, or have ended an order otherwise; empty when neither."""
+    parties = _parties(transaction)
+    if await being_opened(parties):
+        return "the books of an address are being opened"
+    if {*await opened_with_balance(parties)} - {*verdict.opened}:
+        return "the books of an address were opened later"
+    for order in await store.owning([verdict.id]):
+        if order.result is None or order.result["txid"] != verdict.id:
+            return f"it belongs to {order.id}, which has not ended by it"
+    return ""

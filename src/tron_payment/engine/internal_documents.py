@@ -1,6 +1,5 @@
 """What was decided of TRX that contracts have sent to us: one document a transaction."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -8,8 +7,6 @@ from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.db.faults import store_errors
-from tron_payment.db.ledger import LedgerEntry
-from tron_payment.engine.openings import OpeningRequest
 
 COUNTED_MAX: Final = 10_000
 """More than a block holds."""
@@ -27,6 +24,10 @@ class InternalVerdict(Document):
 
     parts: list[dict[str, Any]] = []
     """The receipt's internal transactions as enough nodes told them."""
+
+    opened: list[str] = []
+    """Of its parties those whose books had begun with what they had on the chain before its block:
+    that balance cannot hold it."""
 
     told: list[str] = []
     """What was told at first, for people."""
@@ -94,11 +95,9 @@ async def count(verdict: InternalVerdict, number: int, parts: list[dict[str, Any
         )
 
 
-async def opened_with_money(addresses: Collection[str]) -> bool:
-    """Whether the books of one of them began, or will begin, with what it had on the chain."""
-    some = sorted(addresses)
+async def late_after(number: int) -> list[InternalVerdict]:
+    """What stands in blocks up to this one and counts after it."""
     with store_errors():
-        if await OpeningRequest.find_one({"_id": {"$in": some}}) is not None:
-            return True
-        opened = {"cause": {"$in": [f"open:{each}" for each in some]}}
-        return await LedgerEntry.find_one(opened) is not None
+        return await InternalVerdict.find(
+            {"counted_in": {"$gt": number}, "block_number": {"$lte": number}}
+        ).to_list(COUNTED_MAX)

@@ -14,7 +14,7 @@ So every movement counts once, whether it came before, during or after (docs/dec
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,6 +30,7 @@ from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.money import TRX, UNITS_MAX
 from tron_payment.db.cas import insert_many_once
+from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import (
     OPENING,
     Draft,
@@ -41,6 +42,7 @@ from tron_payment.db.ledger import (
     View,
     account,
 )
+from tron_payment.engine import internal_documents as verdicts
 from tron_payment.engine.ports import Tokens
 
 OPENINGS_PER_STEP: Final = 20
@@ -256,7 +258,7 @@ def balance_of(address: Address) -> bytes:
 
 
 async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], int]:
-    """What blocks up to this one have booked for an address, by account and asset.
+    """What of blocks up to this one is booked for an address or will be, by account and asset.
 
     What is reserved counts as available: on the chain there is no difference.
     """
@@ -276,4 +278,26 @@ async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], 
                 totals[(names[posting.source], posting.asset)] -= posting.units
             if posting.destination in names:
                 totals[(names[posting.destination], posting.asset)] += posting.units
+    available = account(address, Pocket.AVAILABLE)
+    for verdict in await verdicts.late_after(block_number):  # booked with a later block
+        late = chain.late_internal(verdict.id, verdict.parts, block_number, 0)
+        for each in late.internal:
+            if not each.rejected:
+                into, out_of = each.to == address, each.caller == address
+                totals[(available, TRX.code)] += each.amount_sun * (into - out_of)
     return totals
+
+
+async def opened_with_balance(addresses: Collection[str]) -> list[str]:
+    """Those whose books have begun with what they had on the chain."""
+    causes = {"cause": {"$in": [f"open:{each}" for each in sorted(addresses)]}}
+    with store_errors():
+        entries = LedgerEntry.get_pymongo_collection().find(causes, {"cause": 1})
+        return sorted([each["cause"].removeprefix("open:") async for each in entries])
+
+
+async def being_opened(addresses: Collection[str]) -> bool:
+    """Whether the books of one of them are being opened now."""
+    some = {"_id": {"$in": sorted(addresses)}}
+    with store_errors():
+        return await OpeningRequest.find_one(some) is not None

@@ -24,6 +24,10 @@ from tron_payment.gateway.domain import DepositOutcome, PaymentStatus, outcome_o
 from tron_payment.gateway.incoming import Incoming, incoming
 
 BOOK_ATTEMPTS_MAX: Final = 20
+EVENTS_WAITING_MAX: Final = 100
+"""Of one payment, until the outbox has them: each holds the payment with its metadata, and the
+store takes 16 MB in one document."""
+
 SEARCH_BATCH: Final = 5_000
 """Addresses per query."""
 
@@ -157,7 +161,7 @@ class Deposits:
             changes["completed_at"] = completed_at
         after = payment.model_copy(update=changes | {"status": status})
         shown = self._describe(after)
-        happenings = [(_event_of(each), shown | _facts(each)) for each in deposits]
+        happenings = _told(payment, deposits, shown)
         if status is not payment.status:
             happenings.append((f"payment.{status.value}", shown))
         return store.move(payment, self._clock.now(), changes, happenings)
@@ -176,6 +180,19 @@ class Deposits:
                 moves.append(store.move(payment, self._clock.now(), changes, [happening]))
             moved = await compare_and_set_many(Payment, moves)
             log.info("invoices.expired", invoices=len(moved), block=block.number)
+
+
+def _told(
+    payment: Payment, deposits: Sequence[Deposit], shown: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """An event for each deposit, what counts first; anybody may send thousands in one block, and
+    the payment has to have room for its events: the last one then says how many more there are."""
+    room = max(1, EVENTS_WAITING_MAX - len(payment.events))
+    by_weight = sorted(deposits, key=lambda each: each.outcome is not DepositOutcome.CREDITED)
+    told = [(_event_of(each), shown | _facts(each)) for each in by_weight[:room]]
+    if len(by_weight) > room:
+        told[-1][1]["deposit"]["more_in_block"] = len(by_weight) - room
+    return told
 
 
 def _event_of(deposit: Deposit) -> str:
