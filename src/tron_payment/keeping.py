@@ -22,7 +22,14 @@ from tron_payment.db.faults import store_errors
 from tron_payment.gateway import Delivery, Payment
 from tron_payment.http.idempotency import Idempotency
 from tron_payment.loops import Loop
-from tron_payment.payouts import LIFECYCLE, Batch, Payout, PayoutStatus, Recipient
+from tron_payment.payouts import (
+    LIFECYCLE,
+    Batch,
+    Payout,
+    PayoutStatus,
+    Recipient,
+    without_names,
+)
 
 ERASED: Final = "erased"
 FORGET_S: Final = 60.0
@@ -127,7 +134,7 @@ class Keeping:
         return bool(ids)
 
     async def _batches(self, before: datetime) -> bool:
-        """The rows as they were uploaded; each has become a payout."""
+        """The rows as they were uploaded: each has become a payout, or was refused and says why."""
         condition = {
             "status": {"$in": list(ENDED_BATCHES)},
             "working": {"$ne": True},
@@ -135,9 +142,10 @@ class Keeping:
             "rows": {"$ne": EMPTY},
         }
         ids = await self._next(Batch, "batches", condition)
-        await Batch.get_pymongo_collection().update_many(
-            {"_id": {"$in": ids}}, {"$set": {"rows": EMPTY}}
-        )
+        batches = Batch.get_pymongo_collection()
+        async for raw in batches.find({"_id": {"$in": ids}}, {"refused": 1}):
+            emptied = {"rows": EMPTY, "refused": without_names(raw["refused"])}
+            await batches.update_one({"_id": raw["_id"]}, {"$set": emptied})
         return bool(ids)
 
     async def _deliveries(self, before: datetime) -> bool:

@@ -22,7 +22,7 @@ from tron_payment.keeping import (
     Keeping,
 )
 from tron_payment.payouts import Payout
-from tron_payment.payouts.batch_documents import Batch, BatchStatus
+from tron_payment.payouts.batch_documents import Batch, BatchStatus, pack_refused
 from tron_payment.payouts.recipients import Recipient
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -123,7 +123,9 @@ async def test_payments_batches_and_delivered_webhooks(world: World) -> None:
             {"_id": "busy", "status": "paid", "units": 7, "refunding": True, **row},
         ]
     )
-    times = {"created_at": OLD, "updated_at": OLD}
+    times: dict[str, Any] = {"created_at": OLD, "updated_at": OLD}
+    why = {"row": 2, "code": "invalid_amount", "param": "amount", "detail": "no number"}
+    times["refused"] = pack_refused([{**why, "said": {"user_id": "alice"}}])
     await batches.insert_many(
         [
             {"_id": "done", "status": "completed", "working": False, "rows": b"names", **times},
@@ -144,6 +146,8 @@ async def test_payments_batches_and_delivered_webhooks(world: World) -> None:
     assert found["done"]["units"] == 7 and found["busy"]["metadata"] == {"note": "x"}
     rows = {row["_id"]: row["rows"] async for row in batches.find()}
     assert rows == {"done": EMPTY, "errors": b"names"}
+    told = {row["_id"]: row["refused"] async for row in batches.find()}
+    assert told == {"done": pack_refused([why]), "errors": times["refused"]}
     assert {row["_id"] async for row in deliveries.find()} == {"waits", "new"}
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.chain import TriggerContract
@@ -131,6 +132,18 @@ async def test_the_three_forms_say_the_same(pay: Pay) -> None:
         assert unread["user_id"] == ("u-3" if media_type.startswith("text/csv") else "")
     await pay.settle()
     assert await pay.held(alice) == 37_500_000
+
+
+@pytest.mark.parametrize("media_type", ["application/x-ndjson", "application/json"])
+async def test_a_number_that_nothing_holds_refuses_its_row_alone(pay: Pay, media_type: str) -> None:
+    good = json.dumps(wish(recipient_address=person()))
+    huge = good.replace('"12.5"', "1e400")
+    assert huge != good
+    lines, listed = f"{good}\n{huge}", f'{{"payouts": [{good}, {huge}]}}'
+    body = lines if media_type.endswith("ndjson") else listed
+    answer = await pay.post("/payouts/batch", content=body.encode(), media_type=media_type)
+    assert answer.status_code == 202, answer.text
+    assert [row["row"] for row in answer.json()["refused"]] == [2]
 
 
 async def test_what_a_batch_is_refused_for(pay: Pay) -> None:

@@ -7,7 +7,7 @@ from tron_payment.module import House, Module
 from tron_payment.payouts import policy_desk
 from tron_payment.payouts.analytics import Analytics
 from tron_payment.payouts.announce import Announcer
-from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.batch_documents import Batch, without_names
 from tron_payment.payouts.batch_routes import BatchController, QuoteController
 from tron_payment.payouts.batch_work import BatchWork
 from tron_payment.payouts.batches import Batches
@@ -257,4 +257,5 @@ __all__ = [
     "showing",
     "shown_status",
     "who_ended",
+    "without_names",
 ]

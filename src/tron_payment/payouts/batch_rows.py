@@ -219,9 +219,17 @@ def _decoded(text: bytes) -> Found:
     except MalformedBody:
         return {}, BadRow("this is not JSON")
     except Refused as refusal:
-        loose: Any = msgspec.json.decode(text)
-        return loose if isinstance(loose, dict) else {}, refusal
+        return _loose(text), refusal
     return {name: getattr(row, name) for name in SAID}, row
+
+
+def _loose(text: bytes) -> Mapping[str, Any]:
+    """A refused row's fields, as far as they can be read at all."""
+    try:
+        found: Any = msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):  # such as a number that no float holds
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _csv_rows(body: bytes) -> list[Found]:
