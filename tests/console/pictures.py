@@ -127,10 +127,10 @@ def _wish(user: str, amount: str) -> dict[str, str]:
     return {"user_id": user, "recipient_address": payee, "amount": amount, "currency": "USDT"}
 
 
-def _rows(count: int, more: str = "") -> str:
+def _rows(count: int, more: str = "", after: int = 0) -> str:
     rows = "".join(
         f"node-{n:04},{recipient('pictures', n)},{12 + n * 7 % 23}.{n * 37 % 100:02}\n"
-        for n in range(1, count + 1)
+        for n in range(after + 1, after + count + 1)
     )
     return f"user_id,recipient_address,amount\n{rows}{more}"
 
@@ -139,7 +139,7 @@ async def _pages(service: Service) -> None:
     tokens = service.folder / "people.json"
     tokens.write_text(json.dumps({role: service.token(role, f"{role}-1") for role in ROLES}))
     csv = service.folder / "november.csv"
-    csv.write_text(_rows(4, REFUSED.format(payee=recipient("pictures", 1))))
+    csv.write_text(_rows(4, REFUSED.format(payee=recipient("pictures", 1)), after=NODES + 2))
     await browse("shots.mjs", service.url, str(tokens), str(csv), within_s=SHOTS_S)
 
 
