@@ -4,8 +4,10 @@ A row that is wrong is told by its number, from 1 (a CSV's header is no row); th
 """
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -13,6 +15,7 @@ import msgspec
 
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.http.hints import meant
+from tron_payment.http.idempotency import canonical
 from tron_payment.http.limits import JSON, decode_json
 from tron_payment.http.permissions import MissingPermission
 from tron_payment.http.principals import Principal
@@ -115,8 +118,9 @@ class BatchRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return request.wish(route)
 
 
-Found = tuple[Mapping[str, Any], BatchRow | AppError]
-"""A row's fields as they came, and the row or why it cannot be read."""
+Found = tuple[bytes | list[str], Mapping[str, Any], BatchRow | AppError]
+"""A row as it came, as text or as cells behind their header; its fields as far as they can be
+read; and the row, or why it cannot be read."""
 
 
 class BatchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,8 +160,24 @@ class Upload:
     said: tuple[Mapping[str, str], ...]
     """`SAID` of every row as it came, whether it can be read or not."""
 
+    outside: tuple[Any, ...]
+    """What the batch says for rows that do not."""
+
     content: bytes
+    """For `Idempotency`. Of refused rows it has what they said, their code and param: the words of
+    a refusal may change with any build, and the same file is still the same."""
+
     dry_run: bool = False
+
+    def content_by_words(self, kept: Iterable[Mapping[str, Any]]) -> bytes:
+        """The content as builds before 2026-11-22 made it, with the words of refused rows.
+
+        Args:
+            kept: The refused rows that such a build has stored, if any: their words are used.
+        """
+        words = {row["row"]: row["detail"] for row in kept}
+        told = [row.told() | {"detail": words.get(row.row, row.detail)} for row in self.refused]
+        return _content(self.outside, told, self.rows)
 
     def told(self, refused: Iterable[RefusedRow]) -> list[dict[str, Any]]:
         """Refused rows as they are kept: what is told of them, and what they said."""
@@ -187,21 +207,37 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
         raise TooManyRows(f"at most {ROWS_MAX} rows", param="payouts")
     rows: list[tuple[int, PayoutWish]] = []
     refused: list[RefusedRow] = []
+    marks: list[Any] = []
     said: list[Mapping[str, str]] = []
-    for number, (came, row) in enumerate(found, 1):
+    for number, (raw, came, row) in enumerate(found, 1):
         said.append(_as_came(came))
         try:
             if isinstance(row, AppError):
                 raise row
             rows.append((number, row.wish(request, principal)))
         except AppError as refusal:
-            refused.append(RefusedRow.of(number, refusal))
+            told = RefusedRow.of(number, refusal)
+            refused.append(told)
+            marks.append((number, told.code, told.param, _digest(raw)))
     outside = (request.wallet_id, request.priority, request.max_fee_trx, request.dry_run)
-    content = msgspec.json.encode(
-        [outside, [row.told() for row in refused], [(n, _said(wish)) for n, wish in rows]],
-        order="deterministic",
+    content = _content(outside, marks, rows)
+    return Upload(
+        tuple(rows), tuple(refused), tuple(said), outside, content, dry_run=request.dry_run
     )
-    return Upload(tuple(rows), tuple(refused), tuple(said), content, request.dry_run)
+
+
+def _content(
+    outside: Sequence[Any], refused: Sequence[Any], rows: Sequence[tuple[int, PayoutWish]]
+) -> bytes:
+    return canonical([outside, refused, [(number, _said(wish)) for number, wish in rows]])
+
+
+def _digest(raw: bytes | list[str]) -> str:
+    """Of a refused row: the same however its JSON was written."""
+    if isinstance(raw, bytes):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            raw = canonical(msgspec.json.decode(raw))  # else as it came
+    return hashlib.sha256(raw if isinstance(raw, bytes) else canonical(raw)).hexdigest()
 
 
 def _as_came(came: Mapping[str, Any]) -> Mapping[str, str]:
@@ -217,10 +253,10 @@ def _decoded(text: bytes) -> Found:
     try:
         row: BatchRow = decode_json(text, BatchRow)
     except MalformedBody:
-        return {}, BadRow("this is not JSON")
+        return text, {}, BadRow("this is not JSON")
     except Refused as refusal:
-        return _loose(text), refusal
-    return {name: getattr(row, name) for name in SAID}, row
+        return text, _loose(text), refusal
+    return text, {name: getattr(row, name) for name in SAID}, row
 
 
 def _loose(text: bytes) -> Mapping[str, Any]:
@@ -248,7 +284,7 @@ def _csv_rows(body: bytes) -> list[Found]:
             if not any(cell.strip() for cell in cells):
                 continue
             came = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-            found.append((came, _csv_row(header, cells)))
+            found.append(([*header, *cells], came, _csv_row(header, cells)))
             if len(found) > ROWS_MAX:
                 break
     except csv.Error as error:

@@ -19,6 +19,7 @@ from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
+from tron_payment.payouts.batch_answers import earlier_answer
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.batch_rows import RefusedRow, Upload
 from tron_payment.payouts.batch_work import BatchWork, pieces, status_of
@@ -135,8 +136,8 @@ class Batches:
         """
         batch_id = self._idempotency.object_id("bat", principal.id, key)
         batch = None
-        earlier = await self._idempotency.find(
-            principal_id=principal.id, key=key, operation=operation, content=upload.content
+        earlier, content = await earlier_answer(
+            self._idempotency, principal.id, key, operation, upload, batch_id
         )
         if earlier is not None:
             batch = await store.by_id(batch_id, {})
@@ -150,7 +151,7 @@ class Batches:
                 principal_id=principal.id,
                 key=key,
                 operation=operation,
-                content=upload.content,
+                content=content,
                 answer=(HTTP_202_ACCEPTED, answer(accepted)),
                 effect=lambda: insert_once(accepted),
                 object_ids=[batch_id],
