@@ -1,12 +1,15 @@
 """Rows that were sent before are named before they are sent again; nothing is refused for it."""
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.payouts.world import Pay, person, wish
+from tron_payment.engine import Order
 from tron_payment.payouts import earlier_documents as earlier
+from tron_payment.payouts.batch_documents import Batch, unpack_payouts
 from tron_payment.payouts.documents import Payout
 
 
@@ -77,3 +80,62 @@ async def test_many_recipients_are_asked_about_in_pieces(
     rows = [wish(recipient_address=person(), user_id=f"many-{n}") for n in range(5)]
     await pay.batch(rows)
     assert (await checked(pay, rows))["sent_before"] == 5
+
+
+async def undrawn(pay: Pay, rows: list[dict[str, Any]], **changes: Any) -> str:
+    """A batch as it is when only its acceptance is stored."""
+    batch_id: str = (await pay.batch(rows))["batch_id"]
+    await Payout.get_pymongo_collection().delete_many({"batch_id": batch_id})
+    await Order.get_pymongo_collection().delete_many({"subject": batch_id})
+    await Batch.get_pymongo_collection().update_one(
+        {"_id": batch_id}, {"$set": {"stage": "accepted", "working": True, **changes}}
+    )
+    return batch_id
+
+
+async def test_a_batch_that_is_no_payouts_yet_is_seen(pay: Pay) -> None:
+    rows = [wish(recipient_address=person(), user_id=f"undrawn-{n}") for n in range(3)]
+    batch_id = await undrawn(pay, rows)
+    stranger = {"role": "merchant", "sub": "another-shop"}
+    assert (await checked(pay, rows, **stranger))["sent_before"] == 0
+    told = await checked(pay, [*rows, wish(recipient_address=person())])
+    assert told["sent_before"] == 3 and told["sent_before_complete"] is True
+    assert {row["earlier"]["batch_id"] for row in told["quotes"][:3]} == {batch_id}
+    assert {row["earlier"]["status"] for row in told["quotes"][:3]} == {"queued"}
+    await pay.world.work()
+    drawn = await checked(pay, rows)
+    assert [row["earlier"]["payout_id"] for row in drawn["quotes"]] == [
+        row["earlier"]["payout_id"] for row in told["quotes"][:3]
+    ], "as payouts they are the same"
+    ended = await undrawn(pay, [wish(recipient_address=person())], ending="rejected")
+    (row,) = [json.loads(line) for line in unpack_payouts((await stored(ended)).rows)]
+    again = {name: row[name] for name in ("user_id", "recipient_address")} | {"amount": "12.5"}
+    assert (await checked(pay, [again]))["sent_before"] == 0, "it will never be paid"
+    await pay.settle()
+
+
+async def stored(batch_id: str) -> Batch:
+    found = await Batch.find_one({"_id": batch_id})
+    assert found is not None
+    return found
+
+
+async def test_a_look_that_is_not_complete_says_so(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = wish(recipient_address=person(), user_id="bounded")
+    await undrawn(pay, [row])
+    await undrawn(pay, [wish(recipient_address=person())])
+    monkeypatch.setattr(earlier, "BATCHES_MAX", 2)
+    told = await checked(pay, [row])
+    assert (told["sent_before"], told["sent_before_complete"]) == (1, True)
+    monkeypatch.setattr(earlier, "BATCHES_MAX", 1)
+    told = await checked(pay, [row])
+    assert (told["sent_before"], told["sent_before_complete"]) == (0, False)
+    await pay.world.work()
+    monkeypatch.setattr(earlier, "READ_PER_QUERY_MAX", 2)
+    assert (await checked(pay, [row]))["sent_before_complete"] is True
+    monkeypatch.setattr(earlier, "READ_PER_QUERY_MAX", 1)
+    told = await checked(pay, [row])
+    assert (told["sent_before"], told["sent_before_complete"]) == (1, False)
+    await pay.settle()

@@ -162,6 +162,8 @@ def check_lines(checked: Mapping[str, Any]) -> list[str]:
         )
     if checked["sent_before"]:
         lines.append(_repeated(checked))
+    if not checked["sent_before_complete"]:
+        lines.append("more was sent lately than is compared: other rows may have been sent before")
     return lines
 
 

@@ -206,9 +206,9 @@ def pack_payouts(payouts: Sequence[Payout]) -> bytes:
     return zlib.compress(lines.encode(), COMPRESSION)
 
 
-def unpack_payouts(batch: Batch) -> list[str]:
-    """The rows as JSON, one a payout."""
-    return zlib.decompress(batch.rows).decode().split("\n")
+def unpack_payouts(rows: bytes) -> list[str]:
+    """A batch's rows as JSON, one a payout."""
+    return zlib.decompress(rows).decode().split("\n")
 
 
 def pack_refused(refused: Sequence[dict[str, Any]]) -> bytes:

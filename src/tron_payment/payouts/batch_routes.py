@@ -267,7 +267,7 @@ async def _quoted(
     made = None if key is None else await batches.made_with(principal, key)
     judged, refused = await batches.judge(principal, upload, made.id if made else "")
     payouts = [each.payout for each in judged]
-    earlier = await earlier_than(payouts, owner_filter(principal, "payouts"))
+    look = await earlier_than(payouts, owner_filter(principal, "payouts"))
     until = quotes.expires_at
     costs = await quotes.costs(payouts[:QUOTED_ROWS_MAX])
     totals: Counter[str] = Counter()
@@ -275,13 +275,14 @@ async def _quoted(
         totals[payout.currency] += payout.units
     return QuotedBatchView(
         quotes=[
-            QuotedRowView.of_row(each, cost, until, earlier.get(each.payout.id))
+            QuotedRowView.of_row(each, cost, until, look.found.get(each.payout.id))
             for each, cost in zip(judged, costs, strict=False)
         ],
         refused=[RefusedRowView(**row.told()) for row in refused],
         accepted=len(payouts),
         totals=totals_text(totals),
-        sent_before=len(earlier),
+        sent_before=len(look.found),
+        sent_before_complete=look.complete,
         fee=QuotedFeeView.of(costs, until) if costs else None,
         would_be_status=payouts[0].status.value if payouts else None,
         dry_run=dry_run,

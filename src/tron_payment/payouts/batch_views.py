@@ -196,6 +196,9 @@ class QuotedBatchView(msgspec.Struct, frozen=True, kw_only=True):
     sent_before: int
     """Good rows that have an `earlier` payout: to send them pays them again."""
 
+    sent_before_complete: bool
+    """False when there is more to compare with than is read: others may have been sent, too."""
+
     fee: QuotedFeeView | None
     """The sum of `quotes`; null when every row was refused."""
 

@@ -113,7 +113,7 @@ class BatchWork:
             await store.change(batch, now, working=False, dirty=True)
 
     async def _store_rows(self, batch: Batch) -> None:
-        for lines in pieces(store.unpack_payouts(batch)):
+        for lines in pieces(store.unpack_payouts(batch.rows)):
             payouts = [Payout.model_validate_json(line) for line in lines]
             outcomes = await insert_each(payouts)
             late = [
@@ -219,7 +219,7 @@ class BatchWork:
         """All accepted rows, for an export."""
         found: list[Payout] = []
         if batch.stage is Stage.ACCEPTED:
-            return [Payout.model_validate_json(line) for line in store.unpack_payouts(batch)]
+            return [Payout.model_validate_json(line) for line in store.unpack_payouts(batch.rows)]
         while piece := await rows_store.of_batch(
             batch.id, after_row=found[-1].row or 0 if found else 0, limit=PIECE
         ):

@@ -2,15 +2,23 @@
 
 Whoever uploads a file twice under two idempotency keys wants two batches, as far as we can tell;
 so this refuses nothing. It is said before anything is sent.
+
+A batch that was accepted a moment ago has its rows in itself and not yet as payouts; they are read
+there, and before the payouts, so that a batch which is drawn up meanwhile is seen once or twice
+and never not at all.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 from pymongo import DESCENDING
 
+from tron_payment.payouts.batch_documents import Batch, Stage, unpack_payouts
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutStatus
 
@@ -20,6 +28,9 @@ LATELY: Final = timedelta(days=13)
 RECIPIENTS_AT_ONCE: Final = 100
 READ_PER_QUERY_MAX: Final = 1_000
 """The newest payouts that one query reads; behind them nothing is compared."""
+
+BATCHES_MAX: Final = 10
+"""The newest batches that are no payouts yet; behind them nothing is compared."""
 
 QUERY_MS: Final = 2_000
 UNPAID: Final = frozenset(
@@ -44,8 +55,32 @@ class Earlier:
     created_at: datetime
 
 
-async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> dict[str, Earlier]:
-    """By payout id the newest stored one with the same person, address, amount and currency.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, by payout id, and whether everything was compared."""
+
+    found: Mapping[str, Earlier]
+    complete: bool
+    """False when there was more than the bounds above let us read."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A row of a batch as `batch_documents.pack_payouts` writes it."""
+
+    id: str
+    user_id: str
+    recipient_address: str
+    currency: str
+    units: int
+    status: str
+    created_at: datetime
+
+
+_DECODER: Final = msgspec.json.Decoder(_Row)
+
+
+async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> Look:
+    """By payout id the newest one with the same person, address, amount and currency.
 
     Those that have failed or ended unpaid do not count.
 
@@ -56,9 +91,12 @@ async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> d
     Raises:
         ExecutionTimeout: The store takes longer than `QUERY_MS` for one query.
     """
-    since = max((payout.created_at for payout in payouts), default=datetime.max) - LATELY
+    if not payouts:
+        return Look({}, complete=True)
+    since = max(payout.created_at for payout in payouts) - LATELY
+    wanted = {_of(payout) for payout in payouts}
+    newest, complete = await _undrawn(wanted, {"created_at": {"$gte": since}, **owner})
     addresses = list(dict.fromkeys(payout.recipient_address for payout in payouts))
-    newest: dict[_Same, Earlier] = {}
     for start in range(0, len(addresses), RECIPIENTS_AT_ONCE):
         rows = (
             Payout.get_pymongo_collection()
@@ -75,11 +113,51 @@ async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> d
             .limit(READ_PER_QUERY_MAX)
             .max_time_ms(QUERY_MS)
         )
+        read = 0
         async for row in rows:
+            read += 1
             if row["status"] not in UNPAID:
-                newest.setdefault(_same(row), _read(row))
+                _keep(newest, _same(row), _read(row))
+        complete = complete and read < READ_PER_QUERY_MAX
     found = {payout.id: newest.get(_of(payout)) for payout in payouts}
-    return {payout_id: each for payout_id, each in found.items() if each is not None}
+    named = {payout_id: each for payout_id, each in found.items() if each is not None}
+    return Look(named, complete=complete)
+
+
+async def _undrawn(
+    wanted: AbstractSet[_Same], where: Mapping[str, Any]
+) -> tuple[dict[_Same, Earlier], bool]:
+    """Of the wanted what is in batches that are no payouts yet; False when there were more."""
+    newest: dict[_Same, Earlier] = {}
+    batches = (
+        Batch.get_pymongo_collection()
+        .find(
+            {"working": True, "stage": Stage.ACCEPTED.value, "ending": None, **where},
+            {"rows": 1},
+            sort=[("created_at", DESCENDING)],
+            hint="work",
+            batch_size=1,
+        )
+        .limit(BATCHES_MAX + 1)
+        .max_time_ms(QUERY_MS)
+    )
+    read = 0
+    async for batch in batches:
+        read += 1
+        if read > BATCHES_MAX:
+            break
+        for row in map(_DECODER.decode, unpack_payouts(batch["rows"])):
+            same = (row.user_id, row.recipient_address, row.currency, row.units)
+            if same in wanted:
+                _keep(newest, same, Earlier(row.id, batch["_id"], row.status, row.created_at))
+        await asyncio.sleep(0)
+    return newest, read <= BATCHES_MAX
+
+
+def _keep(newest: dict[_Same, Earlier], same: _Same, each: Earlier) -> None:
+    seen = newest.get(same)
+    if seen is None or seen.created_at < each.created_at:
+        newest[same] = each
 
 
 def _same(row: Mapping[str, Any]) -> _Same:
