@@ -28,6 +28,7 @@ FLOORS: Final[tuple[frozenset[str], ...]] = (
             "peers",
             "ports",
             "egress",
+            "bearer",
             "metrics",
             "telemetry",
         }

@@ -216,11 +216,15 @@ def test_the_command_shows_the_devices_address(
 
 
 def test_the_command_says_what_is_missing(
-    ledger: EmulatedLedger, capsys: pytest.CaptureFixture[str]
+    ledger: EmulatedLedger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = ["--ledger", "--emulator", f"127.0.0.1:{ledger.port}"]
+    monkeypatch.delenv("TOKEN", raising=False)
     assert command.main(here) == command.EXIT_USAGE
-    assert "--token-file" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "--token-file" in told and "export TOKEN" in told
     assert command.main([*here, "--token-file", "/nowhere"]) == command.EXIT_USAGE
     assert command.main(["--ledger", "--emulator", "10.0.0.1:1"]) == command.EXIT_USAGE
     ledger.locked = True
@@ -229,8 +233,11 @@ def test_the_command_says_what_is_missing(
 
 
 def test_programs_read_one_object_and_words_go_elsewhere(
-    ledger: EmulatedLedger, capsys: pytest.CaptureFixture[str]
+    ledger: EmulatedLedger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("TOKEN", raising=False)
     arguments = ["--ledger", "--emulator", f"127.0.0.1:{ledger.port}", "--show-address", "--json"]
     assert command.main(arguments) == command.EXIT_OK
     printed = capsys.readouterr()
@@ -240,6 +247,35 @@ def test_programs_read_one_object_and_words_go_elsewhere(
     assert command.main(without_token) == command.EXIT_USAGE
     answer = json.loads(capsys.readouterr().out)
     assert answer["ok"] is False and "--token-file" in answer["error"]["detail"]
+
+
+def test_the_command_takes_the_variable_that_the_others_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Noted(ServiceClient):
+        def __init__(self, url: str, token: str) -> None:
+            seen.append((url, token))
+            super().__init__(url, token, httpx.MockTransport(nothing_open))
+
+    def nothing_open(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"data": [], "has_more": False})
+
+    monkeypatch.setattr(command, "ServiceClient", Noted)
+    monkeypatch.setenv("TOKEN", f"Bearer {TOKEN}")
+    here = ["--ledger", "--emulator", "127.0.0.1:1"]
+    api = "http://127.0.0.1:8090/api/v1"
+    assert command.main(here) == command.EXIT_OK and seen.pop() == (api, TOKEN)
+    file = tmp_path / "token"
+    file.write_text("another\n")
+    named = [*here, "--token-file", str(file), "--url", "https://pay.example/own/way"]
+    assert command.main(named) == command.EXIT_OK
+    assert seen.pop() == ("https://pay.example/own/way", "another"), "the file goes first"
+    monkeypatch.setenv("TOKEN", "s3cret\tx")
+    assert command.main(here) == command.EXIT_USAGE
+    told = capsys.readouterr().err
+    assert "no token" in told and "s3cret" not in told
 
 
 def test_what_became_of_each_request_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:

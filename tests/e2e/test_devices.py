@@ -64,7 +64,7 @@ async def signed(service: Service, kind: str, port: int, token_file: Path, *more
         where = ("--ledger",)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tron_payment.cli", "sign", *where, "--url", f"{service.url}/api/v1"),
+        *("-m", "tron_payment.cli", "sign", *where, "--url", service.url),
         *("--token-file", str(token_file), "--yes", "--allow-blind", *more),
         env=environment,
         stdout=asyncio.subprocess.PIPE,

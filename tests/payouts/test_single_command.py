@@ -8,7 +8,7 @@ import pytest
 
 from tests.payouts.world import Pay, person
 from tron_payment.operator import single
-from tron_payment.operator.calling import ApiRefusal
+from tron_payment.operator.calling import ApiRefusal, connected
 from tron_payment.operator.report import Exit
 from tron_payment.payouts import Decisions
 
@@ -67,3 +67,9 @@ async def test_what_has_failed_is_priced_and_paid_anew_once(
     assert first.data["retry_of"] == failed
     await pay.settle(2)
     assert await pay.held(alice) == 12_500_000, "once, however often it is asked"
+
+
+async def test_the_service_s_address_may_have_the_api_s_path() -> None:
+    for url in ("https://pay.example", "https://pay.example/", "https://pay.example/api/v1/"):
+        async with connected(url, "t") as http:
+            assert http.base_url == "https://pay.example"

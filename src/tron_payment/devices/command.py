@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+from tron_payment.bearer import NoToken, token_of
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.devices.agent import Agent, Outcome, Request, Tokens, parse_token
 from tron_payment.devices.ledger import LedgerWallet
@@ -20,7 +22,8 @@ from tron_payment.devices.wallet import PROMPT_S, HardwareWallet
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
-URL: Final = "http://127.0.0.1:8090/api/v1"
+URL: Final = "http://127.0.0.1:8090"
+API: Final = "/api/v1"
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -42,8 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     device.add_argument("--ledger", action="store_true", help="a Ledger on USB")
     device.add_argument("--trezor", action="store_true", help="a Trezor on USB")
     parser.add_argument("request_id", nargs="?", help="only this one; all open ones by default")
-    parser.add_argument("--url", default=URL, help="of the API (%(default)s)")
-    parser.add_argument("--token-file", type=Path, help="its first line may read and sign requests")
+    parser.add_argument("--url", default=URL, help="of the service (%(default)s)")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        help="its first line is the token, which may read and sign requests; else the variable "
+        "TOKEN is",
+    )
     parser.add_argument("--path", help="of the key; what the request says by default")
     parser.add_argument("--show-address", action="store_true", help="show the address and stop")
     parser.add_argument("--yes", action="store_true", help="do not ask here, only on the device")
@@ -80,7 +88,7 @@ async def _run(options: argparse.Namespace) -> int:
         if options.show_address:
             return await _show_address(device, options)
         tokens = Tokens(dict(parse_token(text) for text in options.token))
-        async with ServiceClient(options.url, _token(options.token_file)) as service:
+        async with ServiceClient(_api(options.url), _token(options)) as service:
             agent = Agent(
                 service,
                 device,
@@ -130,17 +138,20 @@ async def _show_address(device: HardwareWallet, options: argparse.Namespace) -> 
     return EXIT_OK
 
 
-def _token(file: Path | None) -> str:
+def _api(url: str) -> str:
+    """The API of a service, as other commands find it; an address with a path stays as it is."""
+    return url if urlsplit(url).path.strip("/") else url.rstrip("/") + API
+
+
+def _token(options: argparse.Namespace) -> str:
     """
     Raises:
-        Refused: No file was named, or it is empty.
+        Refused: Nothing says who asks, or it is no token.
     """
-    if file is None:
-        raise Refused("say where the token is: --token-file FILE")
-    lines = file.read_text().splitlines()
-    if not lines or not lines[0].strip():
-        raise Refused(f"{file} is empty")
-    return lines[0].strip()
+    try:
+        return token_of(options)
+    except NoToken as missing:
+        raise Refused(str(missing)) from None
 
 
 def _ask(request: Request) -> bool:

@@ -130,7 +130,7 @@ def _batch(parser: argparse.ArgumentParser) -> None:
 
 def _remote(parser: argparse.ArgumentParser) -> None:
     """What the commands take that speak to a service by its API (remote.py)."""
-    parser.add_argument("--url", default=URL, help="of the API (%(default)s)")
+    parser.add_argument("--url", default=URL, help="of the service (%(default)s)")
     parser.add_argument(
         "--token-file", type=Path, help="its first line is the token; else the variable TOKEN is"
     )

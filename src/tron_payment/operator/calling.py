@@ -1,7 +1,5 @@
 """How commands speak to a service by its API: who asks, one call, a person's yes."""
 
-import argparse
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,16 +9,10 @@ import httpx
 
 from tron_payment.operator.report import Exit
 
-PAYOUTS: Final = "/api/v1/payouts"
-VARIABLE: Final = "TOKEN"
-"""The variable that README.md and the tutorial have a token exported in."""
-
+API: Final = "/api/v1"
+PAYOUTS: Final = f"{API}/payouts"
 CALL_S: Final = 60.0
 YES: Final = frozenset({"y", "yes"})
-
-
-class NoToken(Exception):
-    """Nothing says who asks, or it is no token. The message never has it."""
 
 
 class ApiRefusal(Exception):
@@ -32,33 +24,12 @@ class ApiRefusal(Exception):
         self.exit = Exit.UNAVAILABLE if problem.get("retryable") else Exit.FAILED
 
 
-def token_of(options: argparse.Namespace) -> str:
-    """The first line of ``--token-file``, else what `VARIABLE` holds.
-
-    Raises:
-        NoToken
-        OSError: The file cannot be read.
-    """
-    if options.token_file is not None:
-        text = options.token_file.read_text(encoding="utf-8", errors="replace")
-        token: str = (text.splitlines() or [""])[0].strip()
-        where = str(options.token_file)
-    else:
-        token, where = os.environ.get(VARIABLE, "").strip(), f"the variable {VARIABLE}"
-    if not token and options.token_file is None:
-        raise NoToken(f"say where the token is: export {VARIABLE}=…, or --token-file FILE")
-    token = token.removeprefix("Bearer ")
-    if not token or not all("!" <= letter <= "~" for letter in token):
-        raise NoToken(f"what is in {where} is no token")
-    return token
-
-
 @asynccontextmanager
 async def connected(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the API at this address, as whoever the token names."""
+    """A client of the service at this address, `API` in it or not, as whoever the token names."""
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
-        base_url=url, headers=headers, timeout=CALL_S, trust_env=False
+        base_url=url.rstrip("/").removesuffix(API), headers=headers, timeout=CALL_S, trust_env=False
     ) as http:
         yield http
 

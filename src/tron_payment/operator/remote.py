@@ -15,16 +15,15 @@ from typing import Any, Final
 
 import httpx
 
+from tron_payment.bearer import NoToken, token_of
 from tron_payment.operator import single
 from tron_payment.operator.calling import (
     PAYOUTS,
     ApiRefusal,
-    NoToken,
     agreed,
     call,
     connected,
     tell,
-    token_of,
 )
 from tron_payment.operator.report import Exit, Report, counted, failure
 
