@@ -39,6 +39,7 @@ BESIDE_A_CHAIN = frozenset(
         "POST /payouts/quarantine/{object_id}/propose",
         "POST /payouts/quarantine/{object_id}/resolve",
         "POST /policy/unexplained/{txid}/acknowledge",
+        "POST /policy/unproved/{txid}/accept",
     }
 )
 """They need a chain's state that takes a story of its own: payouts/test_audit.py tells it."""

@@ -38,6 +38,11 @@ class MemoryCursors:
         self.position = to
         self.stood_at.append(to.number)
 
+    async def note(self, number: int) -> bool:
+        assert self.position is not None
+        self.position = replace(self.position, notes=self.position.notes + 1)
+        return self.position.number < number
+
     async def halt(self, reason: str) -> None:
         assert self.position is not None
         self.position = replace(self.position, halted=reason)

@@ -23,7 +23,7 @@ from tron_payment.chain import (
     Transfer,
     TriggerContract,
 )
-from tron_payment.chain.answers import LogPart, ReceiptPart
+from tron_payment.chain.answers import CallValue, InternalPart, LogPart, ReceiptPart
 from tron_payment.chain.transactions import TRANSFER_TOPIC
 from tron_payment.contracts import artifact, payment_id
 from tron_payment.core.address import Address, address_bytes, address_of
@@ -36,6 +36,9 @@ TRANSFER = bytes.fromhex("a9059cbb")
 ROUTER_CODE = artifact("PayoutRouterV0")
 TOKEN = address_of(b"\x41" + hashlib.sha256(b"token").digest()[:20])
 ROUTER = address_of(b"\x41" + hashlib.sha256(b"router").digest()[:20])
+FORWARDER = address_of(b"\x41" + hashlib.sha256(b"forwarder").digest()[:20])
+"""A contract that sends what it is called with to the address in its call data."""
+
 TRX_FEE, CALL_NET_FEE, TRANSFER_ENERGY, ITEM_ENERGY = 270_000, 345_000, 14_631, 25_000
 
 
@@ -215,6 +218,21 @@ class Network:
             sender,
         )
 
+    def forward(self, sender: Address, to: Address, sun: int) -> str:
+        """A stranger's call of a contract that sends its TRX on; the txid."""
+        self.trx[sender] += 100_000_000 + sun
+        said = chain.RawData(
+            contract=TriggerContract(
+                sender, FORWARDER, bytes.fromhex(_word(to)), call_value_sun=sun
+            ),
+            ref_block_bytes=b"\0\0",
+            ref_block_hash=bytes(8),
+            expiration_ms=self.tip.timestamp_ms + 600_000,
+            timestamp_ms=self.tip.timestamp_ms + len(self.pool),
+            fee_limit_sun=100_000_000,
+        )
+        return self._pool_raw(chain.encode(said), sender).txid
+
     def revive(self, raw: bytes, signer: Address) -> None:
         """These bytes will be taken, expired or not: a chain that breaks its own rules."""
         self._pool_raw(raw, signer).expiration_ms = 1 << 62
@@ -240,6 +258,23 @@ class Network:
                 state.trx[owner] -= amount + TRX_FEE
                 state.trx[to] += amount
                 return Receipt(**common, fee_sun=TRX_FEE, receipt=ReceiptPart(net_fee_sun=TRX_FEE))
+            case TriggerContract(owner, to, data, sun) if to == FORWARDER:
+                fee = TRANSFER_ENERGY * 100 + CALL_NET_FEE
+                if state.trx[owner] < sun + fee:
+                    return None
+                state.trx[owner] -= sun + fee
+                state.trx[address_of(data[12:32])] += sun
+                return Receipt(
+                    **common,
+                    fee_sun=fee,
+                    receipt=ReceiptPart(
+                        energy_fee_sun=TRANSFER_ENERGY * 100,
+                        energy_total=TRANSFER_ENERGY,
+                        net_fee_sun=CALL_NET_FEE,
+                        result="SUCCESS",
+                    ),
+                    internal_transactions=[sent_by_contract(address_of(data[12:32]), sun)],
+                )
             case TriggerContract(owner, to, data) if to in (TOKEN, ROUTER):
                 assert owner == pooled.signer
                 items = 0 if to == TOKEN else len(_items(data))
@@ -265,6 +300,16 @@ class Network:
                 )
             case _:
                 raise AssertionError(pooled.contract)
+
+
+def sent_by_contract(to: Address, sun: int) -> InternalPart:
+    """What a receipt says of it, where the node keeps it."""
+    return InternalPart(
+        caller=address_bytes(FORWARDER).hex(),
+        to=address_bytes(to).hex(),
+        values=[CallValue(call_value=sun)],
+        note=b"call".hex(),
+    )
 
 
 def _transfer(state: Holdings, owner: Address, data: bytes) -> list[LogPart] | None:

@@ -56,6 +56,9 @@ class SimNode:
     says: Callable[[bool, str], tuple[bool, str]] = field(default=lambda ok, code: (ok, code))
     """Turns the true answer of a broadcast into the one that is given."""
 
+    tells: Callable[[Receipt], Receipt] = field(default=lambda receipt: receipt)
+    """Turns a true receipt into the one that is given."""
+
     async def _enter(self, call: str) -> None:
         await self.before(self.alias, call)
         if self.away:
@@ -75,7 +78,7 @@ class SimNode:
 
     async def header(self, number: int, *, solid: bool = True) -> BlockHeader:
         await self._enter("header")
-        self._require(number)
+        self._require(number, solid)
         return self.network.blocks[number].header
 
     async def block(self, number: int, solid: bool = True) -> Block:
@@ -89,7 +92,7 @@ class SimNode:
     async def receipts(self, number: int, solid: bool = True) -> tuple[Receipt, ...]:
         await self._enter("receipts")
         self._require(number)
-        return tuple(self.network.blocks[number].receipts)
+        return tuple(map(self.tells, self.network.blocks[number].receipts))
 
     async def transaction_info(self, txid: str, solid: bool = True) -> Receipt | None:
         await self._enter("transaction_info")

@@ -1,9 +1,10 @@
 """The engine on a real store and a simulated network; can be killed and started again."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from coincurve import PrivateKey
 
@@ -88,7 +89,12 @@ class Process:
         agreement: int = 1,
         lifetime_s: int = 60,
         read_ahead: int = 4,
+        also: Callable[["Process", chain.SolidBlock], Awaitable[None]] | None = None,
     ) -> None:
+        """
+        Args:
+            also: Told of every block after the engine, as invoices are.
+        """
         self.heard: list[tuple[str, str]] = []
         self.alarms: list[tuple[str, Mapping[str, object]]] = []
         cursors = MongoCursors()
@@ -120,7 +126,7 @@ class Process:
         self.follower = Follower(
             self.nodes,
             cursors,
-            [self.engine.on_block],
+            [self.engine.on_block, *([partial(also, self)] if also is not None else [])],
             read_ahead,
             quiet=self.engine.watched.quiet,
         )
@@ -138,6 +144,7 @@ class Process:
         while await self.follower.step():
             pass
         await self.openings.step()
+        await self.engine.internal.step()
         await self.engine.dispatcher.close_books()
         await self.engine.tell()
 

@@ -12,6 +12,7 @@ from tests.payouts.world import Pay, person, wish
 from tron_payment.contracts import signer_address
 from tron_payment.core.address import Address
 from tron_payment.db.audit import AuditEntry
+from tron_payment.engine import InternalVerdict
 from tron_payment.payouts import Payout
 from tron_payment.wallets import Wallets
 
@@ -128,6 +129,10 @@ async def of_what_went_wrong(it: Callers) -> None:
     await it.pay.house.engine.safe_mode.note(OWN_TXID, fresh_address(), 7)
     path = f"POST /policy/unexplained/{OWN_TXID}/acknowledge"
     await it.ask("treasurer", path, object_id=OWN_TXID)
+    now = it.now()
+    await InternalVerdict(id=OWN_TXID, block_number=7, seen_at=now, looked_at=now).insert()
+    path = f"POST /policy/unproved/{OWN_TXID}/accept"
+    await it.ask("treasurer", path, {"reason": "nobody has it"}, object_id=OWN_TXID)
 
 
 async def of_a_token(it: Callers) -> None:

@@ -37,6 +37,7 @@ class Tally:
     forks: int = 0
     attempts: int = 0
     orders: dict[str, int] = field(default_factory=dict)
+    sent: dict[str, int] = field(default_factory=dict)
     failed: list[int] = field(default_factory=list)
 
     @classmethod
@@ -52,7 +53,8 @@ class Tally:
         return (
             f"{self.runs} runs, {sum(self.orders.values())} orders {self.orders}, "
             f"{self.attempts} attempts, {self.steps} steps, {self.kills} kills, "
-            f"{self.forks} forks, {len(self.failed)} violations {self.failed}; {seconds:.0f} s"
+            f"{self.forks} forks, TRX by contracts {self.sent}, "
+            f"{len(self.failed)} violations {self.failed}; {seconds:.0f} s"
         )
 
 
@@ -88,7 +90,7 @@ async def one(tally: Tally, points: Points, args: argparse.Namespace) -> None:
     tally.next_seed += 1
     tally.runs += 1
     try:
-        report = await simulate(seed, points, args.steps)
+        report = await simulate(seed, points, args.steps, contracts_send=args.contracts_send)
     except Violation as violation:
         tally.failed.append(seed)
         print(violation, flush=True)
@@ -98,6 +100,7 @@ async def one(tally: Tally, points: Points, args: argparse.Namespace) -> None:
     tally.forks += report.forks
     tally.attempts += report.attempts
     tally.orders = dict(Counter(tally.orders) + report.statuses)
+    tally.sent = dict(Counter(tally.sent) + report.sent)
     if args.verbose:
         print(report, flush=True)
 
@@ -108,5 +111,6 @@ if __name__ == "__main__":
     parser.add_argument("--start", type=int)
     parser.add_argument("--steps", type=int, default=0)
     parser.add_argument("--counter", type=Path, default=COUNTER)
+    parser.add_argument("--contracts-send", action="store_true", help="in every run, not two of 7")
     parser.add_argument("--verbose", action="store_true")
     sys.exit(asyncio.run(main(parser.parse_args())))

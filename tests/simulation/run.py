@@ -8,8 +8,10 @@ I1 to I5, L5 and L6 when all faults have ended and everything is final (invarian
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from random import Random
 
 import structlog
@@ -30,7 +32,9 @@ from tests.engine.world import (
 )
 from tests.simulation.invariants import assert_journal, assert_orders_booked
 from tests.simulation.scheduler import IDLE, Actor, Killed, Parked, Scheduler
+from tests.simulation.sent import Sent
 from tron_payment.chain import ChainContradiction, NodeUnavailable
+from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.engine import Order, OrderStatus, Wish
 
@@ -49,6 +53,12 @@ DEEP_STEPS = 900
 BOOKS_EVERY_STEPS = 40
 CANCEL_SHARE = 0.4
 """Of the moments in which somebody could think of canceling an order."""
+
+CONTRACTS_SEND = (2, 5)
+"""Of seven seeds those in which contracts send us TRX."""
+
+ASK_AGAIN_EVERY = 4
+"""Rounds of a process's work."""
 
 LIFETIMES_S = (9, 24, 60)
 READ_AHEAD = 4
@@ -74,6 +84,8 @@ class Report:
     """Orders that were final before the faults ended."""
 
     trace: list[str] = field(repr=False)
+    sent: Counter[str] = field(default_factory=Counter)
+    """What contracts have sent, in runs in which they do (sent.py)."""
 
 
 @dataclass
@@ -94,8 +106,10 @@ class Replica:
 class Simulation:
     """A world whose every step the seed decides, but for when blocks read ahead have arrived."""
 
-    def __init__(self, seed: int, points: Points) -> None:
+    def __init__(self, seed: int, points: Points, contracts_send: bool = False) -> None:
         self.seed = seed
+        self.contracts_send = contracts_send or seed % 7 in CONTRACTS_SEND
+        self.sent: Sent | None = None
         self.rng = Random(seed)
         self.points = points
         self.scheduler = Scheduler(self.rng)
@@ -147,6 +161,9 @@ class Simulation:
         net.revert = lambda txid: self._once("revert", txid, 0.1)
         for node in self.world.nodes:
             node.says = self._lie
+        if self.contracts_send:
+            self.sent = Sent(self.world, rng, agreement)
+            await self.sent.set_up()
         for number in range(rng.randint(2, 4)):
             self.wishes.append(self._wish(f"o{number}"))
         self.replicas = [
@@ -213,6 +230,11 @@ class Simulation:
             *(self._kill, self._pause, self._pause, self._pause, self._pause),
             *(self._fork, self._fork, self._nodes_change, self._nodes_change),
             *(self._halt, self._skew_one),
+            *(
+                [self._send, self._send, self._send, self._retell, self._import]
+                if self.sent
+                else []
+            ),
         ]
 
     async def _let_go(self, parked: Parked) -> None:
@@ -293,16 +315,22 @@ class Simulation:
         replica.clock.by = self._skew()
         self.scheduler.note(f"the clock of {replica.name} jumps to {replica.clock.by} off")
 
+    async def _send(self) -> None:
+        assert self.sent is not None
+        self.scheduler.note(self.sent.send())
+
+    async def _retell(self) -> None:
+        assert self.sent is not None
+        self.scheduler.note(self.sent.change())
+
+    async def _import(self) -> None:
+        up = [replica for replica in self.replicas if replica.is_up]
+        if self.sent is not None and up and not self.sent.is_imported:
+            await self._call(self.rng.choice(up), "import", self.sent.ask_import)
+
     # ---- processes and callers -----------------------------------------------------------------
     async def _start(self, replica: Replica) -> None:
-        process = Process(
-            self.world.nodes,
-            replica.clock,
-            self.world.key,
-            agreement=self.agreement,
-            lifetime_s=self.lifetime_s,
-            read_ahead=1 if self.seed % 2 else READ_AHEAD,
-        )
+        process = self._process(replica.clock)
         replica.process = process
 
         async def work() -> None:
@@ -312,19 +340,39 @@ class Simulation:
                 process.engine.dispatcher.close_books,
                 process.engine.tell,
             ]
-            while True:
+            seldom = [process.openings.step, process.engine.internal.step] if self.sent else []
+            for turn in count():
                 busy = False
-                for step in steps:
+                for step in [*steps, *(seldom if turn % ASK_AGAIN_EVERY == 0 else [])]:
                     try:
                         busy |= await step()
-                    except ChainContradiction:
-                        raise
+                    except ChainContradiction as contradiction:
+                        if self.sent is None:
+                            raise
+                        self.scheduler.note(f"{replica.name}: {contradiction!r}"[:160])
+                        await self._resume(process)
                     except (AppError, PyMongoError) as error:
                         self.scheduler.note(f"{replica.name} failed: {error!r}"[:160])
                 if not busy:
                     await self.scheduler.idle()
 
         replica.actor = await self.scheduler.start(replica.name, work)
+
+    def _process(self, clock: Clock) -> Process:
+        return Process(
+            self.world.nodes,
+            clock,
+            self.world.key,
+            agreement=self.agreement,
+            lifetime_s=self.lifetime_s,
+            read_ahead=1 if self.seed % 2 else READ_AHEAD,
+            also=self.sent.show if self.sent else None,
+        )
+
+    async def _resume(self, process: Process) -> None:
+        assert self.sent is not None
+        with suppress(AppError, PyMongoError):
+            await self.sent.operator(process)
 
     async def _kill(self) -> None:
         replica = self.rng.choice(self.replicas)
@@ -400,6 +448,10 @@ class Simulation:
         await self.scheduler.bury()
         self.world.clock.advance(timedelta(minutes=20))  # past every wrong clock's due times
         self.world.start()
+        if self.sent is not None:
+            self.sent.calm()
+            self.world.process = self._process(self.world.clock)
+            await self.world.follower.resume()
         process = self.world.process
         for wish in self.wishes:
             await process.engine.place(wish)
@@ -413,6 +465,8 @@ class Simulation:
         else:
             raise AssertionError([(o.id, o.status, o.waiting_for) for o in orders])
         await self._calm_blocks(net.solid_lag + 1)
+        if self.sent is not None:
+            await self.sent.heal(self._calm_blocks)
 
     async def _calm_blocks(self, count: int) -> None:
         """Some blocks pass, and then everything that is due is done."""
@@ -430,6 +484,7 @@ class Simulation:
             pooled.txid: receipt.receipt.result in ("", "SUCCESS")
             for made in net.solid()
             for pooled, receipt in zip(made.transactions, made.receipts, strict=True)
+            if self.sent is None or pooled.txid not in self.sent.sent
         }
         owner = {txid: order_id for order_id, txid in world.key.signed}
         stored = {attempt.txid for order in orders for attempt in order.tried}
@@ -443,6 +498,7 @@ class Simulation:
         assert {order.id for order in orders} == {wish.order_id for wish in self.wishes}
         await assert_journal(world.ledger)
         await assert_orders_booked(orders)
+        sent = await self.sent.judge() if self.sent is not None else Counter[str]()
         await assert_books(net, world.ledger, [world.key.address, ROUTER])
         await assert_nothing_reserved(world.ledger, [world.key.address, ROUTER])
         alarms = {event for event, _ in world.alarms}
@@ -456,6 +512,7 @@ class Simulation:
             Counter(str(order.status) for order in orders),
             self.final_under_fire,
             self.scheduler.trace,
+            sent,
         )
 
 
@@ -466,8 +523,14 @@ async def clear() -> None:
     )
 
 
-async def simulate(seed: int, points: Points, steps: int = 0) -> Report:
-    """Run one seed on the connected store; `steps` 0 means as many as are usual.
+async def simulate(
+    seed: int, points: Points, steps: int = 0, *, contracts_send: bool = False
+) -> Report:
+    """Run one seed on the connected store.
+
+    Args:
+        steps: 0 means as many as are usual.
+        contracts_send: Also where the seed has no contracts that send us TRX.
 
     Raises:
         Violation: The seed, what is wrong, and the schedule that led there.
@@ -477,7 +540,7 @@ async def simulate(seed: int, points: Points, steps: int = 0) -> Report:
     logging = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     try:
-        return await Simulation(seed, points).run(steps)
+        return await Simulation(seed, points, contracts_send).run(steps)
     finally:
         points.reset()
         structlog.configure(**logging)

@@ -24,6 +24,7 @@ class Cursor(Document):
     timestamp_ms: int
     started_at_number: int
     halted: str = ""
+    notes: int = 0
 
     class Settings:
         name = "cursors"
@@ -34,9 +35,15 @@ class Cursor(Document):
         """Move on from what was seen.
 
         Raises:
-            LostRace: It stands somewhere else, or was halted.
+            LostRace: It stands somewhere else, was halted, or something was noted since.
         """
-        where = {"_id": SOLID, "number": seen.number, "block_id": seen.block_id, "halted": ""}
+        where = {
+            "_id": SOLID,
+            "number": seen.number,
+            "block_id": seen.block_id,
+            "halted": "",
+            "notes": seen.notes or {"$in": [0, None]},  # an older build's has none
+        }
         change = {"number": to.number, "block_id": to.block_id, "timestamp_ms": to.timestamp_ms}
         with store_errors():
             result = await cls.get_pymongo_collection().update_one(where, {"$set": change})
@@ -58,6 +65,7 @@ class MongoCursors:
             found["timestamp_ms"],
             found["started_at_number"],
             found["halted"],
+            found.get("notes", 0),
         )
 
     async def start(self, position: Position) -> None:
@@ -76,6 +84,13 @@ class MongoCursors:
 
     async def advance(self, seen: Position, to: Position) -> None:
         await Cursor.advance(seen, to)
+
+    async def note(self, number: int) -> bool:
+        with store_errors():
+            result = await Cursor.get_pymongo_collection().update_one(
+                {"_id": SOLID, "number": {"$lt": number}}, {"$inc": {"notes": 1}}
+            )
+        return result.matched_count == 1
 
     async def halt(self, reason: str) -> None:
         await self._mark(reason)

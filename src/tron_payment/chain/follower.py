@@ -46,6 +46,9 @@ class Position:
     halted: str = ""
     """Why following has stopped until a human resumes it; empty while all is well."""
 
+    notes: int = 0
+    """How often something was added to a block that is still to come (`Cursors.note`)."""
+
 
 class Cursors(Protocol):
     """Keeps the position durably."""
@@ -62,8 +65,13 @@ class Cursors(Protocol):
         """Move on from what was seen.
 
         Raises:
-            LostRace: The position is another one by now.
+            LostRace: The position is another one by now, or something was noted since.
         """
+        ...
+
+    async def note(self, number: int) -> bool:
+        """Something was added to this block, or to one behind it: nobody moves on to it by what he
+        has seen before. False when somebody stands at it already."""
         ...
 
     async def halt(self, reason: str) -> None:
@@ -294,7 +302,7 @@ class Follower:
         try:
             await self._cursor.advance(position, to)
         except LostRace:
-            return  # another replica has applied the same block
+            return  # another replica has applied the same block, or it has to be looked at again
         self._position = self._reached = to
         self._applied += 1
 
@@ -308,7 +316,13 @@ class Follower:
 
 def _behind(position: Position, block: SolidBlock) -> Position:
     """Where the cursor stands when the block is done."""
-    return Position(block.number, block.block_id, block.timestamp_ms, position.started_at_number)
+    return Position(
+        block.number,
+        block.block_id,
+        block.timestamp_ms,
+        position.started_at_number,
+        notes=position.notes,
+    )
 
 
 def _failed_harmlessly(task: asyncio.Task[SolidBlock]) -> bool:

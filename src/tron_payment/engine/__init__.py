@@ -21,6 +21,7 @@ from tron_payment.engine.fees import (
     Fees,
     MustWait,
 )
+from tron_payment.engine.internal import InternalVerdicts
 from tron_payment.engine.internal_documents import InternalVerdict
 from tron_payment.engine.movements import Movement, MovementKind, movements
 from tron_payment.engine.openings import (
@@ -57,6 +58,8 @@ __all__ = [
     "Finding",
     "Gate",
     "HeadMoved",
+    "InternalVerdict",
+    "InternalVerdicts",
     "Movement",
     "MovementKind",
     "MustWait",

@@ -8,6 +8,13 @@ it found, before any handler acts, and all who come after go by that:
 - what enough nodes told (`SolidTransaction.internal`) counts in its own block;
 - what too few told (`SolidTransaction.unproved`) does not. It is asked for again until enough
   nodes say the same, and then counts in a later block, as if it had come in that one.
+
+Somebody else may be applying the block at this very moment, and not know. So it is proposed first,
+and certain only when nobody can have passed it by. The cursor is noted (`Cursors.note`): who has
+looked at the block before that cannot leave it, and looks again. In its own block, the block's
+entry in the journal says whether it was booked with it, for there is only one such entry, ever. In
+a later block, nobody may have begun with that block when the cursor is noted. A proposal that did
+not become certain is withdrawn by whoever meets it, and made again for another block.
 """
 
 from collections.abc import Sequence
@@ -30,7 +37,9 @@ from tron_payment.chain import (
 from tron_payment.core.address import Address, bare_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Unavailable
-from tron_payment.db.cas import insert_many_once
+from tron_payment.core.money import TRX
+from tron_payment.db.faults import store_errors
+from tron_payment.db.ledger import WORLD, Holder, LedgerEntry, Posting
 from tron_payment.engine import documents as store
 from tron_payment.engine import internal_documents as verdicts
 from tron_payment.engine.internal_documents import InternalVerdict
@@ -38,8 +47,7 @@ from tron_payment.engine.openings import being_opened, opened_with_balance
 
 AHEAD_BLOCKS: Final = 40
 """So far ahead of the cursor lies the block in which a late one counts: two minutes of main net.
-Everybody who may apply that block finds it written down. Should somebody have been faster all the
-same, it counts nowhere, and reconciliation shows the difference; it can never count twice."""
+Who is faster all the same, because he catches up, has to be asked again (`step`)."""
 
 LAG_MAX_BLOCKS: Final = 20
 """Further behind, blocks are applied many at a time, and nothing is put ahead of them."""
@@ -47,6 +55,10 @@ LAG_MAX_BLOCKS: Final = 20
 ASKED_PER_STEP: Final = 5
 ASKED_FOR: Final = timedelta(days=30)
 LATE_PER_BLOCK_MAX: Final = 50
+LISTED_MAX: Final = 1_000
+TOLD_MAX: Final = 20
+"""Kept for people, of one transaction; the log has them all."""
+
 IDLE_S: Final = 15.0
 
 log = structlog.get_logger()
@@ -63,7 +75,8 @@ class InternalVerdicts:
     async def judged(
         self, block: SolidBlock, part: SolidBlock, ours: AbstractSet[bytes]
     ) -> SolidBlock:
-        """The part of a block that concerns us, with the internal transfers that count in it.
+        """The part of a block that concerns us, with the internal transfers that count in it. Who
+        has booked them asks `booked` what of them is certain.
 
         Args:
             part: The transactions of the block in which an address of ours may be a party.
@@ -72,7 +85,7 @@ class InternalVerdicts:
         found = [each for each in part.transactions if _concern(each, ours)]
         if found:
             await self._write_down(block, found)
-        counted = await verdicts.counted_in(block.number)
+        counted = await self._counted_in(block.number)
         if not counted and not found:
             return part
         changed = {each.txid: each for each in part.transactions}
@@ -80,12 +93,32 @@ class InternalVerdicts:
             changed[each.txid] = each.without_internal()
         late: list[SolidTransaction] = []
         for verdict in counted:
-            if verdict.block_number != block.number:
+            if verdict.is_late:
                 late.append(late_internal(verdict.id, verdict.parts, block.number, len(late)))
             elif (told := block.find(verdict.id)) is not None:
                 changed[verdict.id] = told.with_internal(verdict.parts)
         own = sorted(changed.values(), key=lambda each: each.index)
         return block.only([*own, *late])
+
+    async def booked(self, part: SolidBlock) -> SolidBlock:
+        """What `judged` gave, when the books have the block: with what the books have of it."""
+        if not any(each.internal for each in part.transactions):
+            return part
+        unsure = [each for each in await verdicts.counted_in(part.number) if each.proposal]
+        if not unsure:
+            return part
+        for verdict in unsure:
+            transaction = part.find(verdict.id)
+            if transaction is not None and await _is_booked(part.number, transaction):
+                await verdicts.confirm(verdict)
+            else:
+                await verdicts.withdraw(verdict)
+        rows = await verdicts.counted_in(part.number)
+        certain = {each.id for each in rows if not each.proposal}
+        return part.only(
+            each if each.txid in certain or not each.internal else each.without_internal()
+            for each in part.transactions
+        )
 
     async def first_within(self, first: int, last: int) -> int | None:
         """The first of these blocks in which any of it counts."""
@@ -95,8 +128,19 @@ class InternalVerdicts:
         """How many transactions are asked for again."""
         return await verdicts.waiting_count(self._clock.now() - ASKED_FOR)
 
+    async def listed(self) -> list[InternalVerdict]:
+        """Those that are asked for again, oldest block first."""
+        found = await verdicts.waiting(self._clock.now() - ASKED_FOR, LISTED_MAX)
+        return sorted(found, key=lambda each: each.block_number)
+
+    async def accept(self, txid: str, by: str, reason: str) -> bool:
+        """A human has looked at it: it counts nowhere, for ever, and is not asked for any more.
+        False when it counts by now, or nobody waits for it."""
+        return await verdicts.accept(txid, by, reason)
+
     async def step(self) -> bool:
         """Ask again for what too few nodes have told; True when some of it counts now."""
+        await self._withdraw_left_behind()
         waiting = await verdicts.waiting(self._clock.now() - ASKED_FOR, ASKED_PER_STEP)
         proved = False
         for verdict in waiting:
@@ -107,20 +151,41 @@ class InternalVerdicts:
             await verdicts.looked(verdict, self._clock.now())
         return proved
 
+    async def _counted_in(self, number: int) -> list[InternalVerdict]:
+        """What counts in a block that is being applied: what is certain, and what is proposed for
+        its own block, if nobody can leave that block without having seen it."""
+        rows = await verdicts.counted_in(number)
+        if not any(each.proposal for each in rows):
+            return rows
+        noted = await self._cursors.note(number)
+        tentative = set()
+        for each in rows:
+            if each.proposal and noted and not each.is_late:
+                tentative.add(each.proposal)
+            elif each.proposal:
+                await verdicts.withdraw(each)
+        return [
+            each
+            for each in await verdicts.counted_in(number)
+            if not each.proposal or each.proposal in tentative
+        ]
+
     async def _write_down(self, block: SolidBlock, found: Sequence[SolidTransaction]) -> None:
-        now, at = self._clock.now(), await self._cursors.load()
-        passed = at is not None and at.number >= block.number  # by somebody who has seen none
-        sides = {side for each in found for side in _parties(each)}
-        opened = [] if passed else await opened_with_balance(sides)
-        new = await insert_many_once(
+        now = self._clock.now()
+        opened = await opened_with_balance({side for each in found for side in _parties(each)})
+        at = await self._cursors.load()  # after the openings: one at this block is not among them
+        if at is None or at.number >= block.number:
+            opened = {}
+        new = await verdicts.write_down(
             [
                 InternalVerdict(
                     id=each.txid,
-                    opened=[side for side in opened if Address(side) in _parties(each)],
+                    opened=sorted({*opened} & _parties(each)),
                     block_number=block.number,
-                    counted_in=block.number if each.internal and not passed else None,
-                    parts=each.internal_parts() if each.internal and not passed else [],
-                    told=[f"{t.amount_sun} sun to {t.to}" for t in each.internal or each.unproved],
+                    counted_in=block.number if each.internal else None,
+                    proposal=verdicts.a_name() if each.internal else "",
+                    parts=each.internal_parts() if each.internal else [],
+                    told=_told(each),
                     seen_at=now,
                     looked_at=now,
                 )
@@ -132,26 +197,36 @@ class InternalVerdicts:
                 told = [(t.to, t.amount_sun) for t in each.unproved]
                 log.error("transfer.unproved", txid=each.txid, block=block.number, told=told)
 
+    async def _withdraw_left_behind(self) -> None:
+        """Who has passed a block has decided all that he knew of: nobody has counted the rest."""
+        at = await self._cursors.load()
+        if at is not None:
+            for verdict in await verdicts.left_behind(at.number, LATE_PER_BLOCK_MAX):
+                await verdicts.withdraw(verdict)
+
     async def _ask_again(self, verdict: InternalVerdict) -> bool:
         """Let it count in a later block, if enough nodes tell it now."""
         block = await self._nodes.solid_block(verdict.block_number)
         transaction = block.find(verdict.id)
         if transaction is None or not transaction.internal:
             return False
-        if problem := await _unsafe(verdict, transaction):
-            log.error("transfer.unproved", txid=verdict.id, problem=problem)
-            return False
         solid = (await self._nodes.solid_head()).number
         at = await self._cursors.load()
         if at is None or at.halted or solid - at.number > LAG_MAX_BLOCKS:
             return False
         number = at.number + AHEAD_BLOCKS
-        if len(await verdicts.counted_in(number)) >= LATE_PER_BLOCK_MAX:
+        if at.number < block.number or len(await verdicts.counted_in(number)) >= LATE_PER_BLOCK_MAX:
             return False
-        parts = transaction.internal_parts()
-        await verdicts.count(verdict, number, parts)
-        log.warning("transfer.proved_late", txid=verdict.id, counted_in=number)
-        return True
+        proposed = await verdicts.propose(verdict, number, transaction.internal_parts())
+        if proposed is None:
+            return False
+        if problem := await _unsafe(proposed, transaction):
+            log.error("transfer.unproved", txid=verdict.id, problem=problem)
+        elif await self._cursors.note(number - 1) and await verdicts.confirm(proposed):
+            log.warning("transfer.proved_late", txid=verdict.id, counted_in=number)
+            return True
+        await verdicts.withdraw(proposed)
+        return False
 
 
 def _concern(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> bool:
@@ -163,18 +238,61 @@ def _concern(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> bool:
     )
 
 
+def _told(transaction: SolidTransaction) -> list[str]:
+    told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
+    return [f"{each.amount_sun} sun to {each.to}" for each in told[:TOLD_MAX]]
+
+
 def _parties(transaction: SolidTransaction) -> set[Address]:
     told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
     return {side for each in told for side in (each.to, each.caller)}
 
 
+async def _is_booked(number: int, transaction: SolidTransaction) -> bool:
+    """Whether the block's entry has what contracts moved in it: all or nothing of it is there."""
+    with store_errors():
+        holders = await Holder.find({"_id": {"$in": sorted(_parties(transaction))}}).to_list()
+        entry = await LedgerEntry.find_one({"cause": f"block:{number}"})
+    ours = {Address(each.id) for each in holders}
+    moved = [
+        each
+        for each in transaction.internal
+        if not each.rejected and (each.to in ours or each.caller in ours)
+    ]
+    if not moved:
+        return True  # the books do not have these addresses, and can say nothing else
+    refs = {each.id for each in await store.owning([transaction.txid])}
+    return entry is not None and any(
+        _is_of(posting, moved[0], ours)
+        for posting in entry.postings
+        if posting.ref in refs or posting.ref.startswith(f"{transaction.txid}:int:")
+    )
+
+
+def _is_of(posting: Posting, moved: InternalTransfer, ours: AbstractSet[Address]) -> bool:
+    """Whether the posting is this transfer's, and not what an order gives back to itself."""
+    source, destination = (side.partition(":")[0] for side in (posting.source, posting.destination))
+    sides = (
+        moved.caller if moved.caller in ours else WORLD,
+        moved.to if moved.to in ours else WORLD,
+    )
+    same = (source, destination) == sides
+    return same and (posting.asset, posting.units) == (TRX.code, moved.amount_sun)
+
+
 async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> str:
-    """Why it may be in the books already, or have ended an order otherwise; empty when neither."""
+    """Why it may be in the books already, or have ended an order otherwise; empty when neither.
+
+    Asked when it is proposed: an opening that comes later sees that, and waits.
+    """
     parties = _parties(transaction)
     if await being_opened(parties):
         return "the books of an address are being opened"
-    if {*await opened_with_balance(parties)} - {*verdict.opened}:
-        return "the books of an address were opened later"
+    for address, at in (await opened_with_balance(parties)).items():
+        if at is None and address not in verdict.opened:
+            return "the books of an address were opened later"
+        if at is not None and at >= verdict.block_number:
+            return "the books of an address were opened later"
     for order in await store.owning([verdict.id]):
         if order.result is None or order.result["txid"] != verdict.id:
             return f"it belongs to {order.id}, which has not ended by it"

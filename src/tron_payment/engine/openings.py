@@ -200,7 +200,8 @@ class Openings:
             sides = (OPENING, name) if rest > 0 else (name, OPENING)
             if rest:
                 postings.append(Posting(*sides, asset, abs(rest), f"open:{address}"))
-        return Draft(f"open:{address}", tuple(postings))
+        opens = (Opened(address, request.read_at_block),)
+        return Draft(f"open:{address}", tuple(postings), opens=opens)
 
     async def balances(self, address: Address, *, not_before: int) -> tuple[int, Balances]:
         """What an address has at one solidified block, and that block's number.
@@ -281,6 +282,8 @@ async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], 
     available = account(address, Pocket.AVAILABLE)
     for verdict in await verdicts.late_after(block_number):  # booked with a later block
         late = chain.late_internal(verdict.id, verdict.parts, block_number, 0)
+        if verdict.proposal and any(address in (each.to, each.caller) for each in late.internal):
+            raise HeadMoved  # whoever proposes it looks at openings, too: one of us two waits
         for each in late.internal:
             if not each.rejected:
                 into, out_of = each.to == address, each.caller == address
@@ -288,12 +291,19 @@ async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], 
     return totals
 
 
-async def opened_with_balance(addresses: Collection[str]) -> list[str]:
-    """Those whose books have begun with what they had on the chain."""
+async def opened_with_balance(addresses: Collection[str]) -> dict[str, int | None]:
+    """Those whose books have begun with what they had on the chain, and at which block; None for
+    those of an older build, which has not kept it."""
     causes = {"cause": {"$in": [f"open:{each}" for each in sorted(addresses)]}}
     with store_errors():
-        entries = LedgerEntry.get_pymongo_collection().find(causes, {"cause": 1})
-        return sorted([each["cause"].removeprefix("open:") async for each in entries])
+        rows = LedgerEntry.get_pymongo_collection().find(causes, {"cause": 1, "opens": 1})
+        entries = await rows.to_list()
+    return {
+        each["cause"].removeprefix("open:"): next(
+            (opened["block_number"] for opened in each.get("opens") or ()), None
+        )
+        for each in entries
+    }
 
 
 async def being_opened(addresses: Collection[str]) -> bool:

@@ -118,6 +118,7 @@ class Settler:
             await self._adopt(block)
         else:
             raise LostRace(f"orders that block {block.number} pays keep moving")
+        block = await self._watched.booked(block)
         _die_at("settle:booked", orders)
         await self._conclude(block, orders)
         _die_at("settle:concluded", orders)

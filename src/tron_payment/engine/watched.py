@@ -76,6 +76,16 @@ class Watched:
             self._known = block, part
         return part
 
+    async def booked(self, part: SolidBlock) -> SolidBlock:
+        """What `judge` gave, when the books have it, with what counts of it for certain; others
+        are given that from now on."""
+        if self._internal is None:
+            return part
+        certain = await self._internal.booked(part)
+        if self._known is not None and self._known[1] is part:
+            self._known = self._known[0], certain
+        return certain
+
     async def quiet(self, blocks: Sequence[SolidBlock]) -> int:
         """How many of the blocks, from the first on, have none of our addresses as a party.
 

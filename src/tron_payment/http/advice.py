@@ -195,6 +195,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "unknown_parameter": "leave it out; /schema has the parameters",
     "unknown_representative": "take an address that stands for election on this network",
     "unknown_role": "have the gateway name one of the eight roles of docs/permissions.md",
+    "unproved_not_found": "look at the list: it may have been proved, or closed by somebody",
     "unsupported_media_type": "send Content-Type: application/json, or what /schema names",
     "voting_power_too_low": "vote with fewer, or stake more",
     "wallet_archived": "use another wallet",

@@ -51,6 +51,7 @@ from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.telling import Telling
 from tron_payment.payouts.unexplained_routes import UnexplainedController
+from tron_payment.payouts.unproved_routes import UnprovedController
 from tron_payment.payouts.views import PayoutView, shown_status
 from tron_payment.usdt import Screening, TokenRegistry, Transfers
 from tron_payment.wallets import Wallets
@@ -204,6 +205,7 @@ async def build(house: House) -> Module:
             OrderApprovalController,
             QuarantineController,
             UnexplainedController,
+            UnprovedController,
         ),
         dependencies={
             "payouts": payouts,
@@ -217,6 +219,7 @@ async def build(house: House) -> Module:
             "schedules": schedules,
             "analytics": Analytics(house.clock),
             "safe_modes": house.engine.safe_mode,
+            "internal": house.engine.internal,
             "audit": house.audit,
         },
         loops=(
