@@ -339,6 +339,14 @@ async def test_neither_a_node_that_stands_still_nor_one_that_runs_ahead_tells_th
             for agreement in (1, 2):
                 head = await nodes_of(*scripted, agreement=agreement).head()
                 assert head.timestamp_ms == shared.blocks[8].timestamp_ms
+    high = ScriptedNode(shared)  # the time of the others, a height of its own
+    header = shared.blocks[8].json()
+    header["block_header"]["raw_data"]["number"] = 5_000
+    high.replies["getblock"] = header
+    for place in range(3):
+        scripted = [ScriptedNode(shared) for _ in range(3)]
+        scripted[place] = high
+        assert (await nodes_of(*scripted, agreement=2).head()).number == 8
     one_left = nodes_of(ScriptedNode(shared), *(ScriptedNode(shared, down=True),) * 2, agreement=2)
     assert (await one_left.head()).number == 8, "sending goes on with one"
 

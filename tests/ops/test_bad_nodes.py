@@ -8,16 +8,12 @@ transfer, each deposit was credited once, and the books are the chain.
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
 from tests.ops.bad_nodes import Changed, Hidden, Lie, about_everything_but_blocks
-from tests.ops.installation import NeverHappened, until
+from tests.ops.installation import until
 from tests.ops.nodes_world import SETTLE_S, Round, World, hexed, parse_units, three_nodes
-
-BEHIND_S = 10
-"""After all has settled: a node that forked and is not much behind has been asked by then."""
 
 BLOCK_MS = 200
 LAG_BLOCKS = 60
@@ -136,8 +132,8 @@ def lie_about(world: World, what: str, account: str) -> Lie:
 def stops(world: World, what: str, promised: Round, *liars: int) -> str:
     """Following stops, nothing is believed, and the operator is told; what is said.
 
-    One that forked and is behind is asked only when it has come so far: until then the two others
-    settle what is true; `World.balanced` compares it with the true chain.
+    Until the first block of a fork is solidified there is nothing to find out, and what is true is
+    settled; `World.balanced` compares it with the true chain.
     """
     reason = world.halted(what)
     world.shows("follower_halted", (), 1, what)  # ChainContradicted
@@ -188,19 +184,6 @@ def nothing_credited(world: World, unpaid: Round) -> None:
     assert seen["status"] == "awaiting_payment" and parse_units(seen["received"]) == 0, seen
 
 
-def heard(world: World, promised: Round) -> bool:
-    """Whether anybody asked the one that forked: following has stopped. Else it is behind, and the
-    two others settle what is true, as `World.balanced` sees on the true chain."""
-
-    def stopped() -> bool:
-        return world.health()[1].get("code") == "follower_halted"
-
-    until(lambda: stopped() or world.finished(promised), "stopped or settled", SETTLE_S)
-    with suppress(NeverHappened):
-        until(stopped, "stopped", BEHIND_S)
-    return stopped()
-
-
 def contradicted(world: World, what: str, *liars: int, out: bool = False) -> None:
     """A lie about blocks: everything stops, and goes on when somebody has mended it.
 
@@ -208,13 +191,6 @@ def contradicted(world: World, what: str, *liars: int, out: bool = False) -> Non
         out: The liar is taken out of the configuration instead of being mended.
     """
     unpaid, promised = told(world, what, *liars)
-    if what == "forked" and len(liars) == 1 and not heard(world, promised):
-        for node in world.nodes:
-            node.heal()
-        nothing_credited(world, unpaid)
-        world.well(what)
-        print(f"\n{what} {[each + 1 for each in liars]}: behind, asked by nobody; all settled")
-        return
     reason = stops(world, what, promised, *liars)
     later = world.ask(1)
     began = time.monotonic()

@@ -164,7 +164,7 @@ class Follower:
             self.close()
             raise ChainContradiction(position.halted)
         if self._solid_number <= position.number:
-            self._solid_number = (await self._nodes.solid_head()).number
+            await self._look()
         if self._solid_number <= position.number:
             return False
         block = await self._next(position)
@@ -193,8 +193,16 @@ class Follower:
             self._looks = 0
             return False
         self._looks += 1
-        self._solid_number = (await self._nodes.solid_head()).number
+        await self._look()
         return self._solid_number <= at.number
+
+    async def _look(self) -> None:
+        """Ask how far the nodes are; those behind us are compared where they are."""
+        self._solid_number = (await self._nodes.solid_head()).number
+        try:
+            await self._nodes.compare_behind()
+        except ChainContradiction as contradiction:
+            await self._halt(contradiction.reason)
 
     async def watch(self) -> None:
         """Know where another process is that does the following; asks no node."""

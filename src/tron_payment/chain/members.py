@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar, overload
 
 import structlog
@@ -20,10 +20,14 @@ from tron_payment.chain.errors import (
     WrongNetwork,
 )
 from tron_payment.chain.node import NodeClient
+from tron_payment.chain.stalls import Stalls
 from tron_payment.core.errors import Unavailable
 
 BEHIND_BLOCKS: Final = 40
 """A node this many solidified blocks behind is asked last: two minutes of main net."""
+
+UNAVAILABLE: Final = "UNAVAILABLE"
+"""`NodeAnswer.code` when a node gave no answer to a broadcast."""
 
 T = TypeVar("T")
 
@@ -78,6 +82,7 @@ class Member:
     head: BlockHeader | None = None
     solid: BlockHeader | None = None
     genesis_checked: bool = False
+    stalls: Stalls = field(default_factory=Stalls)
     contradicts: str = ""
     contradicts_at: int = -1
     """The height of that block. Only what is agreed about the same one settles it."""
@@ -143,6 +148,7 @@ class Members(Sequence[Member]):
     ) -> None:
         self._all = [Member(client, Breaker(monotonic)) for client in clients]
         self._agreement = agreement
+        self._monotonic = monotonic
         self.genesis_id: str | None = None
         """When known, a node that was away is checked before its first use."""
 
@@ -171,37 +177,63 @@ class Members(Sequence[Member]):
             return closed
         return [member for member in self if member.may_be_asked]
 
-    def by_preference(self) -> list[Member]:
-        """As configured, but those that rest come last, before them those known to be behind."""
+    def by_preference(self, calls: bool = False) -> list[Member]:
+        """As configured, but those that rest come last, before them those known to be behind.
+
+        Args:
+            calls: Before those come the nodes that stall contract calls.
+        """
+        now = self._monotonic()
         seen = [each.solid.number for each in self if each.solid and not each.apart]
         best = reached(seen, max(self._agreement, len(seen) // 2 + 1))
 
-        def rank(member: Member) -> tuple[bool, bool]:
+        def rank(member: Member) -> tuple[bool, bool, bool]:
             behind = member.solid is not None and best - member.solid.number > BEHIND_BLOCKS
-            return not member.in_use, behind
+            return not member.in_use, behind, calls and member.stalls.rests(now)
 
         return sorted(self, key=rank)
 
-    async def read(self, call: Callable[[NodeClient], Awaitable[T]]) -> tuple[T, Member]:
+    async def read(
+        self, call: Callable[[NodeClient], Awaitable[T]], contract_call: bytes | None = None
+    ) -> tuple[T, Member]:
         """The first answer in order of preference, and whose it is.
+
+        Args:
+            contract_call: Tells this contract call from others; None when it is none.
 
         Raises:
             NodeRefused: java-tron refuses, with a code of its own.
             NodesUnavailable: No node answers.
         """
         problem: Unavailable | NodeRefused | None = None
-        for member in self.by_preference():
+        silent: list[Member] = []
+        for member in self.by_preference(calls=contract_call is not None):
             if not member.may_be_asked:
                 continue
             answer = await self.ask(member, call)
-            if isinstance(answer, NodeRefused) and answer.node_code != ERROR:
-                raise answer
-            if not isinstance(answer, Unavailable | NodeRefused):
+            refused = isinstance(answer, NodeRefused) and answer.node_code != ERROR
+            if refused or not isinstance(answer, Unavailable | NodeRefused):
+                if contract_call is not None:
+                    self._called(contract_call, member, silent)
+                if isinstance(answer, NodeRefused):
+                    raise answer
+                assert not isinstance(answer, Unavailable)
                 return answer, member
+            if isinstance(answer, NodeUnavailable):
+                silent.append(member)
             problem = answer
         if isinstance(problem, NodeRefused):
             raise problem
         raise NodesUnavailable(problem.detail if problem else "all nodes rest after failures")
+
+    def _called(self, call: bytes, by: Member, silent: Sequence[Member]) -> None:
+        """A contract call was answered by one, after these had left it to the others."""
+        by.stalls.answered()
+        now = self._monotonic()
+        for member in silent:
+            if member.stalls.left_to_others(call, now):
+                alias, rest_s = member.client.alias, member.stalls.rest_s
+                log.warning("node.stalls_calls", node=alias, rest_s=rest_s)
 
     async def ask(
         self, member: Member, call: Callable[[NodeClient], Awaitable[T]]
@@ -230,6 +262,16 @@ class Members(Sequence[Member]):
             raise
         breaker.succeeded()
         return answer
+
+    async def tell(self, member: Member, signed: bytes) -> NodeAnswer:
+        """Give it a transaction's bytes; never raises for its failure."""
+        alias = member.client.alias
+        answer = await self.ask(member, lambda node: node.broadcast(signed))
+        if isinstance(answer, NodeRefused):
+            return NodeAnswer(alias, False, answer.node_code, answer.message)
+        if isinstance(answer, Unavailable):
+            return NodeAnswer(alias, False, UNAVAILABLE, answer.detail)
+        return NodeAnswer(alias, answer.accepted, answer.code, answer.message)
 
     async def _require_chain(self, member: Member) -> None:
         if self.genesis_id is None or member.genesis_checked:

@@ -5,11 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from hashlib import sha256
 from typing import Final, TypeVar
 
 import structlog
 
 from tron_payment.chain.answers import Receipt
+from tron_payment.chain.behind import Behind
 from tron_payment.chain.blocks import (
     BlockHeader,
     SolidBlock,
@@ -23,7 +25,7 @@ from tron_payment.chain.errors import (
     NodesUnavailable,
     WrongNetwork,
 )
-from tron_payment.chain.members import Member, Members, alone
+from tron_payment.chain.members import UNAVAILABLE, Member, Members, alone
 from tron_payment.chain.members import NodeAnswer as NodeAnswer
 from tron_payment.chain.members import NodeStatus as NodeStatus
 from tron_payment.chain.node import NodeClient
@@ -31,9 +33,6 @@ from tron_payment.chain.views import Account, AccountResources, CallResult, Cont
 from tron_payment.chain.witness import read_block, same_header, witness
 from tron_payment.core.address import Address
 from tron_payment.core.errors import Unavailable
-
-UNAVAILABLE: Final = "UNAVAILABLE"
-"""`NodeAnswer.code` when a node gave no answer to a broadcast."""
 
 T = TypeVar("T")
 
@@ -63,6 +62,7 @@ class Nodes:
         self.agreement: Final = agreement
         self.outvotes: Final = outvotes
         self.members: Final = Members(clients, agreement, monotonic)
+        self._behind = Behind(self.members, self.solid_header, monotonic)
 
     # ---- reads -------------------------------------------------------------------------------
 
@@ -77,18 +77,24 @@ class Nodes:
         return answer
 
     async def pick(self) -> NodeClient:
-        """A node that answers now, for reads that must all come from the same one."""
-        _, member = await self.members.read(lambda node: node.solid_head())
-        return member.client
+        """A node that answers now, for reads that must all come from the same one.
+
+        Raises:
+            NodesUnavailable: No node answers.
+        """
+        (found,) = await self.picks(1)
+        return found
 
     async def picks(self, count: int) -> tuple[NodeClient, ...]:
         """Up to `count` nodes that answer now, for reads that are compared with each other.
+
+        Contract calls are among such reads: one that stalls them is taken after the others.
 
         Raises:
             NodesUnavailable: No node answers.
         """
         found: list[NodeClient] = []
-        for member in self.members.by_preference():
+        for member in self.members.by_preference(calls=True):
             if len(found) < count and member.may_be_asked:
                 answer = await self.members.ask(member, lambda node: node.solid_head())
                 if isinstance(answer, BlockHeader):
@@ -129,7 +135,7 @@ class Nodes:
             member.head = head
         if not heads:
             raise NodesUnavailable(problem or "all nodes rest after failures")
-        newest = sorted((head for _, head in heads), key=lambda head: -head.timestamp_ms)
+        newest = sorted((h for _, h in heads), key=lambda h: (-h.timestamp_ms, -h.number))
         half = (len(newest) + 1) // 2
         return newest[max(half, min(self.agreement, len(newest))) - 1]
 
@@ -182,9 +188,11 @@ class Nodes:
         solid: bool = False,
     ) -> CallResult:
         """Run a contract, or the creation of one (`NodeClient.constant_call`), sending nothing."""
-        return await self.read(
-            lambda node: node.constant_call(owner, contract, data, call_value_sun, solid)
+        what = sha256((contract or "").encode() + data).digest()
+        answer, _ = await self.members.read(
+            lambda node: node.constant_call(owner, contract, data, call_value_sun, solid), what
         )
+        return answer
 
     # ---- solidified blocks -------------------------------------------------------------------
 
@@ -262,6 +270,7 @@ class Nodes:
             raise NodesUnavailable(f"{what} is confirmed by {by}")
         for member in self.members:
             member.agreed(number)
+        self._behind.confirmed(number, block_id)
         return confirming
 
     def _outvote(
@@ -303,6 +312,17 @@ class Nodes:
         """
         return await self.ask(alias, partial(witness, await self.solid_block(number), {}))
 
+    async def compare_behind(self) -> None:
+        """Compare the nodes that are behind at their own height, as last seen by `solid_head`.
+
+        Mostly this asks nobody. One that does not keep that block stops nothing.
+
+        Raises:
+            ChainContradiction: As `solid_block`.
+        """
+        if self.agreement > 1:
+            await self._behind.compare()
+
     def _contradiction(
         self, number: int, what: str, reader: Member, said: Mapping[str, str]
     ) -> ChainContradiction:
@@ -328,19 +348,10 @@ class Nodes:
         """
         targets = [each for each in self.members if each.breaker.state is BreakerState.CLOSED]
         targets = targets or list(self.members)
-        answers = await asyncio.gather(*(self._tell(member, signed) for member in targets))
+        answers = await asyncio.gather(*(self.members.tell(member, signed) for member in targets))
         resting = [member.client.alias for member in self.members if member not in targets]
         silence = "resting after failures"
         return (*answers, *(NodeAnswer(a, False, UNAVAILABLE, silence) for a in resting))
-
-    async def _tell(self, member: Member, signed: bytes) -> NodeAnswer:
-        alias = member.client.alias
-        answer = await self.members.ask(member, lambda node: node.broadcast(signed))
-        if isinstance(answer, NodeRefused):
-            return NodeAnswer(alias, False, answer.node_code, answer.message)
-        if isinstance(answer, Unavailable):
-            return NodeAnswer(alias, False, UNAVAILABLE, answer.detail)
-        return NodeAnswer(alias, answer.accepted, answer.code, answer.message)
 
     # ---- who they are and how they fare ------------------------------------------------------
 

@@ -40,12 +40,16 @@ from tron_payment.chain import (
     BlockTransaction,
     Cursors,
     MalformedRawData,
+    NodeRefused,
     Nodes,
+    NodeStatus,
+    NodesUnavailable,
     Position,
     SolidTransaction,
 )
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
+from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import insert_once
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
@@ -139,7 +143,7 @@ class SafeModes:
         read; the other calls cost nothing.
 
         Raises:
-            Unavailable: No node tells the head or a block; nothing may be done yet.
+            Unavailable: Too few nodes tell the head or show a block; nothing may be done yet.
         """
         async with self._looking:
             if at.number < self._seen:
@@ -148,27 +152,69 @@ class SafeModes:
                 head = await self._nodes.head()
                 why = await self._suspicion(at, head)
                 if why:
-                    await self._begin(why, head, at)
+                    await self._begin(why, await self._newest(head), at)
                 self._looked = True
             self._seen = max(self._seen, at.number)
 
     async def _suspicion(self, at: Position, head: BlockHeader) -> str:
-        """Why a store that stands there may be a restored one; empty when it is not."""
+        """Why a store that stands there may be a restored one; empty when it is not.
+
+        Each block is read from as many nodes as have to agree: one alone could hide what was paid,
+        or be on a fork of its own. What any of them shows counts, also behind the common head, so
+        that nobody hides it by standing still.
+        """
         ahead = head.number - at.number
         if head.timestamp_ms - at.timestamp_ms > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
             return "behind"
-        for first in range(max(at.number, self._scanned) + 1, head.number + 1, SCAN_AT_ONCE):
-            numbers = range(first, min(first + SCAN_AT_ONCE, head.number + 1))
-            blocks = await chain.all_of(map(self._block, numbers))
-            for block in blocks:
-                if unknown := await self._unknown(block.number, block.transactions):
-                    log.warning("safe_mode.forgotten", txids=unknown, block=block.number)
-                    return "forgotten"
-            self._scanned = numbers[-1]
+        claimed = max((each.head for each in self._asked()), default=0)
+        last = min(max(head.number, claimed), at.number + SCAN_BLOCKS_MAX)
+        for first in range(max(at.number, self._scanned) + 1, last + 1, SCAN_AT_ONCE):
+            numbers = range(first, min(first + SCAN_AT_ONCE, last + 1))
+            shown = await chain.all_of(self._shown(number, head.number) for number in numbers)
+            for blocks in shown:
+                if not blocks:
+                    return ""  # behind the common head, and only claimed
+                if blocks[0].timestamp_ms - at.timestamp_ms > LAG_MAX_MS:
+                    return "behind"
+                for block in blocks:
+                    if unknown := await self._unknown(block.number, block.transactions):
+                        log.warning("safe_mode.forgotten", txids=unknown, block=block.number)
+                        return "forgotten"
+            self._scanned = min(numbers[-1], head.number)
         return ""
 
-    async def _block(self, number: int) -> chain.Block:
-        return await self._nodes.read(lambda node: node.block(number, False))
+    async def _shown(self, number: int, head_number: int) -> list[chain.Block]:
+        """A block, solidified or not, as `agreement` nodes show it; behind the head as many as do.
+
+        Raises:
+            NodesUnavailable: Too few show one that they should have.
+        """
+        shown: list[chain.Block] = []
+        for each in self._asked():
+            if len(shown) == self._nodes.agreement:
+                break
+            with suppress(Unavailable, NodeRefused):
+                shown.append(await self._nodes.ask(each.alias, lambda n: n.block(number, False)))
+        if len(shown) < self._nodes.agreement and number <= head_number:
+            by = f"{len(shown)} of {self._nodes.agreement}"
+            raise NodesUnavailable(f"block {number} is shown by {by} nodes")
+        return shown
+
+    async def _newest(self, head: BlockHeader) -> BlockHeader:
+        """The newest block that any node has: no transaction that was forgotten is younger."""
+        for each in sorted(self._asked(), key=lambda status: -status.head):
+            if each.head <= head.number:
+                break
+            with suppress(Unavailable, NodeRefused):
+                return await self._header(each)
+        return head
+
+    async def _header(self, claimed: NodeStatus) -> BlockHeader:
+        """The head that a node claims, shown by it."""
+        return await self._nodes.ask(claimed.alias, lambda n: n.header(claimed.head, solid=False))
+
+    def _asked(self) -> list[NodeStatus]:
+        return [each for each in self._nodes.status() if not each.apart]
 
     async def _unknown(self, number: int, transactions: Sequence[BlockTransaction]) -> list[str]:
         """The holders' transactions among these that no attempt explains.

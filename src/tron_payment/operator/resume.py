@@ -55,7 +55,9 @@ async def _still_wrong(nodes: Nodes, at: Position) -> str:
                 f"block {at.number} was applied as {at.block_id}, "
                 f"and the nodes show {applied.block_id}"
             )
-        if (await nodes.solid_head()).number > at.number:
+        newest = await nodes.solid_head()
+        await nodes.compare_behind()
+        if newest.number > at.number:
             following = await nodes.solid_block(at.number + 1)
             if following.parent_id != at.block_id:
                 return f"block {following.number} follows {following.parent_id}"
