@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Literal
+from typing import ClassVar, Literal
 
 import httpx
 import msgspec
@@ -87,6 +87,8 @@ class Colour(msgspec.Struct, forbid_unknown_fields=True):
     name: Literal["red", "green"] | None = None
     kinds: dict[str, Role] = {}
 
+    ELSEWHERE: ClassVar[dict[str, str]] = {"shade": "the name says it"}
+
 
 class Paint(msgspec.Struct, forbid_unknown_fields=True):
     colours: list[Colour]
@@ -98,6 +100,12 @@ class Paint(msgspec.Struct, forbid_unknown_fields=True):
         (b'{"colors": []}', "this field does not exist; did you mean colours?"),
         (b'{"colours": [{"nmae": "red"}]}', "this field does not exist; did you mean name?"),
         (b'{"colours": [{"weight": 1}]}', "this field does not exist"),
+        (b'{"colours": [{"Kinds": {}}]}', "this field does not exist; did you mean kinds?"),
+        (b'{"colours": [{"shade": 1}]}', "this field does not exist; the name says it"),
+        (
+            b'{"colours": [], "idempotencyKey": "x"}',
+            "this field does not exist; send the header Idempotency-Key",
+        ),
         (b'{"colours": [{"name": "blue"}]}', "'blue' is none of green, red"),
         (b'{"colours": [{"name": "' + b"b" * 99 + b'"}]}', None),
         (
@@ -110,6 +118,28 @@ def test_what_could_have_been_meant_is_said(content: bytes, detail: str | None) 
     with pytest.raises(Refused) as refusal:
         decode_json(content, Paint)
     assert detail in (None, refusal.value.detail) and len(refusal.value.detail) < 120
+
+
+class Sale(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", tag="sale"):
+    amount: str = ""
+
+
+class Gift(msgspec.Struct, forbid_unknown_fields=True, tag_field="kind", tag="gift"):
+    to_address: str = ""
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b'{"kind": "sale", "value": "1"}', "; did you mean amount?"),
+        (b'{"kind": "sale", "address": "T"}', ""),
+        (b'{"kind": "gift", "address": "T"}', "; did you mean to_address?"),
+    ],
+)
+def test_the_tag_says_which_fields_there_are(content: bytes, hint: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        decode_json(content, Sale | Gift)
+    assert refusal.value.detail == "this field does not exist" + hint
 
 
 async def test_a_parameter_that_is_nearly_right_is_named() -> None:

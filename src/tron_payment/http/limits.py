@@ -210,13 +210,14 @@ def decode_json(body: bytes, target: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=target)
     except msgspec.ValidationError as error:
-        refusal = refusal_of(error, target)
+        refused = error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody("the body is not JSON") from None
+    content = None
     try:
-        msgspec.json.decode(body)
+        content = msgspec.json.decode(body)
     except msgspec.ValidationError:
-        raise refusal from None
+        pass  # such as a number that no float holds
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody("the body is not JSON") from None
-    raise refusal
+    raise refusal_of(refused, target, content)

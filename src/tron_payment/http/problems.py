@@ -26,7 +26,7 @@ from tron_payment.core.money import InvalidAmount
 from tron_payment.db.faults import as_unavailable
 from tron_payment.http.advice import ADVICE, detail_of
 from tron_payment.http.exchange import exchange_of
-from tron_payment.http.hints import choices_at, fields_at, meant
+from tron_payment.http.hints import choices_at, instead_at
 
 log = structlog.get_logger()
 
@@ -240,11 +240,12 @@ GIVEN_TEXT_MAX: Final = 40
 DETAIL_TEXT_MAX: Final = 300
 
 
-def refusal_of(error: msgspec.ValidationError, target: Any) -> Refused:
+def refusal_of(error: msgspec.ValidationError, target: Any, content: Any = None) -> Refused:
     """What msgspec found wrong with well-formed content, with the field's path as `param`.
 
     Args:
         target: What it was decoded as: knows which names and values there could have been.
+        content: What came, where it is known.
     """
     text = str(error)
     path = ""
@@ -252,7 +253,7 @@ def refusal_of(error: msgspec.ValidationError, target: Any) -> Refused:
         path, text = match[1], text[: match.start()]
     if match := _UNKNOWN.fullmatch(text):
         name = match[1][:PARAM_TEXT_MAX]
-        hint = meant(name, fields_at(target, path))
+        hint = instead_at(target, path, name, content)
         detail = f"this field does not exist; {hint}" if hint else "this field does not exist"
         return UnknownField(detail, param=_join(path, name))
     if match := _MISSING.fullmatch(text):

@@ -1,8 +1,8 @@
 """Payouts on the wire: what is asked, what is answered. Money is a decimal string here only."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -32,6 +32,11 @@ MetadataText = Annotated[str, msgspec.Meta(max_length=METADATA_TEXT_MAX)]
 
 class PayoutRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A payout as asked for."""
+
+    ELSEWHERE: ClassVar[Mapping[str, str]] = {
+        "route": "the endpoint says it: /payouts/initiate, /v0, /kyc or /direct"
+    }
+    """What is said in another way (`http.hints`)."""
 
     user_id: Annotated[str, msgspec.Meta(pattern=USER_ID_PATTERN)]
     recipient_address: AddressText
