@@ -26,7 +26,7 @@ class AnswerTooLong(NodeUnavailable):
 
 class CallTooLong(NodeUnavailable):
     """What a contract answers is too long. Whoever wrote it made it so: it says nothing about the
-    node, and is not counted against it."""
+    node, and no breaker counts it. That others answer the same in time does (stalls.py)."""
 
 
 class NodeHasNot(NodeUnavailable, code="node_has_not"):
