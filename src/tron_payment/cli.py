@@ -12,21 +12,39 @@ from tron_payment import operator
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+FOR_PROGRAMS: Final = "one JSON object, for programs"
+FIRST_STEPS: Final = """\
+beside `make run`, in the same folder:
+  export LUCID_ENV=development      without it, the configuration is production's
+  export TOKEN=$(tron-payment token)
+  tron-payment console-link
+  tron-payment payouts list
+
+docs/operations.md has every command and what the exit codes mean."""
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their arguments, but for those that read their own."""
-    parser = argparse.ArgumentParser(prog="tron-payment", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="tron-payment",
+        description="USDT and TRX on TRON: paid out, taken in, kept. COMMAND --help tells more.",
+        epilog=FIRST_STEPS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (summary, _) in COMMANDS.items():
-        simple = commands.add_parser(name, help=summary, add_help=name not in OWN_ARGUMENTS)
+        simple = commands.add_parser(
+            name, help=summary, description=_sentence(summary), add_help=name not in OWN_ARGUMENTS
+        )
         if name in ANSWERS:
-            simple.add_argument("--json", action="store_true", help="for programs")
+            simple.add_argument("--json", action="store_true", help=FOR_PROGRAMS)
     for name, command in operator.COMMANDS.items():
-        described = commands.add_parser(name, help=command.help, description=command.help)
+        described = commands.add_parser(
+            name, help=command.help, description=_sentence(command.help)
+        )
         if command.arguments is not None:
             command.arguments(described)
-        described.add_argument("--json", action="store_true", help="for programs")
+        described.add_argument("--json", action="store_true", help=FOR_PROGRAMS)
     return parser
 
 
@@ -48,6 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if known.command in ANSWERS and known.json:
         rest = ["--json"]
     sys.exit(COMMANDS[known.command][1](rest))
+
+
+def _sentence(summary: str) -> str:
+    return f"{summary[0].upper()}{summary[1:]}."
 
 
 def _serve(_: Sequence[str]) -> int:

@@ -40,15 +40,25 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tron-payment sign", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="tron-payment sign",
+        description="Sign what waits with a Ledger or Trezor. Run it on the computer that has the "
+        "device, not on the server.",
+    )
     device = parser.add_mutually_exclusive_group(required=True)
     device.add_argument("--ledger", action="store_true", help="a Ledger on USB")
     device.add_argument("--trezor", action="store_true", help="a Trezor on USB")
-    parser.add_argument("request_id", nargs="?", help="only this one; all open ones by default")
+    parser.add_argument(
+        "request_id",
+        nargs="?",
+        metavar="REQUEST_ID",
+        help="only this signing request; all open ones by default",
+    )
     parser.add_argument("--url", default=URL, help="of the service (%(default)s)")
     parser.add_argument(
         "--token-file",
         type=Path,
+        metavar="FILE",
         help="its first line is the token, which may read and sign requests; else the variable "
         "TOKEN is",
     )
@@ -73,7 +83,13 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="one JSON object on standard output; words and questions go to standard error",
     )
-    parser.add_argument("--timeout", type=float, default=PROMPT_S, metavar="SECONDS")
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=PROMPT_S,
+        metavar="SECONDS",
+        help="that a person has at the device (%(default)s)",
+    )
     parser.add_argument(
         "--emulator",
         metavar="HOST:PORT",

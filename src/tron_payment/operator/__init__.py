@@ -43,7 +43,14 @@ def _deploy(parser: argparse.ArgumentParser) -> None:
 
 def _audit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("verify", "head"))
-    parser.add_argument("--from", dest="from_seq", type=int, default=1, metavar="SEQ")
+    parser.add_argument(
+        "--from",
+        dest="from_seq",
+        type=int,
+        default=1,
+        metavar="SEQ",
+        help="verify: the first entry",
+    )
     parser.add_argument("--known", metavar="SEQ:HASH", help="a head that was kept elsewhere")
     parser.add_argument("--heads", metavar="FILE", help="signed heads, one JSON object a line")
     parser.add_argument("--public-key", metavar="HEX", help="who signed them; else our own key")
@@ -62,13 +69,13 @@ def _keys(parser: argparse.ArgumentParser) -> None:
 
 
 def _backup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="is made; must not exist")
+    parser.add_argument("file", metavar="FILE", help="is made; must not exist")
     _password(parser)
 
 
 def _restore(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file")
-    parser.add_argument("--wallet", help="only this one")
+    parser.add_argument("file", metavar="FILE", help="as backup has made it")
+    parser.add_argument("--wallet", metavar="WALLET_ID", help="only this one")
     _password(parser)
 
 
@@ -84,16 +91,27 @@ def _release(parser: argparse.ArgumentParser) -> None:
 def _payouts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("explain", "list", *REMOTE_PAYOUTS))
     parser.add_argument(
-        "payout_id", nargs="?", metavar="PAYOUT_ID|FILE.csv", help="FILE.csv for send"
+        "payout_id",
+        nargs="?",
+        metavar="PAYOUT_ID|FILE.csv",
+        help="explain, cancel, retry: which payout (explain: or a txid); send: the file, with the "
+        "columns user_id,recipient_address,amount,…",
     )
     parser.add_argument("--status", help="list: only these, with commas, such as queued,failed")
     parser.add_argument("--user", metavar="USER_ID", help="list: only of this person")
     parser.add_argument("--limit", type=int, help="list: how many of the newest; 20 by default")
-    _remote(parser)
+    _remote(parser, "send, cancel, retry: ")
+    parser.add_argument(
+        "--yes", action="store_true", help="send, cancel, retry: do it after the check, do not ask"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="send: do not wait for the end")
+    _watching(parser, "send: ")
 
 
 def _token(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--role", default="operator", choices=ROLES, help="(%(default)s)")
+    parser.add_argument(
+        "--role", default="operator", choices=ROLES, help="what it may do (%(default)s)"
+    )
     parser.add_argument("--subject", help="who it is; demo-ROLE by default")
 
 
@@ -111,33 +129,56 @@ def _trace(parser: argparse.ArgumentParser) -> None:
 def _wallets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("debug", "list"))
     parser.add_argument(
-        "wallet", nargs="?", metavar="WALLET", help="its id, or an address with books; for debug"
+        "wallet", nargs="?", metavar="WALLET", help="debug: its id, or an address with books"
     )
-    parser.add_argument("--blocks", type=int, help="how many of the newest; 25 by default")
+    parser.add_argument("--blocks", type=int, help="debug: how many of the newest; 25 by default")
 
 
 def _monitor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--once", action="store_true", help="look once; so does --json")
-    parser.add_argument("--every", type=int, default=2, metavar="SECONDS", help="(%(default)s)")
+    parser.add_argument(
+        "--every", type=int, default=2, metavar="SECONDS", help="looks (%(default)s)"
+    )
     parser.add_argument("--seconds", type=int, default=WATCH_S, help="then end (%(default)s)")
 
 
 def _batch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("watch",))
-    parser.add_argument("batch_id")
+    parser.add_argument("batch_id", metavar="BATCH_ID")
     _remote(parser)
+    _watching(parser)
 
 
-def _remote(parser: argparse.ArgumentParser) -> None:
-    """What the commands take that speak to a service by its API (remote.py)."""
-    parser.add_argument("--url", default=URL, help="of the service (%(default)s)")
+def _remote(parser: argparse.ArgumentParser, of: str = "") -> None:
+    """What the commands take that speak to a service by its API (remote.py).
+
+    Args:
+        of: Of which actions, where a command has others.
+    """
+    parser.add_argument("--url", default=URL, help=f"{of}the service (%(default)s)")
     parser.add_argument(
-        "--token-file", type=Path, help="its first line is the token; else the variable TOKEN is"
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"{of}its first line is the token; else the variable TOKEN is",
     )
-    parser.add_argument("--yes", action="store_true", help="do it after the check without asking")
-    parser.add_argument("--result", type=Path, help="a CSV with what became of every row; is made")
-    parser.add_argument("--no-wait", action="store_true", help="do not wait for the end")
-    parser.add_argument("--watch-seconds", type=int, default=WATCH_S, metavar="SECONDS")
+
+
+def _watching(parser: argparse.ArgumentParser, of: str = "") -> None:
+    """What the commands take that show a batch until it has ended."""
+    parser.add_argument(
+        "--result",
+        type=Path,
+        metavar="FILE",
+        help=f"{of}a CSV with what became of every row; is made",
+    )
+    parser.add_argument(
+        "--watch-seconds",
+        type=int,
+        default=WATCH_S,
+        metavar="SECONDS",
+        help=f"{of}then end, the batch goes on (%(default)s)",
+    )
 
 
 def is_remote(arguments: argparse.Namespace) -> bool:
@@ -163,11 +204,19 @@ def _energy(parser: argparse.ArgumentParser) -> None:
 
 
 def _password(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--password-file", required=True, help="its first line; not an argument")
+    parser.add_argument(
+        "--password-file", required=True, metavar="FILE", help="its first line is the password"
+    )
 
 
 def _timeout(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--timeout", type=int, default=TIMEOUT_S, metavar="SECONDS")
+    parser.add_argument(
+        "--timeout",
+        type=int,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help="then end, unfinished (%(default)s)",
+    )
 
 
 COMMANDS: Final[Mapping[str, Command]] = {
@@ -180,7 +229,9 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "audit": Command("verify the audit log, or show its head", "audit:run", _audit),
     "reconcile": Command("compare ledger and chain now", "books:reconcile", _timeout),
     "resume": Command("follow the chain again after a contradiction", "resume:resume", _resume),
-    "keys": Command("rotate: wrap all keys under the newest key", "custody:keys", _keys),
+    "keys": Command(
+        "rotate: wrap all keys under the first key of WALLET_ENCRYPTION_KEY", "custody:keys", _keys
+    ),
     "backup": Command("write all keys into one encrypted file", "custody:backup", _backup),
     "restore": Command("bring wallets back from such a file", "custody:restore", _restore),
     "energy": Command("plan: what payouts cost and what to stake", "energy:energy", _energy),
