@@ -24,6 +24,9 @@ STAND_S = 3.0
 """Fifteen blocks: what could be settled in that time would be."""
 
 LIES = ("invented", "invented badly", "hidden", "changed", "failed")
+FORKS = {"forked": BLOCK_MS, "forked behind": 2 * BLOCK_MS}
+"""And its pace: one that is slower than the true chain stays behind it."""
+
 FAULTS = ("down", "slow", "error", "points", "stuck")
 
 
@@ -137,7 +140,7 @@ def stops(world: World, what: str, promised: Round, *liars: int) -> str:
     """
     reason = world.halted(what)
     world.shows("follower_halted", (), 1, what)  # ChainContradicted
-    ended = {"failed"} if what == "forked" and len(liars) == 1 else {"failed", "settled"}
+    ended = {"failed"} if what in FORKS and len(liars) == 1 else {"failed", "settled"}
     assert not [each for each in promised.payouts if world.status(each) in ended]
     if len(liars) == 1:
         alias = f"node-{liars[0] + 1}"
@@ -160,8 +163,8 @@ def told(world: World, what: str, *liars: int) -> tuple[Round, Round]:
         An invoice that nobody has paid, and a payout that was asked for.
     """
     unpaid = world.invoice()
-    if what == "forked":
-        copy = world.copy(BLOCK_MS)
+    if what in FORKS:
+        copy = world.copy(FORKS[what])
         for node in (world.nodes[each] for each in liars):
             node.shows(copy)
         return unpaid, world.ask(1)
@@ -328,9 +331,19 @@ def test_any_outvoted_liar_stops_nobody(world: World, what: str, which: int) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("liars", [(0,), (2,), (0, 1)], ids=str)
-def test_a_fork_stops_everything(world: World, liars: tuple[int, ...]) -> None:
-    contradicted(world, "forked", *liars)
+@pytest.mark.parametrize(
+    ("what", "liars"),
+    [("forked", (0,)), ("forked", (0, 1)), ("forked behind", (0,)), ("forked behind", (2,))],
+    ids=str,
+)
+def test_a_fork_stops_everything(world: World, what: str, liars: tuple[int, ...]) -> None:
+    contradicted(world, what, *liars)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_outvoted_fork_stops_nobody(world: World) -> None:
+    outvoted(world, "forked behind", 2)
 
 
 @pytest.mark.slow
