@@ -3,11 +3,13 @@
 // Signs in, uploads a batch with errors, watches it settle without touching the page, opens a
 // payout's life; then looks at every page: axe, no scrolling sideways at 320 px and at 200 % zoom
 // (600 px wide), no message in the console (a broken content security policy says so there).
-import { open } from "./people.mjs";
+import { randomUUID } from "node:crypto";
+import { HAND, open } from "./people.mjs";
 
 const [url, tokens, csv, bigCsv] = process.argv.slice(2);
 const token = JSON.parse(tokens);
-const { browser, found, watched, signedIn, inspectHere } = await open(url, token);
+const CONTRACT = "TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC";
+const { browser, found, watched, signedIn, inspectHere, shot } = await open(url, token);
 
 async function inspect(page, where) {
   await page.goto(url + where);
@@ -58,8 +60,23 @@ try {
   await page.click("button:has-text('Send')");
   await page.waitForSelector("h1:has-text('awaiting approval')");
   const big = new URL(page.url()).pathname;
-  await approver.goto(`${url}/console/approvals`);
+  const call = await fetch(`${url}/api/v1/payments/process`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${token.operator}`, "Content-Type": "application/json", "Idempotency-Key": randomUUID() },
+    body: JSON.stringify({ kind: "contract", contract_address: CONTRACT, data: `095ea7b3${"00".repeat(64)}` }),
+  });
+  if (!call.ok) throw new Error(await call.text());
   await inspect(approver, "/console/approvals");
+  await shot(approver, "approvals-call", HAND);
+  const desk = approver.viewportSize();
+  await approver.setViewportSize({ width: 320, height: 700 });
+  await approver.click("summary:has-text('Reject')");
+  await approver.fill("input[name='reason']", "decided on a phone");
+  await inspectHere(approver, "an order to reject");
+  await approver.click("button:has-text('Reject')");
+  await approver.waitForSelector("text=It was rejected");
+  await approver.setViewportSize(desk);
+  await approver.goto(`${url}/console/approvals`);
   await approver.click(`a[href='${big}']`);
   await approver.click("summary:has-text('Approve all')");
   await approver.click("button:has-text('Approve all')");

@@ -31,12 +31,22 @@ let missed = false;
 function livePart() { return document.querySelector("[data-live]"); }
 
 // Nothing moves under somebody's hands: what changes meanwhile is shown when they are done.
+function inUse(part) {
+  return Boolean(part.contains(document.activeElement) && document.activeElement.closest("form, summary"));
+}
+
 function refresh() {
   const part = livePart();
-  const busy = part && part.contains(document.activeElement) && document.activeElement.closest("form, summary");
-  missed = Boolean(part && (busy || document.hidden));
+  missed = Boolean(part && (inUse(part) || document.hidden));
   if (part && !missed && window.htmx) htmx.trigger(part, "changed");
 }
+
+document.addEventListener("htmx:beforeSwap", (event) => {  // asked for before, answered just now
+  const { target } = event.detail;
+  if (!target.matches("[data-live]") || !inUse(target)) return;
+  event.detail.shouldSwap = false;
+  missed = true;
+});
 
 function watch() {
   const part = livePart();
