@@ -14,6 +14,7 @@ from pymongo.errors import AutoReconnect, OperationFailure, ServerSelectionTimeo
 from tron_payment.core.errors import Refused
 from tron_payment.http.limits import decode_json
 from tron_payment.http.principals import Role
+from tron_payment.http.problems import DETAIL_TEXT_MAX, PARAM_TEXT_MAX
 
 GOOD = {"to": "T", "amount": "12.5"}
 
@@ -353,3 +354,41 @@ async def test_what_is_cut_off_when_the_server_stops_is_told_to_repeat() -> None
     found = problem(cut_off)
     assert (found["status"], found["code"], found["retryable"]) == (503, "stopping", True)
     assert cut_off.headers["retry-after"] == "1"
+
+
+class Way(msgspec.Struct, forbid_unknown_fields=True):
+    route: Literal["v0", "kyc"] = "v0"
+    note: str = ""
+
+
+class Ways(msgspec.Struct, forbid_unknown_fields=True):
+    rows: list[Way] = []
+    route: Literal["v0", "kyc"] = "v0"
+
+
+LIKE_A_PATH = "x - at `$.note"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "param", "detail"),
+    [
+        ({"route": LIKE_A_PATH}, "invalid_field", "route", "'x - at $.note' is none of "),
+        ({"rows": [{"route": f"{LIKE_A_PATH}`"}]}, "invalid_field", "rows[0].route", "none of"),
+        ({LIKE_A_PATH: 1}, "unknown_field", LIKE_A_PATH, "does not exist"),
+        ({"rows": [{LIKE_A_PATH: 1}]}, "unknown_field", f"rows[0].{LIKE_A_PATH}", "does not"),
+        ({"x - at `$." + "a" * 500 + "!": 1}, "unknown_field", "x - at `$." + "a" * 90, "not"),
+        ({"rows": [{"note": 1}]}, "invalid_field", "rows[0].note", "Expected str, got int"),
+    ],
+)
+def test_what_came_may_look_like_a_path(content, code, param, detail) -> None:
+    with pytest.raises(Refused) as found:
+        decode_json(msgspec.json.encode(content), Ways)
+    assert (found.value.code, found.value.param) == (code, param)
+    assert detail in found.value.detail
+
+
+@pytest.mark.parametrize("content", [{"route": " - at `$." * 900_000}, {" - at `$." * 900_000: 1}])
+def test_of_megabytes_that_came_little_is_told(content) -> None:
+    with pytest.raises(Refused) as found:
+        decode_json(msgspec.json.encode(content), Ways)
+    assert len(found.value.param) <= PARAM_TEXT_MAX and len(found.value.detail) <= DETAIL_TEXT_MAX

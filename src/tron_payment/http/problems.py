@@ -220,14 +220,18 @@ def _of_validation(exc: ValidationException) -> AppError:
         if source.endswith("body") or key == "data":
             found.append(BodyMissing())
         elif source.lower().endswith(("header", "cookie")):
-            found.append(InvalidHeader(entry["message"], param=key))
+            found.append(InvalidHeader(entry["message"][:DETAIL_TEXT_MAX], param=key))
         else:
-            found.append(InvalidParameter(entry["message"], param=key))
+            found.append(InvalidParameter(entry["message"][:DETAIL_TEXT_MAX], param=key))
     return min(found, key=lambda error: error.status, default=InvalidParameter())
 
 
-_PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$", re.DOTALL)
-_UNKNOWN: Final = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
+_PATH: Final = re.compile(r" - at (?:`key` in )?`\$\.?((?:[\w.]|\[[^\]`]*\])*)`")
+"""The end of msgspec's words. What came is quoted before it, and may look the same: so the last
+place counts, and all of it has to be a path."""
+
+_UNKNOWN_BEGINS: Final = "Object contains unknown field `"
+_UNKNOWN: Final = re.compile(re.escape(_UNKNOWN_BEGINS) + r"(.*)`?", re.DOTALL)
 _MISSING: Final = re.compile(r"Object missing required field `(.*)`", re.DOTALL)
 _NO_CHOICE: Final = re.compile(r"Invalid enum value (.*)", re.DOTALL)
 _NUMBER_FOR_TEXT: Final = re.compile(r"Expected `str(?: \| null)?`, got `(?:int|float)`")
@@ -238,6 +242,10 @@ _MONEY_NAME: Final = re.compile(
 PARAM_TEXT_MAX: Final = 100
 GIVEN_TEXT_MAX: Final = 40
 DETAIL_TEXT_MAX: Final = 300
+PATH_TEXT_MAX: Final = 1_000
+"""Of fields' names, which are ours, and brackets."""
+
+WORDS_TEXT_MAX: Final = 1_000
 
 
 def refusal_of(error: msgspec.ValidationError, target: Any, content: Any = None) -> Refused:
@@ -247,12 +255,9 @@ def refusal_of(error: msgspec.ValidationError, target: Any, content: Any = None)
         target: What it was decoded as: knows which names and values there could have been.
         content: What came, where it is known.
     """
-    text = str(error)
-    path = ""
-    if match := _PATH.search(text):
-        path, text = match[1], text[: match.start()]
+    path, text = _parted(str(error))
     if match := _UNKNOWN.fullmatch(text):
-        name = match[1][:PARAM_TEXT_MAX]
+        name = match[1].removesuffix("`")[:PARAM_TEXT_MAX]
         hint = instead_at(target, path, name, content)
         detail = f"this field does not exist; {hint}" if hint else "this field does not exist"
         return UnknownField(detail, param=_join(path, name))
@@ -263,6 +268,19 @@ def refusal_of(error: msgspec.ValidationError, target: Any, content: Any = None)
     if (match := _NO_CHOICE.fullmatch(text)) and (choices := choices_at(target, path)):
         text = f"{match[1][:GIVEN_TEXT_MAX]} is none of {', '.join(choices)}"
     return InvalidField(text.replace("`", "")[:DETAIL_TEXT_MAX], param=path or None)
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """The path, and the words before it; of what was quoted, megabytes maybe, only the beginning.
+
+    A field's name may end as if it were a path: then it is one that lacks the mark at its end.
+    """
+    start = text.rfind(" - at ", -PATH_TEXT_MAX)
+    match = _PATH.fullmatch(text, start) if start >= 0 else None
+    words = text if match is None else text[:start]
+    if match is None or (words.startswith(_UNKNOWN_BEGINS) and not words.endswith("`")):
+        return "", text[:WORDS_TEXT_MAX]
+    return match[1], words[:WORDS_TEXT_MAX]
 
 
 def _join(path: str, name: str) -> str:
