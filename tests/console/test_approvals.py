@@ -62,7 +62,8 @@ async def test_who_approves_a_call_sees_what_it_says(sign_in: SignIn, service: S
     assert answer.status_code == 202, answer.text
     page = (await approver.get("/console/approvals")).text
     assert "a contract that is not known here" in page and contract in page
-    assert f'<td class="whole"><span class="mono">{contract}</span></td>' in page
+    assert f'<td class="whole extra"><span class="mono">{contract}</span></td>' in page
+    assert f'<span class="phone">to <span class="mono breaks">{contract}</span></span>' in page
     assert "approve(address,uint256)" in page and data in page
     assert "You approve a call of a contract that is not known here" in page
 
