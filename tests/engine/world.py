@@ -89,7 +89,7 @@ class Process:
         agreement: int = 1,
         lifetime_s: int = 60,
         read_ahead: int = 4,
-        also: Callable[["Process", chain.SolidBlock], Awaitable[None]] | None = None,
+        also: "Also | None" = None,
     ) -> None:
         """
         Args:
@@ -149,6 +149,9 @@ class Process:
         await self.engine.tell()
 
 
+Also = Callable[[Process, chain.SolidBlock], Awaitable[None]]
+
+
 @dataclass
 class World:
     """One installation with one wallet and one router."""
@@ -160,6 +163,8 @@ class World:
     nodes: list[SimNode]
     process: Process
     lifetime_s: int
+    agreement: int = 1
+    also: Also | None = None
     dead_alarms: list[tuple[str, Mapping[str, object]]] = field(default_factory=list)
 
     @classmethod
@@ -170,6 +175,8 @@ class World:
         nodes: int = 1,
         solid_lag: int = 3,
         lifetime_s: int = 60,
+        agreement: int = 1,
+        also: Also | None = None,
     ) -> "World":
         points = points or Points()
         network = Network(solid_lag)
@@ -180,8 +187,10 @@ class World:
         network.token[key.address] = START_USDT
         network.token[ROUTER] = START_USDT
         network.mine(10)
-        process = Process(members, clock, key, lifetime_s=lifetime_s)
-        world = cls(network, clock, key, points, members, process, lifetime_s)
+        process = Process(
+            members, clock, key, agreement=agreement, lifetime_s=lifetime_s, also=also
+        )
+        world = cls(network, clock, key, points, members, process, lifetime_s, agreement, also)
         await world.follower.start_at(0)
         await open_books(world.ledger, key.address, TRX=START_TRX, USDT=START_USDT)
         await open_books(world.ledger, ROUTER, USDT=START_USDT)
@@ -196,7 +205,14 @@ class World:
     def another(self, skew: timedelta = timedelta(0)) -> Process:
         """One more process, with a clock of its own."""
         clock = SkewedClock(self.clock, skew)
-        return Process(self.nodes, clock, self.key, lifetime_s=self.lifetime_s)
+        return Process(
+            self.nodes,
+            clock,
+            self.key,
+            agreement=self.agreement,
+            lifetime_s=self.lifetime_s,
+            also=self.also,
+        )
 
     @property
     def engine(self) -> Engine:

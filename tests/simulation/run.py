@@ -110,6 +110,9 @@ class Simulation:
         self.seed = seed
         self.contracts_send = contracts_send or seed % 7 in CONTRACTS_SEND
         self.sent: Sent | None = None
+        self.block_from = 0.98 if self.contracts_send else 0.88
+        """Of the dice: who reads blocks keeps up with them where these are what matters."""
+
         self.rng = Random(seed)
         self.points = points
         self.scheduler = Scheduler(self.rng)
@@ -128,7 +131,7 @@ class Simulation:
         """
         try:
             await self._set_up()
-            for step in range(steps or (DEEP_STEPS if self.is_deep else STEPS)):
+            for step in range(steps or (DEEP_STEPS if self.is_deep or self.sent else STEPS)):
                 await self._step()
                 if step % BOOKS_EVERY_STEPS == 0:
                     await assert_journal(self.world.ledger)
@@ -144,7 +147,7 @@ class Simulation:
     async def _set_up(self) -> None:
         rng = self.rng
         solid_lag = 19 if self.is_deep else rng.randint(1, 6)
-        agreement = rng.choice([1, 1, 2])
+        agreement = rng.choice([1, 2, 2, 2] if self.contracts_send else [1, 1, 2])
         self.lifetime_s = rng.choice(LIFETIMES_S)
         self.world = await World.create(
             self.points, nodes=3, solid_lag=solid_lag, lifetime_s=self.lifetime_s
@@ -164,11 +167,13 @@ class Simulation:
         if self.contracts_send:
             self.sent = Sent(self.world, rng, agreement)
             await self.sent.set_up()
-        for number in range(rng.randint(2, 4)):
+            for _ in range(rng.randint(1, 4)):
+                await self._send()
+        for number in range(rng.randint(2, 4) - self.contracts_send):
             self.wishes.append(self._wish(f"o{number}"))
         self.replicas = [
             Replica(f"r{i}", SkewedClock(self.world.clock, self._skew()))
-            for i in range(rng.choice(REPLICAS))
+            for i in range(rng.choice(REPLICAS[: 3 if self.contracts_send else 4]))
         ]
         for replica in self.replicas:
             await self._start(replica)
@@ -218,7 +223,7 @@ class Simulation:
         waiting = scheduler.waiting(with_idle=False)
         if dice < 0.07:
             await rng.choice(self._troubles())()
-        elif waiting and dice < 0.88:
+        elif waiting and dice < self.block_from:
             await self._let_go(rng.choice(waiting))
         else:
             await self._block()
@@ -293,7 +298,8 @@ class Simulation:
 
     async def _nodes_change(self) -> None:
         node = self.rng.choice(self.world.nodes)
-        match self.rng.randrange(4):
+        # an opening balance is one node's word: none of them is several that are apart then
+        match self.rng.choice([0, 2, 3] if self.sent else [0, 1, 2, 3]):
             case 0:
                 node.away = not node.away
                 self.scheduler.note(f"node {node.alias} is {'away' if node.away else 'back'}")
@@ -340,7 +346,10 @@ class Simulation:
                 process.engine.dispatcher.close_books,
                 process.engine.tell,
             ]
-            seldom = [process.openings.step, process.engine.internal.step] if self.sent else []
+            seldom: list[Callable[[], Awaitable[bool]]] = []
+            if self.sent:  # here blocks are what matters
+                seldom = [*steps, process.openings.step, process.engine.internal.step]
+                steps = [process.follower.step]
             for turn in count():
                 busy = False
                 for step in [*steps, *(seldom if turn % ASK_AGAIN_EVERY == 0 else [])]:
@@ -449,7 +458,7 @@ class Simulation:
         self.world.clock.advance(timedelta(minutes=20))  # past every wrong clock's due times
         self.world.start()
         if self.sent is not None:
-            self.sent.calm()
+            await self.sent.cease_fire()
             self.world.process = self._process(self.world.clock)
             await self.world.follower.resume()
         process = self.world.process
@@ -466,6 +475,7 @@ class Simulation:
             raise AssertionError([(o.id, o.status, o.waiting_for) for o in orders])
         await self._calm_blocks(net.solid_lag + 1)
         if self.sent is not None:
+            self.sent.tell_all()
             await self.sent.heal(self._calm_blocks)
 
     async def _calm_blocks(self, count: int) -> None:

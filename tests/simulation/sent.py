@@ -10,6 +10,7 @@ run with what it has. In the end:
     T3  whoever comes after the engine is shown what the journal has, each of it in one block
 """
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -19,19 +20,21 @@ import msgspec
 from tests.engine.network import sent_by_contract
 from tests.engine.sim_node import SimNode
 from tests.engine.world import Process, World, assert_books, open_books
-from tron_payment.chain import Receipt, SolidBlock
+from tron_payment.chain import NodeUnavailable, Receipt, SolidBlock
 from tron_payment.core.address import Address, address_of
 from tron_payment.db.ledger import LedgerEntry
 from tron_payment.engine import InternalVerdict, OpeningRequest
 from tron_payment.engine.internal import AHEAD_BLOCKS, ASKED_PER_STEP
 
-STRANGER = address_of(b"\x41" + bytes(19) + b"\x0e")
-WATCHED = address_of(b"\x41" + bytes(19) + b"\x1a")
-IMPORTED = address_of(b"\x41" + bytes(19) + b"\x1b")
+STRANGER, WATCHED, IMPORTED = (
+    address_of(b"\x41" + hashlib.sha256(name).digest()[:20])
+    for name in (b"stranger", b"watched", b"imported")
+)
 IMPORTED_SUN = 7_000_000
 SUN = (1_000_000, 2_000_000, 3_500_000)
 DARK_SHARE = 0.25
 SENT_MAX = 12
+SHAKES = 0.7
 HEAL_ROUNDS_MAX = 12
 
 
@@ -48,16 +51,23 @@ class Sent:
         self._may_lie = agreement > 1
         self._keeps_none: set[str] = set()
         self._liar = ""
+        self._shaky = ""
+        """Its receipts are lost now and then, so that it does not tell what it keeps."""
+
         self.sent: dict[str, tuple[Address, int]] = {}
         self.shown: dict[str, set[int]] = defaultdict(set)
         self.is_imported = False
         self.resumed = 0
+        self.under_fire = 0
+        """Transactions that were judged before the faults ended."""
 
     async def set_up(self) -> None:
-        self._world.network.trx[IMPORTED] = IMPORTED_SUN
+        for made in self._world.network.blocks:
+            made.after.trx[IMPORTED] = IMPORTED_SUN
         await open_books(self._world.ledger, WATCHED)
         for node in self._rng.sample(self._world.nodes, self._rng.randint(0, self._quiet_max)):
             self._keeps_none.add(node.alias)
+        self._shake()
         for node in self._world.nodes:
             node.tells = lambda receipt, node=node: self._told(node, receipt)
 
@@ -74,24 +84,36 @@ class Sent:
     def change(self) -> str:
         node = self._rng.choice(self._world.nodes).alias
         dice = self._rng.random()
-        if dice < 0.5:
+        if dice < 0.3:
             if node in self._keeps_none:
                 self._keeps_none.remove(node)
             elif len(self._keeps_none) < self._quiet_max:
                 self._keeps_none.add(node)
             return f"{sorted(self._keeps_none)} keep nothing of contracts"
-        if self._may_lie and dice < 0.75:
+        if dice < 0.7:
+            self._shake()
+            return f"{self._shaky or 'nobody'} loses receipts"
+        if self._may_lie:
             self._liar = "" if self._liar else node
             return f"{self._liar or 'nobody'} lies about contracts"
         return "all stay as they are"
 
-    def calm(self) -> None:
-        """Everybody tells all, and the truth."""
+    def _shake(self) -> None:
+        keepers = [e.alias for e in self._world.nodes if e.alias not in self._keeps_none]
+        self._shaky = "" if self._shaky or not keepers else self._rng.choice(keepers)
+
+    async def cease_fire(self) -> None:
+        """Nobody lies and nothing is lost; who keeps nothing still keeps nothing."""
+        self.under_fire = await InternalVerdict.find_all().count()
+        self._liar = self._shaky = ""
+
+    def tell_all(self) -> None:
         self._keeps_none.clear()
-        self._liar = ""
 
     def _told(self, node: SimNode, receipt: Receipt) -> Receipt:
         parts = receipt.internal_transactions
+        if node.alias == self._shaky and parts and self._rng.random() < SHAKES:
+            raise NodeUnavailable(node.alias, "lost")
         if node.alias == self._liar:
             parts = [sent_by_contract(WATCHED, 9_000_001)]
         elif node.alias in self._keeps_none:
@@ -110,15 +132,16 @@ class Sent:
         self.is_imported = True
 
     async def show(self, process: Process, block: SolidBlock) -> None:
-        """As a handler that comes after the engine."""
+        """As a handler that comes after the engine, and asks for addresses of ours."""
         part = await process.engine.watched.part(block)
         for transaction in part.transactions:
-            if transaction.internal:
-                self.shown[transaction.txid].add(block.number)
+            for each in transaction.internal:
+                if await process.ledger.is_holder(each.to):
+                    self.shown[transaction.txid].add(block.number)
 
     # ---- the end ---------------------------------------------------------------------------------
     async def heal(self, pass_blocks: Callable[[int], Awaitable[None]]) -> None:
-        """Everybody tells all; until nothing is proposed any more and no book is being opened."""
+        """Until nothing is proposed any more and no book is being opened."""
         for _ in range(HEAL_ROUNDS_MAX):
             proposed = False
             waiting = await InternalVerdict.find({"counted_in": None}).count()
@@ -159,6 +182,7 @@ class Sent:
             sent=len(on_chain),
             booked=len(booked),
             late=late,
+            under_fire=self.under_fire,
             untold=len(untold),
             unproved=sum(each.counted_in is None for each in written.values()),
             imports=int(self.is_imported),
