@@ -1,0 +1,100 @@
+"""Another process, whose nodes tell nothing of contracts, applies the block at any moment.
+
+It passes the block, or books it, between any two writes of the one that knows. Whoever comes
+after the engine sees in one block, and once, what the books have.
+"""
+
+from collections import defaultdict
+from itertools import count
+
+import msgspec
+import pytest
+
+from tests.conftest import Mongo
+from tests.engine.network import ROUTER
+from tests.engine.points import Points
+from tests.engine.world import ALICE, ALL_DOCUMENTS, Process, World, assert_books, reference
+from tron_payment.chain import Receipt, SolidBlock
+from tron_payment.core.address import address_of
+from tron_payment.engine import InternalVerdict
+from tron_payment.engine.internal import AHEAD_BLOCKS
+
+SUN = 3_000_000
+POINTS_MAX = 200
+STRANGER = address_of(b"\x41" + reference("stranger")[:20])
+
+
+class Between:
+    """At the n-th write of one process another one follows as far as it can."""
+
+    def __init__(self, points: Points) -> None:
+        self.remaining = -1
+        self.is_told = False
+        """Before that, what passes is what no node has told."""
+
+        self.other: Process | None = None
+        points.before = points.after = self._pass
+
+    async def _pass(self, label: str) -> None:
+        self.is_told |= label.startswith("db:internal_verdicts")
+        if not label.startswith("db:") or self.other is None or not self.is_told:
+            return
+        self.remaining -= 1
+        if self.remaining == 0:
+            other, self.other = self.other, None
+            while await other.follower.step():
+                pass
+
+
+@pytest.mark.parametrize("paid_too", [False, True], ids=["alone", "with_a_booking"])
+async def test_who_hears_less_passes_the_block_at_any_moment(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch, paid_too: bool
+) -> None:
+    """`paid_too`: the other one has a booking of its own in the block."""
+    await mongo.connect(ALL_DOCUMENTS)
+    mongo.hands_on = False
+    points = Points()
+    shown: dict[str, set[int]] = defaultdict(set)
+
+    async def show(process: Process, block: SolidBlock) -> None:
+        for transaction in (await process.engine.watched.part(block)).transactions:
+            if transaction.internal:
+                shown[transaction.txid].add(block.number)
+
+    world = await World.create(points, nodes=2, solid_lag=1, also=show)
+    keeps, silent = world.nodes
+    silent.tells = _nothing_of_contracts
+    points.watch(monkeypatch)
+    between = Between(points)
+    mine, network = world.key.address, world.network
+    for point in count(1):
+        assert point < POINTS_MAX
+        knows = Process([keeps], world.clock, world.key, also=show)
+        other = Process([silent], world.clock, world.key, also=show)
+        if paid_too:
+            network.token[ALICE] += 5
+            network.foreign(ALICE, mine, 5)
+        txid = network.forward(STRANGER, mine, SUN)
+        world.pass_time(2)
+        between.remaining, between.other, between.is_told = point, other, False
+        while await knows.follower.step():
+            pass
+        unburnt, between.other = between.other is not None, None
+        for _ in range(3):
+            await knows.engine.internal.step()
+            world.pass_time(AHEAD_BLOCKS + 1)
+            while await knows.follower.step():
+                pass
+        verdict = await InternalVerdict.get(txid)
+        assert verdict is not None and verdict.counted_in and not verdict.proposal, point
+        assert shown[txid] == {verdict.counted_in}, point
+        await assert_books(network, knows.ledger, [mine, ROUTER])
+        if unburnt:
+            assert not verdict.is_late
+            break
+    late = await InternalVerdict.find({"$expr": {"$ne": ["$counted_in", "$block_number"]}}).count()
+    assert late, "at some point the other one was first"
+
+
+def _nothing_of_contracts(receipt: Receipt) -> Receipt:
+    return msgspec.structs.replace(receipt, internal_transactions=[])
