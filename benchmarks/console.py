@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
-from tests.e2e.service import Service, new_key, settled
+from tests.e2e.service import Service, made, settled
 
 from benchmarks import console_fill as fill
 from benchmarks.cpu import CpuMeter
@@ -132,24 +132,14 @@ async def _world(service: Service) -> dict[str, Any]:
     """What goes the real way: a payout, a batch, an invoice, wallets, an endpoint, a policy."""
     payee = recipient("family", 0)
     async with service.client(ONE, "bench") as api, service.client("approver", "other") as other:
-
-        async def made(path: str, body: Any, **headers: str) -> dict[str, Any]:
-            given = {"Idempotency-Key": new_key(), **headers}
-            if isinstance(body, str):
-                answer = await api.post(path, content=body, headers=given)
-            else:
-                answer = await api.post(path, json=body, headers=given)
-            assert answer.is_success, answer.text
-            found: dict[str, Any] = answer.json()
-            return found
-
         wish = {"user_id": PERSON, "recipient_address": payee, "amount": BELOW_BAND}
-        single = await made("/api/v1/payouts/direct", {**wish, "currency": "USDT"})
+        single = await made(api, "/api/v1/payouts/direct", {**wish, "currency": "USDT"})
         rows = "\n".join(f"{PERSON},{payee},{BELOW_BAND}" for _ in range(BATCH_ROWS))
         batch = await made(
+            api,
             "/api/v1/payouts/batch",
             f"user_id,recipient_address,amount\n{rows}\n",
-            **{"Content-Type": "text/csv"},
+            media_type="text/csv",
         )
         page = f"/api/v1/payouts/batch/{batch['batch_id']}?limit={BATCH_ROWS}"
         async with asyncio.timeout(BACKLOG_S):
@@ -158,20 +148,20 @@ async def _world(service: Service) -> dict[str, Any]:
         in_batch = [row["payout_id"] for row in listed]
         await settled(api, [single["payout_id"], *in_batch])
         bill = {"kind": "invoice", "amount": "5", "currency": "USDT"}
-        canceled = await made("/api/v1/payments/process", bill)
-        await made("/api/v1/payments/process", bill)
-        await made(f"/api/v1/payments/{canceled['payment_id']}/cancel", {})
+        canceled = await made(api, "/api/v1/payments/process", bill)
+        await made(api, "/api/v1/payments/process", bill)
+        await made(api, f"/api/v1/payments/{canceled['payment_id']}/cancel", {})
         for number in range(WALLETS):
-            await made("/api/v1/wallets/create", {"kind": "hot", "label": f"shop {number}"})
+            await made(api, "/api/v1/wallets/create", {"kind": "hot", "label": f"shop {number}"})
         policy = (await api.get("/api/v1/policy")).json()
         policy.pop("version")
         band = {"above": "4000", "approvals": 1, "currency": "USDT"}
         policy["approval_bands"] = [*policy["approval_bands"], band]
-        proposal = await made("/api/v1/policy/proposals", policy)
+        proposal = await made(api, "/api/v1/policy/proposals", policy)
         where = f"/api/v1/policy/proposals/{proposal['proposal_id']}/approve"
         (await other.post(where)).raise_for_status()
         for _ in range(APPROVALS):
-            await made("/api/v1/payouts/initiate", {**wish, "amount": ABOVE_BAND})
+            await made(api, "/api/v1/payouts/initiate", {**wish, "amount": ABOVE_BAND})
     return {
         "single": single["payout_id"],
         "batch": in_batch,

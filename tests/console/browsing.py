@@ -1,6 +1,5 @@
 """Runs the scripts of `browser/` with Node.js and Debian's Chromium."""
 
-import asyncio
 import json
 import os
 import shutil
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from tests.e2e.processes import run
 
 FOLDER: Final = Path(__file__).parent / "browser"
 CHROMIUM: Final = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -27,7 +28,7 @@ needs_browser: Final = [
 
 async def browse(script: str, *argv: str, within_s: float = JOBS_S) -> dict[str, Any]:
     """What a script reports."""
-    status, out, error = await _run(NODE or "", script, *argv, within_s=within_s)
+    status, out, error = await run(NODE or "", script, *argv, cwd=FOLDER, within_s=within_s)
     assert status == 0, error
     found: dict[str, Any] = json.loads(out)
     return found
@@ -37,25 +38,8 @@ async def installed() -> None:
     """`npm ci` by the lockfile, once; skips the test where that cannot be."""
     if (FOLDER / "node_modules" / "playwright-core").is_dir():
         return
-    status, _, error = await _run(NPM or "", "ci", "--no-audit", "--no-fund", within_s=INSTALL_S)
+    status, _, error = await run(
+        NPM or "", "ci", "--no-audit", "--no-fund", cwd=FOLDER, within_s=INSTALL_S
+    )
     if status:
         pytest.skip(f"playwright-core cannot be installed: {error[-200:]}")
-
-
-async def _run(*argv: str, within_s: float) -> tuple[int, str, str]:
-    child = await asyncio.create_subprocess_exec(
-        *argv,
-        cwd=FOLDER,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(within_s):
-            out, err = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    assert child.returncode is not None
-    return child.returncode, out.decode(), err.decode()

@@ -18,7 +18,7 @@ from benchmarks.payouts import UNLIMITED, recipient
 
 from tests.console import world
 from tests.console.browsing import browse, installed
-from tests.e2e.service import Service, new_key, settled
+from tests.e2e.service import Service, made, settled
 
 OUT: Final = Path(os.environ.get("OUT") or "docs/screenshots").resolve()
 MONTH: Final = 12_000
@@ -60,16 +60,13 @@ async def _month(service: Service) -> None:
     payee = recipient("family", 0)
     wish = {"user_id": PERSON, "recipient_address": payee, "amount": "12.5", "currency": "USDT"}
     async with service.client("operator", "payroll") as api:
-        given = await api.post(
-            "/api/v1/payouts/direct", json=wish, headers={"Idempotency-Key": new_key()}
-        )
-        made = given.json()["payout_id"]
-        await settled(api, [made])
+        one = (await made(api, "/api/v1/payouts/direct", wish))["payout_id"]
+        await settled(api, [one])
     async with service.mongo() as mongo:
         name = service.settings.payment_db_name
         copies = fill.Copies(mongo[name], PERSON, payee, quarantined=0)
         await copies.prepare()
-        await copies.add(await fill.family(mongo[name], [made]), MONTH)
+        await copies.add(await fill.family(mongo[name], [one]), MONTH)
         await copies.flush()
         await fill.book(service.mongo_uri, name, copies)
         await fill.energy(mongo[name], datetime.now(UTC))
@@ -81,29 +78,17 @@ async def _story(service: Service) -> None:
         service.client("operator", "payroll") as api,
         service.client("approver", "anna") as other,
     ):
-
-        async def made(path: str, body: Any, **headers: str) -> dict[str, Any]:
-            given = {"Idempotency-Key": new_key(), **headers}
-            if isinstance(body, str):
-                answer = await api.post(path, content=body, headers=given)
-            else:
-                answer = await api.post(path, json=body, headers=given)
-            assert answer.is_success, answer.text
-            found: dict[str, Any] = answer.json()
-            return found
-
         policy = (await api.get("/api/v1/policy")).json()
         policy.pop("version")
         band = {"above": "4000", "approvals": 1, "currency": "USDT"}
         policy["approval_bands"] = [*policy["approval_bands"], band]
-        proposal = await made("/api/v1/policy/proposals", policy)
+        proposal = await made(api, "/api/v1/policy/proposals", policy)
         where = f"/api/v1/policy/proposals/{proposal['proposal_id']}/approve"
         (await other.post(where)).raise_for_status()
 
-        csv = {"Content-Type": "text/csv"}
-        batch = await made("/api/v1/payouts/batch", _rows(NODES), **csv)
+        batch = await made(api, "/api/v1/payouts/batch", _rows(NODES), media_type="text/csv")
         singles = [
-            await made("/api/v1/payouts/direct", _wish(name, f"{12 + 3 * n}.50"))
+            await made(api, "/api/v1/payouts/direct", _wish(name, f"{12 + 3 * n}.50"))
             for n, name in enumerate(PEOPLE)
         ]
         await settled(api, [each["payout_id"] for each in singles])
@@ -113,9 +98,9 @@ async def _story(service: Service) -> None:
                 if seen["status"] == "completed":
                     break
                 await asyncio.sleep(1)
-        await made("/api/v1/payouts/initiate", _wish("museum-west", "4500"))
+        await made(api, "/api/v1/payouts/initiate", _wish("museum-west", "4500"))
         await made(
-            "/api/v1/payments/process", {"kind": "invoice", "amount": "49", "currency": "USDT"}
+            api, "/api/v1/payments/process", {"kind": "invoice", "amount": "49", "currency": "USDT"}
         )
         (
             await api.get("/api/v1/payments/reconciliation", params={"run": "true"})

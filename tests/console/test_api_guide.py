@@ -1,6 +1,5 @@
 """`docs/api.md`: every command is run against a real service, every answer is as it is shown."""
 
-import asyncio
 import json
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.processes import run
 from tests.e2e.service import Service
 from tron_payment.gateway.webhook_signing import EndpointKeys
 
@@ -62,30 +62,14 @@ async def test_every_command_answers_what_is_shown(service: Service) -> None:
         f"{command.replace(SHOWN_URL, service.url)}\nprintf '\\n%s\\n' '{MARK}'"
         for command, _ in commands
     )
-    child = await asyncio.create_subprocess_exec(
-        "bash",
-        "-c",
-        script,
-        env={
-            **service.environment,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        },
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    _, out, err = await run(
+        "bash", "-c", script, env={**service.environment, "PATH": path}, within_s=WITHIN_S
     )
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            out, err = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    printed = out.decode().split(f"\n{MARK}\n")
-    assert len(printed) == len(commands) + 1, err.decode()
+    printed = out.split(f"\n{MARK}\n")
+    assert len(printed) == len(commands) + 1, err
     for (command, shown), answer in zip(commands, printed, strict=False):
-        assert same(shown, answer), f"{command}\nprinted:\n{answer}\n{err.decode()}"
+        assert same(shown, answer), f"{command}\nprinted:\n{answer}\n{err}"
 
 
 def test_the_webhook_sample_verifies_what_we_sign() -> None:

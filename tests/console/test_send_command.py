@@ -1,40 +1,23 @@
 """`payouts send` and `batch watch`: the real command against a real service."""
 
-import asyncio
 import csv
 import json
 import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.console.world import RECIPIENT
+from tests.e2e import processes
 from tests.e2e.service import Service
 from tron_payment.operator.remote import ended, progress
 from tron_payment.operator.report import Exit
 
-WITHIN_S = 300.0
-
 
 async def command(service: Service, *words: str, **variables: str) -> tuple[int, str, str]:
     """Exit code, output, errors; there is no terminal."""
-    child = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tron_payment.cli", *words, "--url", service.url),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TOKEN": "", **variables},
-    )
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            out, err = await child.communicate()
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    assert child.returncode is not None
-    return child.returncode, out.decode(), err.decode()
+    environment = {**os.environ, "TOKEN": "", **variables}
+    return await processes.command(*words, "--url", service.url, env=environment)
 
 
 @pytest.fixture

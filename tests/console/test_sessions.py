@@ -1,17 +1,14 @@
 """Who gets in, how they get out, and whose forms count."""
 
-import asyncio
-import subprocess
-import sys
 from collections.abc import Callable
 
 import httpx
 import pytest
 
 from tests.console.conftest import SignIn
+from tests.e2e.processes import command
 from tests.e2e.service import Service
 
-COMMAND_S = 120.0
 BrowserOf = Callable[[], httpx.AsyncClient]
 PAGES = (
     "/console", "/console/payouts", "/console/batches", "/console/payments", "/console/wallets",
@@ -54,17 +51,12 @@ async def test_a_wrong_token_does_not(browser_of: BrowserOf) -> None:
 
 
 async def test_a_command_makes_another_link(browser_of: BrowserOf, service: Service) -> None:
-    argv = [sys.executable, "-m", "tron_payment.cli", "console-link", "--role", "viewer"]
-    made = await asyncio.create_subprocess_exec(
-        *argv, env=service.environment, stdout=subprocess.PIPE
-    )
-    async with asyncio.timeout(COMMAND_S):
-        printed, _ = await made.communicate()
-    assert made.returncode == 0
+    code, printed, _ = await command("console-link", "--role", "viewer", env=service.environment)
+    assert code == 0
     browser = browser_of()
-    assert (await browser.get(printed.decode().strip())).headers["location"] == "/console"
+    assert (await browser.get(printed.strip())).headers["location"] == "/console"
     assert "demo-viewer" in (await browser.get("/console")).text
-    assert (await browser_of().get(printed.decode().strip())).status_code == 401
+    assert (await browser_of().get(printed.strip())).status_code == 401
 
 
 async def test_the_printed_link_signs_in_once(browser_of: BrowserOf, printed_link: str) -> None:

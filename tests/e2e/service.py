@@ -225,6 +225,25 @@ def new_key() -> str:
     return f"e2e-{os.getpid():08d}-{next(_numbers):08d}"
 
 
+async def made(
+    api: httpx.AsyncClient, path: str, body: Any, *, media_type: str = ""
+) -> dict[str, Any]:
+    """What a POST with a key of its own makes.
+
+    Args:
+        body: JSON; text as it stands, with its `media_type`.
+    """
+    headers = {"Idempotency-Key": new_key()}
+    if isinstance(body, str):
+        headers["Content-Type"] = media_type
+        answer = await api.post(path, content=body, headers=headers)
+    else:
+        answer = await api.post(path, json=body, headers=headers)
+    assert answer.is_success, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
 async def settled(api: httpx.AsyncClient, payout_ids: list[str]) -> list[dict[str, Any]]:
     """The payouts once all of them have ended."""
     found: dict[str, dict[str, Any]] = {}
