@@ -5,6 +5,7 @@ after the engine sees in one block, and once, what the books have.
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from itertools import count
 
 import msgspec
@@ -12,15 +13,16 @@ import pytest
 
 from tests.conftest import Mongo
 from tests.engine.network import ROUTER
-from tests.engine.points import Points
+from tests.engine.points import Crash, Points
 from tests.engine.world import ALICE, ALL_DOCUMENTS, Process, World, assert_books, reference
-from tron_payment.chain import Receipt, SolidBlock
+from tron_payment.chain import MongoCursors, Receipt, SolidBlock
 from tron_payment.core.address import address_of
 from tron_payment.engine import InternalVerdict
 from tron_payment.engine.internal import AHEAD_BLOCKS
 
 SUN = 3_000_000
 POINTS_MAX = 200
+WRITES_MIN = 10
 STRANGER = address_of(b"\x41" + reference("stranger")[:20])
 
 
@@ -98,3 +100,74 @@ async def test_who_hears_less_passes_the_block_at_any_moment(
 
 def _nothing_of_contracts(receipt: Receipt) -> Receipt:
     return msgspec.structs.replace(receipt, internal_transactions=[])
+
+
+async def test_who_hears_less_is_in_the_middle_when_the_other_one_dies(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has looked at the block before anything was written down, and cannot leave it so."""
+    await mongo.connect(ALL_DOCUMENTS)
+    mongo.hands_on = False
+    points = Points()
+    shown: dict[str, set[int]] = defaultdict(set)
+
+    async def show(process: Process, block: SolidBlock) -> None:
+        for transaction in (await process.engine.watched.part(block)).transactions:
+            if transaction.internal:
+                shown[transaction.txid].add(block.number)
+
+    world = await World.create(points, nodes=2, solid_lag=1, also=show)
+    keeps, silent = world.nodes
+    silent.tells = _nothing_of_contracts
+    points.watch(monkeypatch)
+    for lives in count(1):
+        assert lives < POINTS_MAX
+        knows = Process([keeps], world.clock, world.key, also=show)
+        other = Process([silent], world.clock, world.key, also=show)
+        txid = world.network.forward(STRANGER, world.key.address, SUN)
+        world.pass_time(2)
+        dies = Dies(points, knows, world.network.included[txid], lives)
+        while await other.follower.step():
+            pass
+        points.before = points.after = Points().before
+        for _ in range(3):
+            await knows.engine.internal.step()
+            world.pass_time(AHEAD_BLOCKS + 1)
+            while await knows.follower.step():
+                pass
+        verdict = await InternalVerdict.get(txid)
+        counted = {verdict.counted_in} if verdict is not None and verdict.counted_in else set()
+        assert shown[txid] == counted, lives
+        if verdict is None:  # it died before it wrote anything down: nobody has told
+            world.network.trx[world.key.address] -= SUN
+        await assert_books(world.network, knows.ledger, [world.key.address])
+        if not dies.is_dead:
+            assert lives > WRITES_MIN, "it has lived too easily"
+            break
+
+
+class Dies:
+    """Before the other one leaves a block, a process applies it, and dies at its n-th write."""
+
+    def __init__(self, points: Points, process: Process, block_number: int, lives: int) -> None:
+        self.is_dead = False
+        self._process, self._number, self._lives = process, block_number, lives
+        self._runs: bool | None = None
+        points.before, points.after = self._before, self._count
+
+    async def _count(self, label: str) -> None:
+        if self._runs and label.startswith("db:"):
+            self._lives -= 1
+            if self._lives == 0:
+                self.is_dead = True
+                raise Crash(label)
+
+    async def _before(self, label: str) -> None:
+        await self._count(label)
+        at = await MongoCursors().load()
+        if self._runs is None and label == "db:cursors" and at and at.number == self._number - 1:
+            self._runs = True
+            with suppress(Crash):
+                while await self._process.follower.step():
+                    pass
+            self._runs = False
