@@ -20,7 +20,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.db.events import Event
 from tron_payment.db.faults import store_errors
 from tron_payment.gateway import Delivery, Payment
-from tron_payment.http.idempotency import Idempotency
+from tron_payment.http.forgetting import forget_old
 from tron_payment.loops import Loop
 from tron_payment.payouts import (
     LIFECYCLE,
@@ -66,8 +66,7 @@ class Erased:
 class Keeping:
     """Forgets. `retention_days` 0 keeps everything but the answers of old requests."""
 
-    def __init__(self, idempotency: Idempotency, clock: Clock, retention_days: int) -> None:
-        self._idempotency = idempotency
+    def __init__(self, clock: Clock, retention_days: int) -> None:
         self._clock = clock
         self._days = retention_days
         self._done_to: dict[str, datetime] = {}
@@ -81,7 +80,7 @@ class Keeping:
 
     async def step(self) -> bool:
         """One batch of each kind; False when there was none."""
-        forgot = await self._idempotency.forget_once()
+        forgot = await forget_old(self._clock.now())
         if not self._days:
             return forgot
         before = self._clock.now() - timedelta(days=self._days)

@@ -154,7 +154,7 @@ def _application(
         spans = Spans(settings.otel_exporter_otlp_endpoint, settings.service_name, VERSION)
         logs.watchers.append(spans)
         assembly.loops.add(*spans.loops)
-    keeping = Keeping(house.idempotency, house.clock, settings.retention_days)
+    keeping = Keeping(house.clock, settings.retention_days)
     assembly.loops.add(*keeping.loops)
     if signer := HeadSigner.of(settings.audit_signing_key.get_secret_value()):
         export = HeadExport(house.audit, house.clock, signer)

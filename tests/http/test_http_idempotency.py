@@ -17,8 +17,11 @@ from tron_payment.core.clock import ManualClock
 from tron_payment.core.errors import Conflict, Unavailable
 from tron_payment.db.cas import insert_once
 from tron_payment.db.group import GroupInsert
+from tron_payment.http.forgetting import forget_about, forget_old
 from tron_payment.http.idempotency import (
+    ANSWER_BYTES_MAX,
     RETENTION,
+    AnswerTooLarge,
     Idempotency,
     IdempotencyKey,
     InFlight,
@@ -225,16 +228,52 @@ async def test_after_its_time_a_key_is_refused_and_never_pays_again(store) -> No
     clock = ManualClock(NOW)
     client = Client(idempotency(clock))
     await client.send()
-    assert not await client.idem.forget_once()
+    assert not await forget_old(clock.now())
     clock.advance(RETENTION + timedelta(seconds=1))
     with pytest.raises(KeyExpired):
         await client.send()
-    assert await client.idem.forget_once()
-    assert not await client.idem.forget_once()
+    assert await forget_old(clock.now())
+    assert not await forget_old(clock.now())
     (record,) = await StoredRequest.find_all().to_list()
     assert record.forgotten and record.body == b""
     with pytest.raises(KeyExpired):
         await client.send()
+    assert await Thing.count() == 1
+
+
+async def test_the_answers_about_some_things_are_forgotten_at_once(store) -> None:
+    client = Client(idempotency())
+    await client.send()
+    (record,) = await StoredRequest.find_all().to_list()
+    await forget_about([])
+    await forget_about(["another"])
+    assert (await client.send()).replayed
+    await forget_about(["another", *record.object_ids])
+    with pytest.raises(KeyExpired):
+        await client.send()
+    assert await Thing.count() == 1
+
+
+async def test_an_answer_that_is_too_large_to_keep_is_refused_before_anything_is_done(
+    store,
+) -> None:
+    client = Client(idempotency())
+    for size, code in ((ANSWER_BYTES_MAX + 1, "answer_too_large"), (ANSWER_BYTES_MAX, None)):
+        wanted = {
+            "principal_id": "shop",
+            "key": KEY,
+            "operation": "things.make",
+            "content": b"{}",
+            "answer": (202, b" " * size),
+            "effect": lambda: insert_once(Thing(id="thing", content="x")),
+        }
+        if code is None:
+            await client.idem.run(**wanted)
+            continue
+        with pytest.raises(AnswerTooLarge) as refused:
+            await client.idem.run(**wanted)
+        assert (refused.value.status, refused.value.code) == (422, code)
+        assert await StoredRequest.count() == await Thing.count() == 0
     assert await Thing.count() == 1
 
 

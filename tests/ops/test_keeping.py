@@ -8,10 +8,9 @@ import pytest
 
 from tron_payment.core.clock import ManualClock
 from tron_payment.db.events import Event
-from tron_payment.db.group import GroupInsert
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.webhook_documents import Delivery, DeliveryStatus
-from tron_payment.http.idempotency import Idempotency, StoredRequest
+from tron_payment.http.idempotency import StoredRequest
 from tron_payment.keeping import (
     EMPTY,
     ENDED_BATCHES,
@@ -36,10 +35,9 @@ class World:
     def __init__(self, database: Any) -> None:
         self.database = database
         self.clock = ManualClock(NOW)
-        self.idempotency = Idempotency(b"s" * 32, self.clock, GroupInsert())
 
     def keeping(self, days: int = DAYS) -> Keeping:
-        return Keeping(self.idempotency, self.clock, days)
+        return Keeping(self.clock, days)
 
     async def payout(self, name: str, status: str, at: datetime, user: str = "alice") -> None:
         await self.database["payouts"].insert_one(

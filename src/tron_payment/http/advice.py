@@ -19,6 +19,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "already_reserved": LOOK,
     "amount_above_maximum": "pay it in parts, or have MAX_PAYOUT_AMOUNT raised",
     "amount_below_minimum": "ask for more, or have MIN_PAYOUT_AMOUNT lowered",
+    "answer_too_large": "send less at once: a batch in several parts",
     "api_key_for_yourself": "have another admin make it",
     "api_key_not_active": "make a new key, or look at the list of keys",
     "api_key_not_found": OWN_LIST,

@@ -55,7 +55,6 @@ IN_FLIGHT_RETRY_S: Final = 1
 LOOKS_MAX: Final = 5
 LOOK_AGAIN_S: Final = 0.02
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
-FORGET_BATCH: Final = 1_000
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 
 IdempotencyKey = Annotated[
@@ -90,6 +89,10 @@ class KeyReused(Refused, code="idempotency_key_reused"):
 
 class KeyExpired(Refused, code="idempotency_key_expired"):
     """The key was used long ago, and its answer is not kept any more."""
+
+
+class AnswerTooLarge(Refused, code="answer_too_large"):
+    """The answer to this would be too large to keep."""
 
 
 class InFlight(Conflict, code="idempotency_in_flight"):
@@ -238,11 +241,13 @@ class Idempotency:
             KeyInvalid: Wrong length or characters.
             KeyReused: The key came with another operation or content.
             KeyExpired: The key is older than `RETENTION`.
+            AnswerTooLarge: Nothing is remembered, nothing was done.
             InFlight: The same request is under way for too long, here or elsewhere.
             AppError: The effect's refusal; nothing is remembered of it.
         """
         check_key(key)
-        assert len(answer[1]) <= ANSWER_BYTES_MAX, "the answer is too large to keep"
+        if len(answer[1]) > ANSWER_BYTES_MAX:
+            raise AnswerTooLarge
         record = StoredRequest(
             id=self.object_id("req", principal_id, key),
             nonce=new_id("n"),
@@ -341,19 +346,6 @@ class Idempotency:
         if record.forgotten or record.created_at + RETENTION < self._clock.now():
             raise KeyExpired()
         return StoredAnswer(record.status_code, record.body, replayed)
-
-    async def forget_once(self) -> bool:
-        """Drop the answers of one batch of old records; False when there was none."""
-        requests = StoredRequest.get_pymongo_collection()
-        old = {"forgotten": False, "created_at": {"$lt": self._clock.now() - RETENTION}}
-        with store_errors():
-            found = requests.find(old, {"_id": 1}).sort("created_at", ASCENDING).limit(FORGET_BATCH)
-            ids = [raw["_id"] async for raw in found]
-            if ids:
-                await requests.update_many(
-                    {"_id": {"$in": ids}}, {"$set": {"forgotten": True, "body": b""}}
-                )
-        return bool(ids)
 
 
 def fingerprint(operation: str, content: bytes) -> str:

@@ -35,6 +35,10 @@ from tron_payment.http.problems import (
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+VALUES_MAX: Final = 1_000_000
+"""Commas in a JSON body: a list of millions of values is hundreds of megabytes when it is read. A
+row of a batch would need a hundred of them to get here."""
+
 ACCEPT_TEXT_MAX: Final = 1_000
 PARAMETERS_MAX: Final = 100
 _KNOWN: Final = "known_parameters"
@@ -204,9 +208,12 @@ def decode_json(body: bytes, target: Any) -> Any:
     """Decode strictly: no coercion, no unknown field where the struct forbids it.
 
     Raises:
+        BodyTooLarge: More than `VALUES_MAX` values.
         MalformedBody: Not JSON; this is judged before the content.
         Refused: Well-formed, but not of this type; `param` names the field.
     """
+    if body.count(b",") > VALUES_MAX:
+        raise BodyTooLarge(f"at most {VALUES_MAX} values")
     try:
         return msgspec.json.decode(body, type=target)
     except msgspec.ValidationError as error:

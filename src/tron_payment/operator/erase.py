@@ -15,7 +15,7 @@ async def erase(arguments: argparse.Namespace, settings: Settings) -> Report:
     """The audit log keeps that it was done, and a fingerprint of the name, not the name."""
     async with assembled(settings) as assembly:
         house = assembly.house
-        done = await Keeping(house.idempotency, house.clock, 0).erase(arguments.user_id)
+        done = await Keeping(house.clock, 0).erase(arguments.user_id)
         name = hmac.new(house.secret, arguments.user_id.encode(), hashlib.sha256).hexdigest()
         await house.audit.append(
             Act(

@@ -239,12 +239,15 @@ class QuoteController(Controller):
         return Response(QuoteView.of(judged, cost, kept.expires_at, quote_id=kept.id))
 
 
+class _Many(msgspec.Struct):
+    payouts: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 def _is_many(body: bytes) -> bool:
     try:
-        found = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        return msgspec.json.decode(body, type=_Many).payouts is not msgspec.UNSET
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return "payouts" in found
 
 
 async def _upload(request: Request[Any, Any, Any], principal: Principal) -> Upload:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from tron_payment.db.lean import fetch
 from tron_payment.http.paging import InvalidCursor
-from tron_payment.payouts.batch_rows import ROWS_MAX
+from tron_payment.payouts.batch_text import ROWS_MAX
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import PayoutStatus
 

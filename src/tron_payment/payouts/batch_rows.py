@@ -3,10 +3,8 @@
 A row that is wrong is told by its number, from 1 (a CSV's header is no row); the others go on.
 """
 
-import csv
 import hashlib
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -20,11 +18,16 @@ from tron_payment.http.limits import JSON, decode_json
 from tron_payment.http.permissions import MissingPermission
 from tron_payment.http.principals import Principal
 from tron_payment.http.problems import MalformedBody, refusal_of
+from tron_payment.payouts.batch_text import (
+    ROW_BYTES_MAX,
+    check_count,
+    csv_rows,
+    ndjson_rows,
+)
 from tron_payment.payouts.domain import Route
 from tron_payment.payouts.known import PayoutWish
 from tron_payment.payouts.views import PayoutRequest
 
-ROWS_MAX: Final = 10_000
 CSV: Final = "text/csv"
 NDJSON: Final = "application/x-ndjson"
 MEDIA_TYPES: Final = (JSON, CSV, NDJSON)
@@ -49,19 +52,18 @@ OTHER_MARKS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 CELL_TEXT_MAX: Final = 100
 CELL_MAX: Final = 4_096
-DETAIL_MAX: Final = 120
-"""Longer details of refused rows are cut, so that ten thousand of them fit into one answer."""
+COLUMNS_READ: Final = 100
+"""Of a header that has more, which is refused, only so many are looked at."""
 
+DETAIL_MAX: Final = 120
 PARAM_MAX: Final = 60
+"""Bytes of JSON; what is longer is cut, so that ten thousand refused rows fit into one answer."""
+
 _TRUTHS: Final = {"true": True, "false": False}
 
 
 class NoRows(Refused, code="no_rows"):
     """The batch has no rows."""
-
-
-class TooManyRows(Refused, code="too_many_rows"):
-    """The batch has too many rows."""
 
 
 class BadHeader(Refused, code="csv_header"):
@@ -144,8 +146,8 @@ class RefusedRow:
 
     @classmethod
     def of(cls, row: int, refusal: AppError) -> "RefusedRow":
-        param = refusal.param[:PARAM_MAX] if refusal.param else None
-        return cls(row, refusal.code, param, refusal.detail[:DETAIL_MAX])
+        param = _brief(refusal.param, PARAM_MAX) if refusal.param else None
+        return cls(row, refusal.code, param, _brief(refusal.detail, DETAIL_MAX))
 
     def told(self) -> dict[str, Any]:
         return {"row": self.row, "code": self.code, "param": self.param, "detail": self.detail}
@@ -190,21 +192,20 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
     Raises:
         MalformedBody: It is not of its form at all.
         NoRows, TooManyRows, BadHeader
+        BodyTooLarge: More values than JSON may have here.
         Refused: A field of the JSON's outside that is not acceptable.
     """
     form = media_type.partition(";")[0].strip().lower()
     request = BatchRequest(payouts=[])
+    found: Iterable[Found]
     if form == CSV:
         found = _csv_rows(body)
     elif form == NDJSON:
-        found = [_decoded(line) for line in body.splitlines() if line.strip()]
+        found = map(_decoded, ndjson_rows(body))
     else:
         request = decode_json(body, BatchRequest)
-        found = [_decoded(bytes(raw)) for raw in request.payouts]
-    if not found:
-        raise NoRows(param="payouts")
-    if len(found) > ROWS_MAX:
-        raise TooManyRows(f"at most {ROWS_MAX} rows", param="payouts")
+        check_count(request.payouts)
+        found = (_decoded(bytes(raw)) for raw in request.payouts)
     rows: list[tuple[int, PayoutWish]] = []
     refused: list[RefusedRow] = []
     marks: list[Any] = []
@@ -219,6 +220,8 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
             told = RefusedRow.of(number, refusal)
             refused.append(told)
             marks.append((number, told.code, told.param, _digest(raw)))
+    if not said:
+        raise NoRows(param="payouts")
     outside = (request.wallet_id, request.priority, request.max_fee_trx, request.dry_run)
     content = _content(outside, marks, rows)
     return Upload(
@@ -234,7 +237,7 @@ def _content(
 
 def _digest(raw: bytes | list[str]) -> str:
     """Of a refused row: the same however its JSON was written."""
-    if isinstance(raw, bytes):
+    if isinstance(raw, bytes) and len(raw) <= ROW_BYTES_MAX:
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raw = canonical(msgspec.json.decode(raw))  # else as it came
     return hashlib.sha256(raw if isinstance(raw, bytes) else canonical(raw)).hexdigest()
@@ -249,7 +252,22 @@ def _as_came(came: Mapping[str, Any]) -> Mapping[str, str]:
     return said
 
 
+def _brief(text: str, bytes_max: int) -> str:
+    """As much of its beginning as has so many bytes in JSON, without what cannot be printed."""
+    text = text[:bytes_max]
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else "?" for each in text)
+    size = 0
+    for count, each in enumerate(text):
+        size += len(each.encode()) + (each in '"\\')
+        if size > bytes_max:
+            return text[:count]
+    return text
+
+
 def _decoded(text: bytes) -> Found:
+    if len(text) > ROW_BYTES_MAX:
+        return text, {}, BadRow(f"a row has at most {ROW_BYTES_MAX} bytes")
     try:
         row: BatchRow = decode_json(text, BatchRow)
     except MalformedBody:
@@ -268,40 +286,26 @@ def _loose(text: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _csv_rows(body: bytes) -> list[Found]:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise MalformedBody("the CSV is not UTF-8") from None
-    if "\0" in text:
-        raise MalformedBody("the CSV has a zero byte")
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(lines, [])]
-        _check_header(header)
-        found: list[Found] = []
-        for cells in lines:
-            if not any(cell.strip() for cell in cells):
-                continue
-            came = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-            found.append(([*header, *cells], came, _csv_row(header, cells)))
-            if len(found) > ROWS_MAX:
-                break
-    except csv.Error as error:
-        raise MalformedBody(f"the CSV cannot be read: {error}") from None
-    return found
+def _csv_rows(body: bytes) -> Iterator[Found]:
+    rows = csv_rows(body)
+    header = [name.strip() for name in next(rows)]
+    _check_header(header)
+    for cells in rows:
+        came = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+        yield [*header, *cells], came, _csv_row(header, cells)
 
 
 def _check_header(header: Sequence[str]) -> None:
-    unknown = [name for name in header if name not in COLUMNS]
+    unknown = [name for name in header[:COLUMNS_READ] if name not in COLUMNS]
     missing = [name for name in REQUIRED if name not in header]
     if not (unknown or missing or len(set(header)) != len(header)):
         return
     columns = f"columns are {','.join(COLUMNS)}; the first three are required"
     if len(header) == 1 and (mark := next((m for m in OTHER_MARKS if m in header[0]), None)):
         raise BadHeader(f"cells are parted by commas, these by {OTHER_MARKS[mark]}; {columns}")
-    hints = [hint for name in unknown if (hint := meant(name[:CELL_TEXT_MAX], COLUMNS))]
-    raise BadHeader(f"{hints[0]} {columns}" if hints else columns)
+    hints = (meant(name[:CELL_TEXT_MAX], COLUMNS) for name in unknown)
+    hint = next(filter(None, hints), None)
+    raise BadHeader(f"{hint} {columns}" if hint else columns)
 
 
 def _csv_row(header: Sequence[str], cells: Sequence[str]) -> BatchRow | AppError:

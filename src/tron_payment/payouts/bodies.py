@@ -9,7 +9,8 @@ from typing import Any, Final, cast
 import msgspec
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
 
-from tron_payment.payouts.batch_rows import COLUMNS, CSV, NDJSON, ROWS_MAX, BatchRequest, BatchRow
+from tron_payment.payouts.batch_rows import COLUMNS, CSV, NDJSON, BatchRequest, BatchRow
+from tron_payment.payouts.batch_text import ROWS_MAX
 from tron_payment.payouts.views import ApproveRequest, PayoutRequest, RejectRequest
 
 JSON: Final = "application/json"

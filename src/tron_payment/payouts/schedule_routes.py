@@ -14,7 +14,8 @@ from tron_payment.db.acts import describe
 from tron_payment.http.idempotency import IdempotencyKey, canonical, respond
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
-from tron_payment.payouts.batch_rows import ROWS_MAX, BatchRow
+from tron_payment.payouts.batch_rows import BatchRow
+from tron_payment.payouts.batch_text import ROWS_MAX
 from tron_payment.payouts.schedules import Every, Schedule, Schedules
 
 READ: dict[str, Any] = {"permission": "payout:read"}

@@ -1,0 +1,142 @@
+"""An upload is bounded while it is read: whatever comes in 8 MB costs little and is no surprise."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.http.idempotency import ANSWER_BYTES_MAX
+from tron_payment.http.limits import JSON, VALUES_MAX
+from tron_payment.http.principals import Principal, Role
+from tron_payment.http.problems import BodyTooLarge, MalformedBody
+from tron_payment.payouts import batch_rows
+from tron_payment.payouts.batch_rows import CSV, NDJSON, BadHeader, Upload, read_upload
+from tron_payment.payouts.batch_text import (
+    LINES_MAX,
+    ROW_BYTES_MAX,
+    ROW_TEXT_MAX,
+    ROWS_MAX,
+    TooManyRows,
+)
+
+CALLER = Principal("shop-1", Role.MERCHANT, frozenset({"payout:batch"}))
+HEADER = b"user_id,recipient_address,amount\n"
+GOOD_ROW = b"alice,TJRabPrwbZy45sbavfcjinPJC18kjpRTv8,5\n"
+GOOD = b'{"user_id":"alice","recipient_address":"TJRabPrwbZy45sbavfcjinPJC18kjpRTv8","amount":"5"}'
+
+
+def read(body: bytes, form: str) -> Upload:
+    return read_upload(body, form, CALLER)
+
+
+def as_json(*rows: bytes) -> bytes:
+    return b'{"payouts":[' + b",".join(rows) + b"]}"
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        (b"1\n" * (ROWS_MAX + 1), NDJSON),
+        (b"\r".join([b"1"] * (ROWS_MAX + 1)), NDJSON),
+        (as_json(*[b"1"] * (ROWS_MAX + 1)), JSON),
+    ],
+)
+def test_too_many_rows_are_counted_before_any_is_decoded(
+    body: bytes, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+    monkeypatch.setattr(batch_rows, "_decoded", decoded.append)
+    with pytest.raises(TooManyRows):
+        read(body, form)
+    assert decoded == []
+
+
+def test_as_many_rows_as_are_allowed_are_read() -> None:
+    for body, form in (
+        (b"1\n\n  \n" * ROWS_MAX, NDJSON),
+        (as_json(*[b"1"] * ROWS_MAX), JSON),
+        (HEADER + b"a\n,,\n" * ROWS_MAX, CSV),
+    ):
+        assert len(read(body, form).refused) == ROWS_MAX
+
+
+def test_a_list_of_millions_is_not_decoded_at_all() -> None:
+    for body in (as_json(*[b"1"] * (VALUES_MAX + 2)), b"[" + b"[]," * (VALUES_MAX + 1) + b"1]"):
+        with pytest.raises(BodyTooLarge):
+            read(body, JSON)
+
+
+@pytest.mark.parametrize(
+    ("body", "refused"),
+    [
+        (HEADER + b"a\n" * (ROWS_MAX + 1), TooManyRows),
+        (HEADER + b"\n" * LINES_MAX, TooManyRows),
+        (HEADER + GOOD_ROW + b"a," * ROW_TEXT_MAX, MalformedBody),
+        (HEADER + GOOD_ROW + b'"\n",' * ROW_TEXT_MAX, MalformedBody),
+        (HEADER + GOOD_ROW + b'"a\n' + GOOD_ROW * 2_000, MalformedBody),
+        (b"user_id," * ROW_TEXT_MAX, MalformedBody),
+    ],
+)
+def test_a_csv_is_read_no_further_than_it_may_go(body: bytes, refused: type[Exception]) -> None:
+    with pytest.raises(refused):
+        read(body, CSV)
+
+
+def test_empty_lines_between_rows_are_no_rows() -> None:
+    body = HEADER + (b"\n,,\n \n" + GOOD_ROW) * 100
+    assert [row for row, _ in read(body, CSV).rows] == list(range(1, 101))
+
+
+def test_of_a_wide_header_little_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def none_known(name: str, _: Any) -> str:
+        asked.append(name)
+        return ""
+
+    monkeypatch.setattr(batch_rows, "meant", none_known)
+    with pytest.raises(BadHeader):
+        read(b",".join([b"zecipient"] * 5_000) + b"\n1", CSV)
+    assert len(asked) == batch_rows.COLUMNS_READ
+
+
+@pytest.mark.parametrize("form", [NDJSON, JSON])
+def test_a_row_is_no_larger_than_a_payout_by_itself(form: str) -> None:
+    large = b'{"metadata":{"a":"' + b"x" * ROW_BYTES_MAX + b'"}}'
+    rows = [GOOD, large, GOOD]
+    upload = read(b"\n".join(rows) if form == NDJSON else as_json(*rows), form)
+    assert [row for row, _ in upload.rows] == [1, 3]
+    assert [(row.row, row.code) for row in upload.refused] == [(2, "malformed_row")]
+    changed = [GOOD, large.replace(b"xx", b"xy"), GOOD]
+    other = read(b"\n".join(changed) if form == NDJSON else as_json(*changed), form)
+    assert other.content != upload.content, "what it says is content still"
+
+
+NAMES = ["\\u0001" * 60, "😀" * 60, '\\"' * 60, "\\u00a0" * 100]
+
+
+def odd(name: str) -> str:
+    return f'{{"user_id":"u","{name}":1}}'
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_told_of_refused_rows_fits_into_one_answer(name: str) -> None:
+    route = f'{{"user_id":"u","recipient_address":"T","amount":"5","route":"{name}"}}'
+    for row in (odd(name), route):
+        (told,) = read(row.encode(), NDJSON).refused
+        assert len(msgspec.json.encode(told.told())) * ROWS_MAX < ANSWER_BYTES_MAX * 3 // 4
+        assert (told.param or "").isprintable() and told.detail.isprintable()
+
+
+async def test_ten_thousand_odd_names_of_fields_are_no_surprise(pay: Pay) -> None:
+    good = json.dumps(wish(recipient_address=person()))
+    body = "\n".join([good, *[odd(NAMES[0])] * (ROWS_MAX - 1)]).encode()
+    answer = await pay.post("/payouts/batch", content=body, media_type=NDJSON)
+    assert answer.status_code == 202, answer.text[:300]
+    assert (answer.json()["accepted"], len(answer.json()["refused"])) == (1, ROWS_MAX - 1)
+    for path in ("/payouts/batch", "/payouts/quote"):
+        many = await pay.post(path, content=as_json(*[b"1"] * (ROWS_MAX + 1)))
+        assert refusal(many)[:2] == (422, "too_many_rows")
+    await pay.settle()
