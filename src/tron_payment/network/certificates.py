@@ -77,7 +77,11 @@ class Certificates:
         return True
 
     async def step(self) -> bool:
-        """Seal the next segment that was read completely; False when there is none yet."""
+        """Seal the next segment that was read completely; True when the one behind it was, too.
+
+        One segment by itself is no sign of work: it would keep every other loop of an idle
+        service awake.
+        """
         position = await self._cursors.load()
         if position is None:
             return False
@@ -106,7 +110,7 @@ class Certificates:
         )
         for number in numbers:
             self._seen.pop(number, None)
-        return True
+        return position.number >= to_block + SEGMENT_BLOCKS
 
     async def check(self, from_block: int, node: str | None) -> Check:
         """Compute a certificate again.
