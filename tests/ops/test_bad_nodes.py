@@ -255,7 +255,11 @@ def test_an_outvoted_liar_stops_nobody(world: World) -> None:
 
 
 def stands(world: World, fault: str, *which: int) -> None:
-    """With two bad ones nothing is settled, what was accepted is sent, and all of it drains."""
+    """With two bad ones nothing is settled, what was accepted is sent, and all of it drains.
+
+    A process that starts looks at the chain with two nodes before it signs: this one has.
+    """
+    world.settles(world.ask(1, deposit=False), "two bad ones are still to come")
     break_down(world, fault, *which)
     promised = world.ask()
     time.sleep(STAND_S)
