@@ -1,12 +1,17 @@
 """Scheduled and monthly batches: each occurrence once, at its time."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import rfc3339
-from tron_payment.payouts.schedules import Every, Schedule, occurrence_at
+from tron_payment.db.faults import StoreUnavailable
+from tron_payment.http.idempotency import StoredRequest
+from tron_payment.payouts import batch_rows, batches
+from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.schedules import Every, Schedule, Schedules, occurrence_at
 
 FIRST = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
@@ -77,3 +82,59 @@ async def test_what_a_schedule_is_refused_for(pay: Pay) -> None:
     await pay.settle()
     pay.world.clock.skew = timedelta()
     assert (await pay.get(path)).json()["occurrences"] == 0
+
+
+@pytest.mark.parametrize("older_build", [False, True])
+async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_build(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch, older_build: bool
+) -> None:
+    """The next build refuses a row with other words, and another code; a month is owed still."""
+    alice, at = person(), pay.world.clock.now() + timedelta(minutes=1)
+    made = await pay.post(
+        "/payouts/schedules",
+        {
+            "name": "pay",
+            "payouts": [wish(recipient_address=alice), wish(amount="0.0000001")],
+            "first_at": rfc3339(at),
+        },
+    )
+    assert made.status_code == 202, made.text
+    schedule_id = made.json()["schedule_id"]
+    (schedules,) = [
+        each.step.__self__  # type: ignore[attr-defined]
+        for each in pay.world.assembly.loops.all
+        if isinstance(getattr(each.step, "__self__", None), Schedules)
+    ]
+    insert = batches.insert_once
+
+    async def dies(document: Any) -> bool:
+        if isinstance(document, Batch):
+            raise StoreUnavailable("killed here")
+        return await insert(document)
+
+    pay.world.clock.skew = timedelta(minutes=2)
+    with monkeypatch.context() as dying:
+        dying.setattr(batches, "insert_once", dies)
+        with pytest.raises(StoreUnavailable):
+            await schedules.step()
+    requests = StoredRequest.get_pymongo_collection()
+    ids = pay.house.idempotency.object_id
+    batch_id = ids("bat", "op-1", f"schedule:{schedule_id}:0")
+    record = await requests.find_one({"object_ids": batch_id})
+    assert record is not None and await Batch.get(batch_id) is None
+    if older_build:
+        await requests.delete_one({"_id": record["_id"]})
+        record["_id"] = ids("req", record["principal"], f"schedule:{schedule_id}:0")
+        await requests.insert_one(record | {"fingerprint": "0" * 64})
+
+    def reworded(row: int, refused: Any) -> batch_rows.RefusedRow:
+        return batch_rows.RefusedRow(row, "invalid_field", None, "Sorry")
+
+    monkeypatch.setattr(batch_rows.RefusedRow, "of", reworded)
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    found = (await pay.get(f"/payouts/schedules/{schedule_id}")).json()
+    assert found["last_refusal"] is None and found["status"] == "finished"
+    batch = (await pay.get(f"/payouts/batch/{found['last_batch_id']}")).json()
+    assert (batch["schedule_id"], batch["accepted"]) == (schedule_id, 1)
+    assert await pay.held(alice) == 12_500_000

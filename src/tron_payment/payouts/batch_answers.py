@@ -1,8 +1,57 @@
 """What an upload's key was answered before, whichever build has answered it."""
 
+from dataclasses import dataclass
+
 from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
 from tron_payment.payouts import batch_documents as store
+from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.batch_rows import Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """Of a schedule: its batch is this one, whatever a build reads and refuses in its rows."""
+
+    schedule_id: str
+    batch_id: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for a batch, and the batch that it has made already."""
+
+    operation: str
+    batch_id: str
+    schedule_id: str | None
+    content: bytes
+    """For `Idempotency.run`."""
+
+    batch: Batch | None
+
+
+async def recognise(
+    idempotency: Idempotency,
+    principal_id: str,
+    key: str,
+    upload: Upload,
+    occurrence: Occurrence | None,
+) -> Asked:
+    """What this asks for, by the key of an upload or by the occurrence of a schedule.
+
+    Raises:
+        KeyReused, KeyExpired, KeyInvalid: See `Idempotency.find`.
+    """
+    if occurrence is not None:
+        batch_id, content = occurrence.batch_id, occurrence.content
+        batch = await store.by_id(batch_id, {})
+        return Asked("payouts.scheduled", batch_id, occurrence.schedule_id, content, batch)
+    batch_id, operation = idempotency.object_id("bat", principal_id, key), "payouts.batch"
+    earlier, content = await earlier_answer(
+        idempotency, principal_id, key, operation, upload, batch_id
+    )
+    batch = None if earlier is None else await store.by_id(batch_id, {})
+    return Asked(operation, batch_id, None, content, batch)
 
 
 async def earlier_answer(

@@ -19,7 +19,7 @@ from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
-from tron_payment.payouts.batch_answers import earlier_answer
+from tron_payment.payouts.batch_answers import Occurrence, recognise
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.batch_rows import RefusedRow, Upload
 from tron_payment.payouts.batch_work import BatchWork, pieces, status_of
@@ -125,35 +125,36 @@ class Batches:
         upload: Upload,
         answer: Callable[[Batch], bytes],
         *,
-        operation: str = "payouts.batch",
-        schedule_id: str | None = None,
+        occurrence: Occurrence | None = None,
     ) -> StoredAnswer:
         """Accept a batch once; a repeat gets the stored answer and never a second batch.
+
+        Args:
+            occurrence: Of the schedule that asks. It is the same whatever its rows are read as.
 
         Raises:
             NoGoodRow: With the refused rows in `extra`.
             KeyReused, InFlight: See `Idempotency.run`.
         """
-        batch_id = self._idempotency.object_id("bat", principal.id, key)
-        batch = None
-        earlier, content = await earlier_answer(
-            self._idempotency, principal.id, key, operation, upload, batch_id
-        )
-        if earlier is not None:
-            batch = await store.by_id(batch_id, {})
-        fresh = batch is None
-        payouts: list[Payout] = []
+        asked = await recognise(self._idempotency, principal.id, key, upload, occurrence)
+        batch, batch_id, payouts = asked.batch, asked.batch_id, list[Payout]()
+        fresh, inserted = batch is None, False
         if batch is None:
-            batch, payouts = await self._accept(principal, upload, batch_id, schedule_id)
+            batch, payouts = await self._accept(principal, upload, batch_id, asked.schedule_id)
         accepted = batch
+
+        async def insert() -> None:
+            nonlocal inserted
+            inserted = await insert_once(accepted)
+
         try:
             stored = await self._idempotency.run(
                 principal_id=principal.id,
                 key=key,
-                operation=operation,
-                content=content,
+                operation=asked.operation,
+                content=asked.content,
                 answer=(HTTP_202_ACCEPTED, answer(accepted)),
-                effect=lambda: insert_once(accepted),
+                effect=insert,
                 object_ids=[batch_id],
                 act=_act(principal, "batch.create", accepted),
             )
@@ -161,7 +162,7 @@ class Batches:
             if fresh and refusal.status < 500:
                 await self._counting.uncount(payouts)
             raise
-        if fresh and stored.replayed:
+        if fresh and not inserted:
             await self._counting.uncount(payouts)  # the same request, a moment earlier, was counted
         elif fresh:
             self._learner.note(principal.id, len(payouts))

@@ -19,10 +19,11 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
 from tron_payment.db.cas import LostRace, compare_and_set, insert_once
-from tron_payment.http.idempotency import Idempotency, StoredAnswer
+from tron_payment.http.idempotency import Idempotency, StoredAnswer, canonical
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, permissions_of
 from tron_payment.http.principals import Principal, Role
+from tron_payment.payouts.batch_answers import Occurrence
 from tron_payment.payouts.batch_rows import Upload, read_upload
 from tron_payment.payouts.batches import Batches
 
@@ -221,16 +222,20 @@ class Schedules:
             permissions=permissions_of(role) & frozenset(schedule.permissions),
         )
         outcome: dict[str, Any] = {"last_refusal": None}
-        key = f"schedule:{schedule.id}:{schedule.occurrence}"
-        batch_id = self._idempotency.object_id("bat", schedule.principal, key)
+        number = schedule.occurrence
+        batch_id = self._idempotency.object_id(
+            "bat", schedule.principal, f"schedule:{schedule.id}:{number}"
+        )
+        # Builds before 2026-11-22 had that text for a key, too, and the rows as they read them for
+        # content. What they left there is passed by: the batch's own id keeps it from being two.
+        key = f"occurrence:{schedule.id}:{number}"
         try:
             await self._batches.request(
                 principal,
                 key,
                 self._read(schedule.body, principal, schedule.every),
                 lambda batch: batch.id.encode(),
-                operation="payouts.scheduled",
-                schedule_id=schedule.id,
+                occurrence=Occurrence(schedule.id, batch_id, canonical([schedule.id, number])),
             )
             outcome["last_batch_id"] = batch_id
         except AppError as refusal:
