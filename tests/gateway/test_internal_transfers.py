@@ -6,6 +6,7 @@ Two of three have to agree; A and C keep internal transactions, B does not.
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -23,12 +24,14 @@ from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.ledger import Pocket
 from tron_payment.engine import InternalVerdict, OpeningRequest
 from tron_payment.engine.internal import AHEAD_BLOCKS
+from tron_payment.engine.internal_documents import ASK_PAUSE
 from tron_payment.gateway import deposits
 
 FORWARDS = "600f80600b6000396000f3" + "600060006000600034600035" + "5af100"
 """A contract that sends what it is called with to the address in its call data."""
 
 AMOUNT_SUN = 25_000_000
+BLOCK = timedelta(seconds=3)
 
 
 class Node(httpx.AsyncBaseTransport):
@@ -81,6 +84,10 @@ class Three:
             except StoreUnavailable:
                 continue
             return
+
+    async def due(self) -> None:
+        """What was asked for once may be asked for again."""
+        await self.shop.devnet.mine(-(-ASK_PAUSE // BLOCK))
 
     async def later(self) -> None:
         """Past the block in which a late one counts."""
@@ -256,6 +263,7 @@ async def test_an_opening_balance_that_holds_it_already_is_not_doubled(
     await three.follow()
     if proved_before:
         three.away(2, False)
+        await three.due()
         assert await three.shop.house.engine.internal.step()
     await opened(three, invoice)
     three.away(2, False)

@@ -24,7 +24,7 @@ from tron_payment.chain import NodeUnavailable, Receipt, SolidBlock
 from tron_payment.core.address import Address, address_of
 from tron_payment.db.ledger import LedgerEntry
 from tron_payment.engine import InternalVerdict, OpeningRequest
-from tron_payment.engine.internal import AHEAD_BLOCKS, ASKED_PER_STEP
+from tron_payment.engine.internal import AHEAD_BLOCKS
 
 STRANGER, WATCHED, IMPORTED = (
     address_of(b"\x41" + hashlib.sha256(name).digest()[:20])
@@ -145,7 +145,10 @@ class Sent:
         for _ in range(HEAL_ROUNDS_MAX):
             proposed = False
             waiting = await InternalVerdict.find({"counted_in": None}).count()
-            for _ in range(waiting // ASKED_PER_STEP + 1):
+            await InternalVerdict.get_pymongo_collection().update_many(
+                {}, {"$set": {"due_at": None}}
+            )
+            for _ in range(waiting + 1):
                 proposed |= await self._world.engine.internal.step()
             await pass_blocks(AHEAD_BLOCKS + 2)
             at = self._world.follower.status().number

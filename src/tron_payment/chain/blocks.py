@@ -172,7 +172,7 @@ def internal_disagreement(
 
 
 def with_internal(
-    block: SolidBlock, others: Sequence[Sequence[Receipt]], agreement: int
+    block: SolidBlock, reader: str, others: Mapping[str, Sequence[Receipt]], agreement: int
 ) -> SolidBlock:
     """The block with the TRX that as many nodes as have to agree say contracts have moved.
 
@@ -180,19 +180,24 @@ def with_internal(
     what is told counts from `agreement` nodes on, and less is `SolidTransaction.unproved`.
 
     Args:
-        others: The receipts of those that confirm the block; they contradict nobody.
+        reader: Alias of the node that the block is from.
+        others: By alias, the receipts of those that confirm it; they contradict nobody.
         agreement: Nodes that have to say the same, the one that was read among them.
     """
     changed: dict[int, SolidTransaction] = {}
     for each in block.transactions:
-        receipts = [each.receipt, *(other[each.index] for other in others)]
-        told = [receipt for receipt in receipts if internal_transfers(receipt)]
+        receipts = {reader: each.receipt} | {a: other[each.index] for a, other in others.items()}
+        told = {a: receipt for a, receipt in receipts.items() if internal_transfers(receipt)}
         proved = len(told) >= agreement
         if told and not (proved and each.internal):
-            parts = told[0].internal_transactions
+            parts = next(iter(told.values())).internal_transactions
             receipt = msgspec.structs.replace(each.receipt, internal_transactions=parts)
             changed[each.index] = SolidTransaction(
-                each.raw, receipt, each.index, internal_proved=proved
+                each.raw,
+                receipt,
+                each.index,
+                internal_proved=proved,
+                internal_told_by=sorted(told),
             )
     if not changed:
         return block

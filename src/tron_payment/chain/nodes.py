@@ -232,7 +232,8 @@ class Nodes:
         if said := internal_disagreement(block, told):
             what = f"block {block.number} {block.block_id}"
             raise self._contradiction(block.number, what, reader, said)
-        return with_internal(block, list(told.values()), self.agreement)
+        name = reader.client.alias
+        return with_internal(block, name, told, self.agreement)
 
     async def _confirming(
         self,

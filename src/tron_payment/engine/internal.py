@@ -37,7 +37,7 @@ from tron_payment.chain import (
 from tron_payment.core.address import Address, bare_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Unavailable
-from tron_payment.core.money import TRX
+from tron_payment.core.money import TRX, UNITS_MAX
 from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import WORLD, Holder, LedgerEntry, Posting
 from tron_payment.engine import documents as store
@@ -52,14 +52,18 @@ When somebody is faster all the same it is withdrawn and proposed again."""
 LAG_MAX_BLOCKS: Final = 20
 """Further behind, blocks are applied many at a time, and nothing is put ahead of them."""
 
-ASKED_PER_STEP: Final = 5
 ASKED_FOR: Final = timedelta(days=30)
 LATE_PER_BLOCK_MAX: Final = 50
 LISTED_MAX: Final = 1_000
 TOLD_MAX: Final = 20
-"""Kept for people, of one transaction; the log has them all."""
+"""Transfers of one transaction that are kept for people and logged."""
+
+OPENED_MAX: Final = 1_000
+LOGGED_PER_BLOCK_MAX: Final = 20
 
 IDLE_S: Final = 15.0
+"""One block is read again in a step: whatever nodes tell, that is at most a fifth of the calls
+which following takes."""
 
 log = structlog.get_logger()
 
@@ -71,6 +75,8 @@ class InternalVerdicts:
         self._nodes = nodes
         self._cursors = cursors
         self._clock = clock
+        self._asked = ""
+        """Whose telling had its turn last."""
 
     async def judged(
         self, block: SolidBlock, part: SolidBlock, ours: AbstractSet[bytes]
@@ -84,7 +90,7 @@ class InternalVerdicts:
         """
         found = [each for each in part.transactions if _concern(each, ours)]
         if found:
-            await self._write_down(block, found)
+            await self._write_down(block, found, ours)
         counted = await self._counted_in(block.number)
         if not counted and not found:
             return part
@@ -139,17 +145,28 @@ class InternalVerdicts:
         return await verdicts.accept(txid, by, reason)
 
     async def step(self) -> bool:
-        """Ask again for what too few nodes have told; True when some of it counts now."""
+        """Ask again for a block of which too few nodes have told something; True when some of it
+        counts now.
+
+        Who has told alike has its turn after another, each with its most valuable first, and each
+        transaction has longer and longer pauses: neither small gifts nor who invents large ones
+        keep the others waiting.
+        """
         await self._withdraw_left_behind()
-        waiting = await verdicts.waiting(self._clock.now() - ASKED_FOR, ASKED_PER_STEP)
-        proved = False
-        for verdict in waiting:
-            try:
-                proved |= await self._ask_again(verdict)
-            except (ChainContradiction, NodeRefused, Unavailable) as problem:
-                log.warning("transfer.unproved", txid=verdict.id, problem=problem.detail)
-            await verdicts.looked(verdict, self._clock.now())
-        return proved
+        now = self._clock.now()
+        tellers = await verdicts.tellers(now - ASKED_FOR, now)
+        if not tellers:
+            return False
+        self._asked = next((each for each in tellers if each > self._asked), tellers[0])
+        rows = await verdicts.due(self._asked, now - ASKED_FOR, now, LATE_PER_BLOCK_MAX)
+        for verdict in rows:  # before they are asked for: one that fails is not always the next
+            await verdicts.asked(verdict, now)
+        try:
+            return await self._ask_again(rows)
+        except (ChainContradiction, NodeRefused, Unavailable) as problem:
+            txids = [each.id for each in rows]
+            log.warning("transfer.unproved", txids=txids, problem=problem.detail)
+            return False
 
     async def _counted_in(self, number: int) -> list[InternalVerdict]:
         """What counts in a block that is being applied: what is certain, and what is proposed for
@@ -170,32 +187,42 @@ class InternalVerdicts:
             if not each.proposal or each.proposal in tentative
         ]
 
-    async def _write_down(self, block: SolidBlock, found: Sequence[SolidTransaction]) -> None:
+    async def _write_down(
+        self, block: SolidBlock, found: Sequence[SolidTransaction], ours: AbstractSet[bytes]
+    ) -> None:
         now = self._clock.now()
-        opened = await opened_with_balance({side for each in found for side in _parties(each)})
+        parties = {each.txid: _parties(each, ours) for each in found}
+        opened = await opened_with_balance({side for sides in parties.values() for side in sides})
         at = await self._cursors.load()  # after the openings: one at this block is not among them
         if at is None or at.number >= block.number:
             opened = {}
-        new = await verdicts.write_down(
-            [
-                InternalVerdict(
-                    id=each.txid,
-                    opened=sorted({*opened} & _parties(each)),
-                    block_number=block.number,
-                    counted_in=block.number if each.internal else None,
-                    proposal=verdicts.a_name() if each.internal else "",
-                    parts=each.internal_parts() if each.internal else [],
-                    told=_told(each),
-                    seen_at=now,
-                    looked_at=now,
-                )
-                for each in found
-            ]
-        )
-        for each in found:
-            if each.txid in new and not each.internal:
-                told = [(t.to, t.amount_sun) for t in each.unproved]
-                log.error("transfer.unproved", txid=each.txid, block=block.number, told=told)
+        rows = [
+            InternalVerdict(
+                id=each.txid,
+                opened=sorted({*opened} & parties[each.txid])[:OPENED_MAX],
+                block_number=block.number,
+                counted_in=block.number if each.internal else None,
+                proposal=verdicts.a_name() if each.internal else "",
+                parts=each.internal_parts(),
+                told=_told(each, ours),
+                told_by=",".join(each.internal_told_by),
+                amount_sun=_amount_sun(each, ours),
+                seen_at=now,
+                looked_at=now,
+            )
+            for each in found
+        ]
+        unproved = [each for each in rows if not each.proposal]
+        if unproved:
+            unproved, left = await verdicts.with_room(unproved, now - ASKED_FOR)
+            if left:
+                log.error("transfer.unproved_left_out", block=block.number, transactions=left)
+        new = await verdicts.write_down([*[e for e in rows if e.proposal], *unproved])
+        fresh = [each for each in unproved if each.id in new]
+        for each in fresh[:LOGGED_PER_BLOCK_MAX]:
+            log.error("transfer.unproved", txid=each.id, block=block.number, told=each.told)
+        if more := fresh[LOGGED_PER_BLOCK_MAX:]:
+            log.error("transfer.unproved", block=block.number, more_in_block=len(more))
 
     async def _withdraw_left_behind(self) -> None:
         """Who has passed a block has decided all that he knew of: nobody has counted the rest."""
@@ -204,19 +231,27 @@ class InternalVerdicts:
             for verdict in await verdicts.left_behind(at.number, LATE_PER_BLOCK_MAX):
                 await verdicts.withdraw(verdict)
 
-    async def _ask_again(self, verdict: InternalVerdict) -> bool:
-        """Let it count in a later block, if enough nodes tell it now."""
-        block = await self._nodes.solid_block(verdict.block_number)
-        transaction = block.find(verdict.id)
-        if transaction is None or not transaction.internal:
+    async def _ask_again(self, rows: Sequence[InternalVerdict]) -> bool:
+        """Let those of one block count in a later one that enough nodes tell now."""
+        block = await self._nodes.solid_block(rows[0].block_number)
+        told = [(each, block.find(each.id)) for each in rows]
+        proved = [(each, t) for each, t in told if t is not None and t.internal]
+        if not proved:
             return False
         solid = (await self._nodes.solid_head()).number
         at = await self._cursors.load()
         if at is None or at.halted or solid - at.number > LAG_MAX_BLOCKS:
             return False
         number = at.number + AHEAD_BLOCKS
-        if at.number < block.number or len(await verdicts.counted_in(number)) >= LATE_PER_BLOCK_MAX:
+        room = LATE_PER_BLOCK_MAX - len(await verdicts.counted_in(number))
+        if at.number < block.number or room <= 0:
             return False
+        counts = [await self._put_into(number, *each) for each in proved[:room]]
+        return any(counts)
+
+    async def _put_into(
+        self, number: int, verdict: InternalVerdict, transaction: SolidTransaction
+    ) -> bool:
         proposed = await verdicts.propose(verdict, number, transaction.internal_parts())
         if proposed is None:
             return False
@@ -231,21 +266,35 @@ class InternalVerdicts:
 
 def _concern(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> bool:
     """Whether contracts have moved TRX to or from us in it, as far as anybody tells."""
+    return transaction.succeeded and bool(_moved(transaction, ours))
+
+
+def _told(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> list[str]:
+    moved = _moved(transaction, ours)
+    some = [f"{each.amount_sun} sun to {each.to}" for each in moved[:TOLD_MAX]]
+    return [*some, f"and {len(moved) - TOLD_MAX} more"] if len(moved) > TOLD_MAX else some
+
+
+def _amount_sun(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> int:
+    came = [t.amount_sun for t in _moved(transaction, ours) if bare_bytes(t.to) in ours]
+    return min(sum(came), UNITS_MAX)
+
+
+def _moved(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> list[InternalTransfer]:
+    """What is told to have come to us or gone from us."""
     told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
-    return transaction.succeeded and any(
-        not each.rejected and (bare_bytes(each.to) in ours or bare_bytes(each.caller) in ours)
+    return [
+        each
         for each in told
-    )
+        if not each.rejected and (bare_bytes(each.to) in ours or bare_bytes(each.caller) in ours)
+    ]
 
 
-def _told(transaction: SolidTransaction) -> list[str]:
+def _parties(transaction: SolidTransaction, ours: AbstractSet[bytes] | None = None) -> set[Address]:
+    """All between whom TRX is told to have moved, or those of ours."""
     told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
-    return [f"{each.amount_sun} sun to {each.to}" for each in told[:TOLD_MAX]]
-
-
-def _parties(transaction: SolidTransaction) -> set[Address]:
-    told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
-    return {side for each in told for side in (each.to, each.caller)}
+    found = {side for each in told for side in (each.to, each.caller)}
+    return found if ours is None else {each for each in found if bare_bytes(each) in ours}
 
 
 async def _is_booked(number: int, transaction: SolidTransaction) -> bool:

@@ -1,6 +1,7 @@
 """What was decided of TRX that contracts have sent to us: one document a transaction."""
 
-from datetime import datetime
+from collections import defaultdict
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import uuid4
 
@@ -12,6 +13,20 @@ from tron_payment.db.faults import store_errors
 
 COUNTED_MAX: Final = 10_000
 """More than a block holds."""
+
+KEPT_MAX: Final = 1_000
+"""Transactions that wait to be proved, told by the same nodes. Whoever invents them in every block
+so takes the room of nobody who tells the truth without him."""
+
+MADE_ROOM_MAX: Final = 100
+"""Of these, so many may go at once for others that are worth more."""
+
+TELLERS_MAX: Final = 100
+ASK_PAUSE: Final = timedelta(seconds=15)
+"""After the first time that it was asked for; doubled after each further one."""
+
+ASK_PAUSE_MAX: Final = timedelta(hours=1)
+DOUBLINGS_MAX: Final = (ASK_PAUSE_MAX // ASK_PAUSE).bit_length()
 
 
 class InternalVerdict(Document):
@@ -38,8 +53,19 @@ class InternalVerdict(Document):
     told: list[str] = []
     """What was told at first, for people."""
 
+    told_by: str = ""
+    """Aliases of the nodes that told it; empty of an older build."""
+
+    amount_sun: int = 0
+    """What was told to have come to us in all: the larger one is asked for first."""
+
     seen_at: datetime
     looked_at: datetime
+    asked: int = 0
+    """How often the nodes were asked for it again."""
+
+    due_at: datetime | None = None
+    """Not asked for before this; None of an older build: at once."""
 
     accepted_by: str = ""
     """Who has said that it will not be proved, and need not be."""
@@ -69,6 +95,59 @@ def a_name() -> str:
 async def write_down(found: list[InternalVerdict]) -> set[str]:
     """Those that nobody has written down before; their ids."""
     return await insert_many_once(found)
+
+
+async def with_room(
+    found: list[InternalVerdict], seen_after: datetime
+) -> tuple[list[InternalVerdict], int]:
+    """Those that nobody has written down and there is room for, and how many more there are: of
+    what the same nodes told, the larger amounts. Smaller ones that wait have to go for them.
+
+    Nothing depends on it that something is written down which counts nowhere: who meets the same
+    block and knows no better writes it down anew, as it is told then.
+    """
+    known = await _written_down(found)
+    told: dict[str, list[InternalVerdict]] = defaultdict(list)
+    for each in sorted(found, key=lambda one: -one.amount_sun):
+        if each.id not in known:
+            told[each.told_by].append(each)
+    kept: list[InternalVerdict] = []
+    left = 0
+    for told_by, new in told.items():
+        alike = _waits(seen_after) | _told_by(told_by)
+        with store_errors():
+            waiting = await InternalVerdict.get_pymongo_collection().count_documents(
+                alike, limit=KEPT_MAX
+            )
+        room = KEPT_MAX - waiting
+        room += await _make_room(alike, new[room : room + MADE_ROOM_MAX])
+        kept += new[:room]
+        left += len(new) - len(new[:room])
+    return kept, left
+
+
+async def _written_down(found: list[InternalVerdict]) -> set[str]:
+    collection, known = InternalVerdict.get_pymongo_collection(), set[str]()
+    for start in range(0, len(found), KEPT_MAX):
+        some = {"_id": {"$in": [each.id for each in found[start : start + KEPT_MAX]]}}
+        with store_errors():
+            known.update([row["_id"] async for row in collection.find(some, {"_id": 1})])
+    return known
+
+
+async def _make_room(alike: dict[str, Any], larger: list[InternalVerdict]) -> int:
+    """Let the smallest of these go, each for a larger one; how many have gone."""
+    gone = 0
+    collection = InternalVerdict.get_pymongo_collection()
+    with store_errors():
+        rows = collection.find(alike, {"amount_sun": 1}).sort("amount_sun", ASCENDING)
+        smallest = await rows.limit(len(larger)).to_list() if larger else []
+        for row, new in zip(smallest, larger, strict=False):
+            if row.get("amount_sun", 0) >= new.amount_sun:
+                break
+            result = await collection.delete_one(alike | {"_id": row["_id"]})
+            gone += result.deleted_count
+    return gone
 
 
 async def counted_in(number: int) -> list[InternalVerdict]:
@@ -105,6 +184,42 @@ async def waiting(seen_after: datetime, most: int) -> list[InternalVerdict]:
         return await rows.limit(most).to_list()
 
 
+async def tellers(seen_after: datetime, now: datetime) -> list[str]:
+    """Who has told something that is to be asked for now, in the order of the alphabet."""
+    pipeline: list[dict[str, Any]] = [
+        {"$match": _is_due(seen_after, now)},
+        {"$group": {"_id": {"$ifNull": ["$told_by", ""]}}},
+        {"$sort": {"_id": ASCENDING}},
+        {"$limit": TELLERS_MAX},
+    ]
+    with store_errors():
+        found = await InternalVerdict.get_pymongo_collection().aggregate(pipeline)
+        return [row["_id"] async for row in found]
+
+
+async def due(
+    told_by: str, seen_after: datetime, now: datetime, most: int
+) -> list[InternalVerdict]:
+    """What is to be asked for now: the most valuable that these nodes told, and with it others of
+    its block, which cost no further question."""
+    condition = _is_due(seen_after, now) | _told_by(told_by)
+    with store_errors():
+        first = await InternalVerdict.find(condition).sort("-amount_sun", "+_id").first_or_none()
+        if first is None:
+            return []
+        others = _waits(seen_after) | {"block_number": first.block_number}
+        rows = InternalVerdict.find(others | {"_id": {"$ne": first.id}}).sort("-amount_sun", "+_id")
+        return [first, *await rows.limit(most - 1).to_list()]
+
+
+def _is_due(seen_after: datetime, now: datetime) -> dict[str, Any]:
+    return _waits(seen_after) | {"due_at": {"$not": {"$gt": now}}}
+
+
+def _told_by(told_by: str) -> dict[str, Any]:
+    return {"told_by": told_by if told_by else {"$in": ["", None]}}  # an older build's has none
+
+
 async def waiting_count(seen_after: datetime) -> int:
     """How many there are of them, at most `COUNTED_MAX`."""
     with store_errors():
@@ -120,11 +235,17 @@ async def left_behind(number: int, most: int) -> list[InternalVerdict]:
         return await found.limit(most).to_list()
 
 
-async def looked(verdict: InternalVerdict, now: datetime) -> None:
-    """Others have their turn before it."""
+async def asked(verdict: InternalVerdict, now: datetime) -> None:
+    """Others have their turn, and this one after a longer pause than the last one."""
+    doubled = ASK_PAUSE * 2 ** min(verdict.asked, DOUBLINGS_MAX)
+    change = {
+        "looked_at": now,
+        "asked": verdict.asked + 1,
+        "due_at": now + min(doubled, ASK_PAUSE_MAX),
+    }
     with store_errors():
         await InternalVerdict.get_pymongo_collection().update_one(
-            {"_id": verdict.id}, {"$set": {"looked_at": now}}
+            {"_id": verdict.id}, {"$set": change}
         )
 
 

@@ -14,11 +14,11 @@ So every movement counts once, whether it came before, during or after (docs/dec
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 from beanie import Document
@@ -50,6 +50,7 @@ READ_TRIES_MAX: Final = 5
 """In one step, until no block comes in between."""
 
 FRESH_PER_ENTRY_MAX: Final = 1_000
+ADDRESSES_AT_ONCE: Final = 1_000
 BALANCE_OF: Final = bytes.fromhex("70a08231")
 
 log = structlog.get_logger()
@@ -294,10 +295,12 @@ async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], 
 async def opened_with_balance(addresses: Collection[str]) -> dict[str, int | None]:
     """Those whose books have begun with what they had on the chain, and at which block; None for
     those of an older build, which has not kept it."""
-    causes = {"cause": {"$in": [f"open:{each}" for each in sorted(addresses)]}}
-    with store_errors():
-        rows = LedgerEntry.get_pymongo_collection().find(causes, {"cause": 1, "opens": 1})
-        entries = await rows.to_list()
+    entries: list[dict[str, Any]] = []
+    for some in _batches(addresses):
+        causes = {"cause": {"$in": [f"open:{each}" for each in some]}}
+        with store_errors():
+            rows = LedgerEntry.get_pymongo_collection().find(causes, {"cause": 1, "opens": 1})
+            entries += await rows.to_list()
     return {
         each["cause"].removeprefix("open:"): next(
             (opened["block_number"] for opened in each.get("opens") or ()), None
@@ -308,6 +311,15 @@ async def opened_with_balance(addresses: Collection[str]) -> dict[str, int | Non
 
 async def being_opened(addresses: Collection[str]) -> bool:
     """Whether the books of one of them are being opened now."""
-    some = {"_id": {"$in": sorted(addresses)}}
-    with store_errors():
-        return await OpeningRequest.find_one(some) is not None
+    for some in _batches(addresses):
+        with store_errors():
+            if await OpeningRequest.find_one({"_id": {"$in": some}}) is not None:
+                return True
+    return False
+
+
+def _batches(addresses: Collection[str]) -> Iterator[list[str]]:
+    """A transaction may name tens of thousands, and one query of so many is none at all."""
+    some = sorted(addresses)
+    for start in range(0, len(some), ADDRESSES_AT_ONCE):
+        yield some[start : start + ADDRESSES_AT_ONCE]
