@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from pymongo.errors import ExecutionTimeout
 
 from tests.payouts.world import Pay, person, wish
 from tron_payment.engine import Order
@@ -139,3 +140,74 @@ async def test_a_look_that_is_not_complete_says_so(
     told = await checked(pay, [row])
     assert (told["sent_before"], told["sent_before_complete"]) == (1, False)
     await pay.settle()
+
+
+async def many_to(row: dict[str, Any], count: int, **changes: Any) -> None:
+    """As many later payouts to this row's address, otherwise like it but for the changes."""
+    payouts = Payout.get_pymongo_collection()
+    found = await payouts.find_one({"user_id": row["user_id"]})
+    assert found is not None
+    like = {k: v for k, v in found.items() if k not in ("merchant_reference", "batch_id", "row")}
+    later = like["created_at"] + timedelta(seconds=1)
+    await payouts.insert_many(
+        [
+            {**like, "_id": f"pay_{row['user_id']}_{n}", "order_id": f"ord_{n}"}
+            | {"created_at": later, "settled_at": later}
+            | {name: value(n) if callable(value) else value for name, value in changes.items()}
+            for n in range(count)
+        ]
+    )
+
+
+async def test_one_busy_recipient_hides_nobody(pay: Pay) -> None:
+    rows = [wish(recipient_address=person(), user_id=f"busy-{n}") for n in range(3)]
+    await pay.batch(rows)
+    await many_to(rows[0], 1_200, units=lambda n: 1_000_000 + n)
+    told = await checked(pay, rows)
+    assert (told["sent_before"], told["sent_before_complete"]) == (3, True)
+    await many_to(rows[1], 5, _id=lambda n: f"pay_newer_{n}", status="failed")
+    latest = pay.world.clock.now() + timedelta(seconds=2)
+    await many_to(rows[1], 1, _id="pay_newest", status="settled", created_at=latest)
+    told = await checked(pay, rows)
+    assert told["quotes"][1]["earlier"]["payout_id"] == "pay_newest"
+    assert told["sent_before"] == 3
+    await Payout.get_pymongo_collection().delete_many({"_id": {"$regex": "^pay_(busy|newe)"}})
+    await pay.settle()
+
+
+async def test_one_recipient_of_many_people_is_asked_about_in_pieces(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(earlier, "ASKED_AT_ONCE", 2)
+    shared = person()
+    rows = [wish(recipient_address=shared, user_id=f"shared-{n}") for n in range(5)]
+    await pay.batch(rows)
+    assert (await checked(pay, rows))["sent_before"] == 5
+    await pay.settle()
+
+
+async def test_a_store_that_takes_too_long_leaves_the_look_incomplete(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    async def too_long(wanted: Any, *_: Any) -> bool:
+        asked.append(wanted)
+        raise ExecutionTimeout("operation exceeded time limit")
+
+    monkeypatch.setattr(earlier, "RECIPIENTS_AT_ONCE", 1)
+    monkeypatch.setattr(earlier, "_drawn", too_long)
+    told = await checked(pay, [wish(recipient_address=person()) for _ in range(5)])
+    assert (told["sent_before"], told["sent_before_complete"]) == (0, False)
+    assert len(asked) == earlier.TIMEOUTS_MAX
+
+
+async def test_rows_that_say_the_same_are_named_with_the_first(pay: Pay) -> None:
+    row, other = (wish(recipient_address=person(), user_id="twice") for _ in range(2))
+    told = await checked(
+        pay, [wish(amount="x"), row, other, row | {"amount": "12.50"}, row | {"amount": "13"}, row]
+    )
+    assert (told["accepted"], told["same_rows"], told["sent_before"]) == (5, 2, 0)
+    assert {quote["row"]: quote["same_as_row"] for quote in told["quotes"]} == {
+        **dict.fromkeys((2, 3, 5)), 4: 2, 6: 2,
+    }  # fmt: skip

@@ -23,7 +23,7 @@ SHOWN_QUOTES: Final = 200
 """Checked rows that the page lists; the totals count all."""
 
 SHOWN_BEFORE: Final = 5
-"""Batches and payouts that are named as those in which rows were sent before."""
+"""Batches and payouts that are named as those in which rows were sent before; pairs of rows."""
 
 STATUSES: Final = (
     "awaiting_approval", "queued", "processing", "completed", "completed_with_errors", "canceled",
@@ -55,6 +55,7 @@ async def check(request: Request[Any, Any, Any], desk: NamedDependency[Desk]) ->
         "/console/batches",
         checked=checked,
         before=_before(checked["quotes"][:SHOWN_QUOTES]),
+        same=[row for row in checked["quotes"] if row["same_as_row"]][:SHOWN_BEFORE],
         content=content,
         key=new_key(),
         shown=SHOWN_QUOTES,

@@ -163,6 +163,8 @@ def check_lines(checked: Mapping[str, Any]) -> list[str]:
         lines.append(_repeated(checked))
     if not checked["sent_before_complete"]:
         lines.append("more was sent lately than is compared: other rows may have been sent before")
+    if checked["same_rows"]:
+        lines.append(_same(checked))
     return lines
 
 
@@ -179,6 +181,17 @@ def _repeated(checked: Mapping[str, Any]) -> str:
     return (
         f"{checked['sent_before']} of these rows were sent before{where}: "
         "to send them now pays them again"
+    )
+
+
+def _same(checked: Mapping[str, Any]) -> str:
+    """Rows that are in the file more than once, which may be meant."""
+    pairs = [f"{q['row']} as {q['same_as_row']}" for q in checked["quotes"] if q["same_as_row"]]
+    more = " and others" if len(pairs) > EARLIER_SHOWN else ""
+    which = f" (row {', '.join(pairs[:EARLIER_SHOWN])}{more})" if pairs else ""
+    return (
+        f"{checked['same_rows']} of these rows say the same as one before them{which}: "
+        "each of them is paid"
     )
 
 

@@ -37,7 +37,7 @@ from tron_payment.payouts.batch_views import (
 from tron_payment.payouts.batches import Batches
 from tron_payment.payouts.bodies import ApproveBody, BatchBody, QuoteBody, RejectBody
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.earlier_documents import earlier_than
+from tron_payment.payouts.earlier_documents import earlier_than, same_rows
 from tron_payment.payouts.quotes import Quotes
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.views import (
@@ -271,6 +271,7 @@ async def _quoted(
     judged, refused = await batches.judge(principal, upload, made.id if made else "")
     payouts = [each.payout for each in judged]
     look = await earlier_than(payouts, owner_filter(principal, "payouts"))
+    twins = same_rows(payouts)
     until = quotes.expires_at
     costs = await quotes.costs(payouts[:QUOTED_ROWS_MAX])
     totals: Counter[str] = Counter()
@@ -278,7 +279,9 @@ async def _quoted(
         totals[payout.currency] += payout.units
     return QuotedBatchView(
         quotes=[
-            QuotedRowView.of_row(each, cost, until, look.found.get(each.payout.id))
+            QuotedRowView.of_row(
+                each, cost, until, look.found.get(each.payout.id), twins.get(each.payout.id)
+            )
             for each, cost in zip(judged, costs, strict=False)
         ],
         refused=[RefusedRowView(**row.told()) for row in refused],
@@ -286,6 +289,7 @@ async def _quoted(
         totals=totals_text(totals),
         sent_before=len(look.found),
         sent_before_complete=look.complete,
+        same_rows=len(twins),
         fee=QuotedFeeView.of(costs, until) if costs else None,
         would_be_status=payouts[0].status.value if payouts else None,
         dry_run=dry_run,

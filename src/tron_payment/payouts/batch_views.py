@@ -168,9 +168,17 @@ class QuotedRowView(QuoteView, frozen=True, kw_only=True):
     earlier: EarlierView | None
     """The same was sent before: to send this row pays it again."""
 
+    same_as_row: int | None
+    """The first row of this upload with the same person, address, amount and currency."""
+
     @classmethod
     def of_row(
-        cls, judged: Judged, cost: Cost, expires_at: datetime, earlier: Earlier | None
+        cls,
+        judged: Judged,
+        cost: Cost,
+        expires_at: datetime,
+        earlier: Earlier | None,
+        same_as_row: int | None,
     ) -> "QuotedRowView":
         payout = judged.payout
         return cls(
@@ -179,6 +187,7 @@ class QuotedRowView(QuoteView, frozen=True, kw_only=True):
             user_id=payout.user_id,
             merchant_reference=payout.merchant_reference,
             earlier=None if earlier is None else EarlierView.of(earlier),
+            same_as_row=same_as_row,
         )
 
 
@@ -198,6 +207,9 @@ class QuotedBatchView(msgspec.Struct, frozen=True, kw_only=True):
 
     sent_before_complete: bool
     """False when there is more to compare with than is read: others may have been sent, too."""
+
+    same_rows: int
+    """Good rows that say what a row before them says: each of them is paid."""
 
     fee: QuotedFeeView | None
     """The sum of `quotes`; null when every row was refused."""

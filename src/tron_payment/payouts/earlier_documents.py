@@ -9,7 +9,7 @@ and never not at all.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 from pymongo import DESCENDING
+from pymongo.errors import ExecutionTimeout
 
 from tron_payment.payouts.batch_documents import Batch, Stage, unpack_payouts
 from tron_payment.payouts.documents import Payout
@@ -26,8 +27,12 @@ LATELY: Final = timedelta(days=13)
 """Shorter than two weeks: regular pay of every other week, or month, is no repetition."""
 
 RECIPIENTS_AT_ONCE: Final = 100
-READ_PER_QUERY_MAX: Final = 1_000
-"""The newest payouts that one query reads; behind them nothing is compared."""
+ASKED_AT_ONCE: Final = 1_000
+READ_PER_QUERY_MAX: Final = 10_000
+"""The newest kinds of payouts (person, address, currency, amount) that one query tells."""
+
+TIMEOUTS_MAX: Final = 2
+"""Queries that take longer than `QUERY_MS`; behind them nothing is compared."""
 
 BATCHES_MAX: Final = 10
 """The newest batches that are no payouts yet; behind them nothing is compared."""
@@ -36,10 +41,8 @@ QUERY_MS: Final = 2_000
 UNPAID: Final = frozenset(
     {PayoutStatus.FAILED.value, PayoutStatus.CANCELED.value, PayoutStatus.REJECTED.value}
 )
-_FIELDS: Final = (
-    *("user_id", "recipient_address", "currency", "units"),
-    *("batch_id", "status", "created_at"),
-)
+_SAME: Final = ("user_id", "recipient_address", "currency", "units")
+_FIELDS: Final = ("_id", "batch_id", "status", "created_at")
 _Same = tuple[str, str, str, int]
 
 
@@ -89,39 +92,96 @@ async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> L
         owner: The condition for what the caller may see.
 
     Raises:
-        ExecutionTimeout: The store takes longer than `QUERY_MS` for one query.
+        ExecutionTimeout: The store takes longer than `QUERY_MS` to tell the newest batches.
     """
     if not payouts:
         return Look({}, complete=True)
     since = max(payout.created_at for payout in payouts) - LATELY
     wanted = {_of(payout) for payout in payouts}
     newest, complete = await _undrawn(wanted, {"created_at": {"$gte": since}, **owner})
-    addresses = list(dict.fromkeys(payout.recipient_address for payout in payouts))
-    for start in range(0, len(addresses), RECIPIENTS_AT_ONCE):
-        rows = (
-            Payout.get_pymongo_collection()
-            .find(
-                {
-                    "recipient_address": {"$in": addresses[start : start + RECIPIENTS_AT_ONCE]},
-                    "created_at": {"$gte": since},
-                    **owner,
-                },
-                dict.fromkeys(_FIELDS, 1),
-                sort=[("created_at", DESCENDING), ("_id", DESCENDING)],
-                hint="recipient_history",
-            )
-            .limit(READ_PER_QUERY_MAX)
-            .max_time_ms(QUERY_MS)
-        )
-        read = 0
-        async for row in rows:
-            read += 1
-            if row["status"] not in UNPAID:
-                _keep(newest, _same(row), _read(row))
-        complete = complete and read < READ_PER_QUERY_MAX
+    timeouts = 0
+    for piece in _pieces(wanted):
+        try:
+            whole = await _drawn(piece, {"created_at": {"$gte": since}, **owner}, newest)
+        except ExecutionTimeout:
+            whole, timeouts = False, timeouts + 1
+        complete = complete and whole
+        if timeouts >= TIMEOUTS_MAX:
+            break
     found = {payout.id: newest.get(_of(payout)) for payout in payouts}
     named = {payout_id: each for payout_id, each in found.items() if each is not None}
     return Look(named, complete=complete)
+
+
+def same_rows(payouts: Iterable[Payout]) -> dict[str, int]:
+    """By payout id the first row of the same upload that says the same; pure."""
+    first: dict[_Same, int] = {}
+    found: dict[str, int] = {}
+    for payout in payouts:
+        seen = first.setdefault(_of(payout), payout.row or 0)
+        if seen != payout.row:
+            found[payout.id] = seen
+    return found
+
+
+def _pieces(wanted: AbstractSet[_Same]) -> Iterator[list[_Same]]:
+    """What one query asks for: some addresses, each with what is wanted of it together."""
+    piece: list[_Same] = []
+    addresses: set[str] = set()
+    for same in sorted(wanted, key=lambda each: each[1]):
+        full = len(addresses) == RECIPIENTS_AT_ONCE and same[1] not in addresses
+        if full or len(piece) == ASKED_AT_ONCE:
+            yield piece
+            piece, addresses = [], set()
+        piece.append(same)
+        addresses.add(same[1])
+    if piece:
+        yield piece
+
+
+async def _drawn(
+    wanted: Sequence[_Same], where: Mapping[str, Any], newest: dict[_Same, Earlier]
+) -> bool:
+    """Note of each kind of payout that is wanted the newest one; False when there were more kinds.
+
+    The store itself tells kinds apart: a thousand other payouts to one of the addresses do not
+    stand before the one that is looked for.
+    """
+    people, addresses, _, units = (list(set(values)) for values in zip(*wanted, strict=True))
+    pipeline: list[dict[str, Any]] = [
+        {
+            "$match": {
+                "recipient_address": {"$in": addresses},
+                "user_id": {"$in": people},
+                "units": {"$in": units},
+                "status": {"$nin": sorted(UNPAID)},
+                **where,
+            }
+        },
+        {
+            "$group": {
+                "_id": {name: f"${name}" for name in _SAME},
+                "newest": {
+                    "$top": {
+                        "sortBy": {"created_at": DESCENDING, "_id": DESCENDING},
+                        "output": {name: f"${name}" for name in _FIELDS},
+                    }
+                },
+            }
+        },
+        {"$sort": {"newest.created_at": DESCENDING}},
+        {"$limit": READ_PER_QUERY_MAX},
+    ]
+    cursor = await Payout.get_pymongo_collection().aggregate(
+        pipeline, hint="recipient_history", maxTimeMS=QUERY_MS
+    )
+    read = 0
+    asked = set(wanted)
+    async for group in cursor:
+        read += 1
+        if (same := _same(group["_id"])) in asked:
+            _keep(newest, same, _read(group["newest"]))
+    return read < READ_PER_QUERY_MAX
 
 
 async def _undrawn(
