@@ -1,5 +1,6 @@
 """Every way in which money comes to an invoice, or seems to."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,8 @@ from tron_payment.core.address import address_bytes
 from tron_payment.core.money import parse_units
 from tron_payment.db.ledger import Holder
 from tron_payment.gateway import Deposit, Payment
-from tron_payment.gateway.deposits import EVENTS_WAITING_MAX
+from tron_payment.gateway.deposits import EVENTS_STUCK_MAX, EVENTS_WAITING_MAX
+from tron_payment.gateway.documents import Happening
 from tron_payment.wallets import Wallets
 
 PAYER = Payer(0xA11CE)
@@ -428,3 +430,24 @@ async def test_thousands_of_worthless_deposits_in_one_block_leave_room_for_what_
     assert told[0]["outcome"] == "credited"
     assert told[-1]["more_in_block"] == worthless + 1 - len(told)
     assert payment.received_units == 25_000_000 and payment.status == "paid"
+
+
+async def test_a_payment_that_can_tell_nothing_for_hours_has_room_for_its_statuses(
+    shop: World,
+) -> None:
+    """The outbox is stuck, and somebody sends in every block."""
+    invoice = await shop.invoice("25")
+    payment = await Payment.get(invoice["payment_id"])
+    assert payment is not None
+    waits = asdict(Happening(1, "payment.created", payment.created_at))
+    await Payment.get_pymongo_collection().update_one(
+        {"_id": payment.id}, {"$set": {"events": [waits] * EVENTS_STUCK_MAX}}
+    )
+    await shop.pay(PAYER, invoice["address"], "25")
+    await shop.devnet.mine(SOLID_LAG + 2)
+    follower = shop.assembly.follower
+    while await follower.step():
+        pass
+    payment = await Payment.get(invoice["payment_id"])
+    assert payment is not None and payment.status == "paid"
+    assert [each.type for each in payment.events[EVENTS_STUCK_MAX:]] == ["payment.paid"]

@@ -28,6 +28,10 @@ EVENTS_WAITING_MAX: Final = 100
 """Of one payment, until the outbox has them: each holds the payment with its metadata, and the
 store takes 16 MB in one document."""
 
+EVENTS_STUCK_MAX: Final = 300
+"""So many wait when nothing could be told for a long time: from then on only the payment's
+statuses are told, of which there are few. Anybody may send to it in every block."""
+
 SEARCH_BATCH: Final = 5_000
 """Addresses per query."""
 
@@ -187,6 +191,9 @@ def _told(
 ) -> list[tuple[str, dict[str, Any]]]:
     """An event for each deposit, what counts first; anybody may send thousands in one block, and
     the payment has to have room for its events: the last one then says how many more there are."""
+    if len(payment.events) >= EVENTS_STUCK_MAX:
+        log.error("payment.events_left_out", payment_id=payment.id, deposits=len(deposits))
+        return []
     room = max(1, EVENTS_WAITING_MAX - len(payment.events))
     by_weight = sorted(deposits, key=lambda each: each.outcome is not DepositOutcome.CREDITED)
     told = [(_event_of(each), shown | _facts(each)) for each in by_weight[:room]]
