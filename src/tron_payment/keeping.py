@@ -1,14 +1,15 @@
 """What is forgotten, and when: personal data goes, money's books stay.
 
 With RETENTION_DAYS the names of people and the merchant's notes leave what ended so long ago, and
-delivered webhooks go; `tron-payment erase USER_ID` does it for one person now. Amounts, addresses,
-txids, references, journal and audit log stay: they are on the chain anyway, or are the proof that
-nothing was paid twice. Every step is harmless when it is done again or by two processes at once.
+delivered webhooks go; `tron-payment erase USER_ID` does it for one person now, and drops stored
+answers that have the name. Amounts, addresses, txids, references, journal and audit log stay: they
+are on the chain anyway, or are the proof that nothing was paid twice. Every step is harmless when
+it is done again or by two processes at once.
 """
 
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.db.events import Event
 from tron_payment.db.faults import store_errors
 from tron_payment.gateway import Delivery, Payment
-from tron_payment.http.forgetting import forget_old
+from tron_payment.http.forgetting import forget_about, forget_old
 from tron_payment.loops import Loop
 from tron_payment.payouts import (
     LIFECYCLE,
@@ -28,12 +29,20 @@ from tron_payment.payouts import (
     Payout,
     PayoutStatus,
     Recipient,
+    Schedule,
+    is_named,
+    rows_of,
+    rows_without,
     without_names,
+    without_person,
 )
 
 ERASED: Final = "erased"
 FORGET_S: Final = 60.0
 BATCH_MAX: Final = 500
+LARGE_MAX: Final = 10
+"""Batches and schedules read at a time: each may have megabytes."""
+
 PASS_EVERY: Final = timedelta(days=1)
 EMPTY: Final = zlib.compress(b"")
 SERVICE: Final = "payment-gateway"
@@ -43,8 +52,10 @@ ENDED_PAYOUTS: Final = tuple(
     for status in PayoutStatus
     if LIFECYCLE.is_final(status) and status != "quarantined"
 )
-ENDED_BATCHES: Final = ("completed", "canceled")
-"""For ever: one that was completed with errors may be taken up again."""
+ENDED_BATCHES: Final = ("completed", "completed_with_errors", "canceled")
+"""What is taken up again of one that was completed with errors are its payouts, not these rows."""
+
+ENDED_SCHEDULES: Final = ("finished", "canceled")
 
 ENDED_DELIVERIES: Final = ("delivered", "failed")
 
@@ -61,6 +72,12 @@ class Erased:
 
     attested: bool
     """Compliance's attestation is valid still and stays, with the name."""
+
+    batches: int
+    """Uploads that had the name in rows of their own, refused ones too."""
+
+    schedules: int
+    """Active ones that will pay the person again: they keep the name until they are canceled."""
 
 
 class Keeping:
@@ -89,6 +106,7 @@ class Keeping:
                 forgot |= await self._payouts(status, before)
             forgot |= await self._payments(before)
             forgot |= await self._batches(before)
+            forgot |= await self._schedules(before)
             forgot |= await self._deliveries(before)
         return forgot
 
@@ -98,18 +116,22 @@ class Keeping:
         with store_errors():
             ended = {"user_id": user_id, "status": {"$in": list(ENDED_PAYOUTS)}}
             while user_id != ERASED and (ids := await _ids(Payout, ended, "_id")):
+                await forget_about(ids)
                 await _erase(ids)
                 count += len(ids)
             unfinished = await Payout.get_pymongo_collection().count_documents(
                 {"user_id": user_id, "status": {"$nin": list(ENDED_PAYOUTS)}}
             )
+            batches, undrawn = await _erase_from_batches(user_id)
+            schedules = await _erase_from_schedules(user_id)
             now = self._clock.now()
             gone = await Recipient.get_pymongo_collection().delete_one(
                 {"_id": user_id, "$nor": [{"kyc_expires_at": {"$gt": now}}]}
             )
             attested = not gone.deleted_count and await Recipient.get(user_id) is not None
-        log.info("person.erased", payouts=count, unfinished=unfinished, attested=attested)
-        return Erased(count, unfinished, attested)
+        done = Erased(count, unfinished + undrawn, attested, batches, schedules)
+        log.info("person.erased", **asdict(done))
+        return done
 
     async def _payouts(self, status: str, before: datetime) -> bool:
         condition = {"status": status, "updated_at": {"$lt": before}, "user_id": {"$ne": ERASED}}
@@ -133,18 +155,31 @@ class Keeping:
         return bool(ids)
 
     async def _batches(self, before: datetime) -> bool:
-        """The rows as they were uploaded: each has become a payout, or was refused and says why."""
+        """The rows as they were uploaded: each has become a payout, or was refused."""
         condition = {
             "status": {"$in": list(ENDED_BATCHES)},
             "working": {"$ne": True},
             "updated_at": {"$lt": before},
-            "rows": {"$ne": EMPTY},
+            "nameless": {"$ne": True},
         }
         ids = await self._next(Batch, "batches", condition)
         batches = Batch.get_pymongo_collection()
         async for raw in batches.find({"_id": {"$in": ids}}, {"refused": 1}):
-            emptied = {"rows": EMPTY, "refused": without_names(raw["refused"])}
+            emptied = {"rows": EMPTY, "refused": without_names(raw["refused"]), "nameless": True}
             await batches.update_one({"_id": raw["_id"]}, {"$set": emptied})
+        return bool(ids)
+
+    async def _schedules(self, before: datetime) -> bool:
+        """The rows of schedules that make no batch any more."""
+        condition = {
+            "status": {"$in": list(ENDED_SCHEDULES)},
+            "updated_at": {"$lt": before},
+            "body": {"$ne": b""},
+        }
+        ids = await self._next(Schedule, "schedules", condition)
+        await Schedule.get_pymongo_collection().update_many(
+            {"_id": {"$in": ids}}, {"$set": {"body": b""}}
+        )
         return bool(ids)
 
     async def _deliveries(self, before: datetime) -> bool:
@@ -191,3 +226,58 @@ async def _erase_events(object_ids: list[str]) -> None:
             {"object_id": {"$in": object_ids}, f"data.{name}": {"$exists": True}},
             {"$set": {f"data.{name}": value}},
         )
+
+
+async def _erase_from_batches(user_id: str) -> tuple[int, int]:
+    """How many were changed, and rows that stay for now, as they are no payouts yet.
+
+    Every batch is read: nothing else says who is in it.
+    """
+    changed = undrawn = 0
+    async for raw in _every(Batch, ("rows", "refused", "stage"), {"nameless": {"$ne": True}}):
+        count = rows_of(raw["rows"], user_id) if user_id != ERASED else 0
+        refused = without_person(raw["refused"], user_id)
+        if not count and refused is None:
+            continue
+        if raw.get("stage") == "accepted":
+            undrawn += count or 1
+            continue
+        fields = {} if refused is None else {"refused": refused}
+        if count:
+            fields["rows"] = rows_without(raw["rows"], user_id, PERSONAL)
+        await forget_about([raw["_id"]])  # first: after a crash the batch is found again
+        await Batch.get_pymongo_collection().update_one({"_id": raw["_id"]}, {"$set": fields})
+        changed += 1
+    return changed, undrawn
+
+
+async def _erase_from_schedules(user_id: str) -> int:
+    """Rows of a schedule that has ended are needed by nobody; active ones are counted."""
+    active = 0
+    async for raw in _every(Schedule, ("body", "status"), {"body": {"$ne": b""}}):
+        if not is_named(raw["body"], user_id):
+            continue
+        if raw["status"] in ENDED_SCHEDULES:
+            await Schedule.get_pymongo_collection().update_one(
+                {"_id": raw["_id"]}, {"$set": {"body": b""}}
+            )
+        else:
+            active += 1
+    return active
+
+
+async def _every(
+    model: type[Document], fields: Collection[str], condition: Mapping[str, Any]
+) -> AsyncIterator[dict[str, Any]]:
+    """All there are, some at a time, by their ids."""
+    last = ""
+    while True:
+        found = model.get_pymongo_collection().find(
+            {"_id": {"$gt": last}, **condition}, dict.fromkeys(fields, 1)
+        )
+        rows = [row async for row in found.sort("_id", ASCENDING).limit(LARGE_MAX)]
+        for row in rows:
+            yield row
+        if not rows:
+            return
+        last = rows[-1]["_id"]

@@ -1,15 +1,18 @@
 """What ended long ago forgets names and notes; money, and what is under way, forget nothing."""
 
 import asyncio
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tron_payment.core.clock import ManualClock
 from tron_payment.db.events import Event
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.webhook_documents import Delivery, DeliveryStatus
+from tron_payment.http.advice import ADVICE
 from tron_payment.http.idempotency import StoredRequest
 from tron_payment.keeping import (
     EMPTY,
@@ -17,12 +20,14 @@ from tron_payment.keeping import (
     ENDED_DELIVERIES,
     ENDED_PAYOUTS,
     ERASED,
+    LARGE_MAX,
     PASS_EVERY,
     Keeping,
 )
 from tron_payment.payouts import Payout
-from tron_payment.payouts.batch_documents import Batch, BatchStatus, pack_refused
+from tron_payment.payouts.batch_documents import Batch, BatchStatus, pack_refused, unpack_payouts
 from tron_payment.payouts.recipients import Recipient
+from tron_payment.payouts.schedules import Schedule
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAYS = 90
@@ -66,7 +71,7 @@ class World:
 
 @pytest.fixture
 async def world(mongo: Any) -> World:
-    models = [Payout, Payment, Batch, Delivery, Event, Recipient, StoredRequest]
+    models = [Payout, Payment, Batch, Delivery, Event, Recipient, Schedule, StoredRequest]
     return World((await mongo.connect(models)).database)
 
 
@@ -123,11 +128,16 @@ async def test_payments_batches_and_delivered_webhooks(world: World) -> None:
     )
     times: dict[str, Any] = {"created_at": OLD, "updated_at": OLD}
     why = {"row": 2, "code": "invalid_amount", "param": "amount", "detail": "no number"}
-    times["refused"] = pack_refused([{**why, "said": {"user_id": "alice"}}])
+    quoted = {**why, "code": "invalid_field", "param": "alice@example.com", "detail": "'alice' is"}
+    times["refused"] = pack_refused(
+        [{**why, "said": {"user_id": "alice"}}, {**quoted, "said": {"user_id": "bob"}}]
+    )
     await batches.insert_many(
         [
             {"_id": "done", "status": "completed", "working": False, "rows": b"names", **times},
             {"_id": "errors", "status": "completed_with_errors", "rows": b"names", **times},
+            {"_id": "older", "status": "completed", "rows": EMPTY, **times},
+            {"_id": "busy", "status": "processing", "rows": b"names", **times},
         ]
     )
     deliveries = world.database["webhook_deliveries"]
@@ -143,23 +153,107 @@ async def test_payments_batches_and_delivered_webhooks(world: World) -> None:
     assert found["done"]["metadata"] == {} and "return_url" not in found["done"]
     assert found["done"]["units"] == 7 and found["busy"]["metadata"] == {"note": "x"}
     rows = {row["_id"]: row["rows"] async for row in batches.find()}
-    assert rows == {"done": EMPTY, "errors": b"names"}
+    assert rows == {"done": EMPTY, "errors": EMPTY, "older": EMPTY, "busy": b"names"}
     told = {row["_id"]: row["refused"] async for row in batches.find()}
-    assert told == {"done": pack_refused([why]), "errors": times["refused"]}
+    bare = [
+        {**why, "detail": ADVICE["invalid_amount"]},
+        {**quoted, "param": None, "detail": ADVICE["invalid_field"]},
+    ]
+    assert told.pop("busy") == times["refused"]
+    for batch_id, refused in told.items():
+        assert msgspec.json.decode(zlib.decompress(refused)) == bare, batch_id
     assert {row["_id"] async for row in deliveries.find()} == {"waits", "new"}
 
 
 async def test_one_person_is_erased_at_once_but_not_what_is_under_way(world: World) -> None:
     await world.payout("settled", "settled", NOW)
+    await answered(world, "settled")
+    await answered(world, "queued")
     await world.payout("queued", "queued", NOW)
     await world.payout("other", "settled", NOW, user="bob")
     await world.database["recipients"].insert_one({"_id": "alice", "recipient_address": "T1"})
     done = await world.keeping(days=0).erase("alice")
     assert (done.payouts, done.unfinished, done.attested) == (1, 1, False)
+    requests = {row["_id"]: row["body"] async for row in world.database["requests"].find()}
+    assert requests == {"req_settled": b"", "req_queued": b"alice"}
     assert await world.names() == {"settled": ERASED, "queued": "alice", "other": "bob"}
     assert await world.database["recipients"].count_documents({}) == 0
     again = await world.keeping(days=0).erase("alice")
     assert (again.payouts, again.unfinished) == (0, 1)
+
+
+async def answered(world: World, name: str) -> None:
+    await world.database["requests"].insert_one(
+        {"_id": f"req_{name}", "object_ids": [name], "body": b"alice", "forgotten": False}
+    )
+
+
+def refused_row(number: int, detail: str = "no number", **said: str) -> dict[str, Any]:
+    param = "amount" if number else "alice"
+    return {"row": number, "code": "x", "param": param, "detail": detail, "said": said}
+
+
+async def test_one_person_is_erased_from_every_upload_and_no_other_person(world: World) -> None:
+    rows = [{"user_id": who, "units": 5, "metadata": {"note": "rent"}} for who in ("alice", "bob")]
+    lines = zlib.compress(b"\n".join(map(msgspec.json.encode, rows)))
+    bob = refused_row(7, "'malice' is none of v0", user_id="bob", amount="alice2")
+    refused = [
+        refused_row(3, user_id="alice", amount="x"),
+        refused_row(4, user_id="bob", merchant_reference=" alice "),
+        refused_row(5, "'alice' is none of v0", user_id="bob"),
+        refused_row(0, user_id="bob"),
+        bob,
+    ]
+    kept = {"rows": lines, "refused": pack_refused(refused), "created_at": NOW, "updated_at": NOW}
+    batches = world.database["batches"]
+    await batches.insert_many(
+        [
+            {"_id": f"bat_{n:02}", "status": "processing", "stage": "placed", **kept}
+            for n in range(LARGE_MAX + 2)
+        ]
+    )
+    await batches.insert_one({"_id": "young", "status": "queued", "stage": "accepted", **kept})
+    for name in ("bat_00", "young"):
+        await answered(world, name)
+    done = await world.keeping(days=0).erase("alice")
+    assert (done.batches, done.unfinished) == (LARGE_MAX + 2, 1)
+    async for batch in batches.find({"stage": "placed"}):
+        read = [msgspec.json.decode(line) for line in unpack_payouts(batch["rows"])]
+        assert read == [{"user_id": ERASED, "units": 5, "metadata": {}}, rows[1]]
+        left = msgspec.json.decode(zlib.decompress(batch["refused"]))
+        assert left[-1] == bob and [row["row"] for row in left] == [3, 4, 5, 0, 7]
+        bare = {"code": "x", "detail": ""}
+        assert left[0] == {"row": 3, "param": "amount", **bare}
+        assert left[3] == {"row": 0, "param": None, **bare}
+        assert not any("said" in row for row in left[:-1])
+    young = await batches.find_one({"_id": "young"})
+    assert young["rows"] == lines and young["refused"] == kept["refused"]
+    requests = {row["_id"]: row["body"] async for row in world.database["requests"].find()}
+    assert requests == {"req_bat_00": b"", "req_young": b"alice"}
+    again = await world.keeping(days=0).erase("alice")
+    assert (again.batches, again.unfinished) == (0, 1)
+
+
+async def test_schedules_that_have_ended_forget_and_active_ones_are_named(world: World) -> None:
+    body = msgspec.json.encode({"payouts": [{"user_id": "alice"}]})
+    other = msgspec.json.encode({"payouts": [{"user_id": "malice"}]})
+    times = {"created_at": OLD, "updated_at": OLD}
+    schedules = world.database["schedules"]
+    await schedules.insert_many(
+        [
+            {"_id": "over", "status": "finished", "body": body, **times},
+            {"_id": "other", "status": "canceled", "body": other, **times},
+            {"_id": "goes_on", "status": "active", "body": body, **times},
+        ]
+    )
+
+    async def bodies() -> dict[str, bytes]:
+        return {row["_id"]: row["body"] async for row in schedules.find()}
+
+    assert (await world.keeping(days=0).erase("alice")).schedules == 1
+    assert await bodies() == {"over": b"", "other": other, "goes_on": body}
+    await all_of(world.keeping())
+    assert await bodies() == {"over": b"", "other": b"", "goes_on": body}
 
 
 async def test_a_valid_attestation_outlives_an_erasure(world: World) -> None:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import hmac
+from dataclasses import asdict
 
 from tron_payment.db.audit import Act
 from tron_payment.keeping import Keeping
@@ -23,13 +24,15 @@ async def erase(arguments: argparse.Namespace, settings: Settings) -> Report:
                 role="operator",
                 action="person.erased",
                 object_id=name,
-                after={"payouts": done.payouts, "unfinished": done.unfinished},
+                after=asdict(done),
             )
         )
-    data = {"payouts": done.payouts, "unfinished": done.unfinished, "attested": done.attested}
-    lines = [f"{done.payouts} payouts bear the name no more"]
+    lines = [f"{done.payouts} payouts and {done.batches} uploads bear the name no more"]
     if done.unfinished:
         lines.append(f"{done.unfinished} have not ended: repeat the command later")
     if done.attested:
         lines.append("a valid KYC attestation keeps the name until it ends")
-    return Report(data, lines, Exit.FAILED if done.unfinished or done.attested else Exit.OK)
+    if done.schedules:
+        lines.append(f"{done.schedules} active schedules pay this person: cancel them, then repeat")
+    kept = done.unfinished or done.attested or done.schedules
+    return Report(asdict(done), lines, Exit.FAILED if kept else Exit.OK)

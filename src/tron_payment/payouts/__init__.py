@@ -7,7 +7,14 @@ from tron_payment.module import House, Module
 from tron_payment.payouts import policy_desk
 from tron_payment.payouts.analytics import Analytics
 from tron_payment.payouts.announce import Announcer
-from tron_payment.payouts.batch_documents import Batch, without_names
+from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.batch_names import (
+    is_named,
+    rows_of,
+    rows_without,
+    without_names,
+    without_person,
+)
 from tron_payment.payouts.batch_routes import BatchController, QuoteController
 from tron_payment.payouts.batch_work import BatchWork
 from tron_payment.payouts.batches import Batches
@@ -255,10 +262,15 @@ __all__ = [
     "Recipient",
     "Recipients",
     "Route",
+    "Schedule",
     "build",
     "explained",
+    "is_named",
+    "rows_of",
+    "rows_without",
     "showing",
     "shown_status",
     "who_ended",
     "without_names",
+    "without_person",
 ]

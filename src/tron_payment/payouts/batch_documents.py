@@ -108,6 +108,9 @@ class Batch(LeanDocument):
 
     ending_reason: str | None = None
     schedule_id: str | None = None
+    nameless: bool = False
+    """What its rows said is gone from it (keeping.py)."""
+
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
@@ -215,12 +218,6 @@ def pack_refused(refused: Sequence[dict[str, Any]]) -> bytes:
     return zlib.compress(msgspec.json.encode(refused), COMPRESSION)
 
 
-def without_names(refused: bytes) -> bytes:
-    """The same refused rows without what they themselves said."""
-    found: list[dict[str, Any]] = msgspec.json.decode(zlib.decompress(refused))
-    return pack_refused([{k: v for k, v in each.items() if k != "said"} for each in found])
-
-
 def unpack_refused(batch: Batch) -> list[dict[str, Any]]:
     """The refused rows: row, code, param, detail; `said` has the row's own fields."""
     found: list[dict[str, Any]] = msgspec.json.decode(zlib.decompress(batch.refused))
@@ -246,5 +243,4 @@ __all__ = [
     "touch",
     "unpack_payouts",
     "unpack_refused",
-    "without_names",
 ]
