@@ -114,3 +114,13 @@ async def test_the_books_say_what_is_listed(sign_in: SignIn) -> None:
     listed = set(re.findall(r'<span class="mono hint extra">(T\w{33})</span>', page))
     assert len(listed) == int(found[2] or found[1])
     assert "router v0" in page and "router kyc" in page
+
+
+async def test_rows_of_a_file_that_say_the_same_are_named(sign_in: SignIn) -> None:
+    rows = [f"{who},{RECIPIENT},12.25" for who in ("same-1", "same-2", "same-1")]
+    page = await check(
+        await sign_in("operator"), "\n".join(["user_id,recipient_address,amount", *rows])
+    )
+    said = page.partition('id="same"')[2].partition("</p>")[0]
+    assert "1 of the good rows says the same" in said and "(row 3 as 1)" in said
+    assert page.count("same as row 1<") == 1 and 'id="before"' not in page

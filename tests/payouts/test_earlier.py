@@ -9,6 +9,7 @@ from pymongo.errors import ExecutionTimeout
 
 from tests.payouts.world import Pay, person, wish
 from tron_payment.engine import Order
+from tron_payment.operator.remote import check_lines
 from tron_payment.payouts import earlier_documents as earlier
 from tron_payment.payouts.batch_documents import Batch, unpack_payouts
 from tron_payment.payouts.documents import Payout
@@ -211,3 +212,7 @@ async def test_rows_that_say_the_same_are_named_with_the_first(pay: Pay) -> None
     assert {quote["row"]: quote["same_as_row"] for quote in told["quotes"]} == {
         **dict.fromkeys((2, 3, 5)), 4: 2, 6: 2,
     }  # fmt: skip
+    (line,) = [line for line in check_lines(told) if "say the same" in line]
+    assert line.startswith("2 of these rows say the same") and "(row 4 as 2, 6 as 2)" in line
+    alone = await checked(pay, [row, other])
+    assert not [line for line in check_lines(alone) if "say the same" in line]
