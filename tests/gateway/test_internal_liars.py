@@ -19,7 +19,7 @@ from tests.gateway.test_internal_transfers import (
     unswept,
 )
 from tron_payment.chain import Follower
-from tron_payment.chain.transactions import INTERNAL_MAX
+from tron_payment.chain.internal import INTERNAL_MAX
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.engine import InternalVerdict, OpeningRequest, internal
 from tron_payment.engine.internal import IDLE_S, TOLD_MAX

@@ -49,6 +49,7 @@ from tron_payment.chain.follower import (
     Position,
     Quiet,
 )
+from tron_payment.chain.internal import InternalTransfer
 from tron_payment.chain.node import NodeClient
 from tron_payment.chain.nodes import NodeAnswer, Nodes, NodeStatus
 from tron_payment.chain.raw_data import (
@@ -66,7 +67,6 @@ from tron_payment.chain.raw_data import (
     txid,
 )
 from tron_payment.chain.transactions import (
-    InternalTransfer,
     Log,
     SolidTransaction,
     TokenTransfer,

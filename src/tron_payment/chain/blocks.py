@@ -10,10 +10,10 @@ import msgspec
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.errors import BlockInconsistent
+from tron_payment.chain.internal import internal_transfers, tells_internal
 from tron_payment.chain.transactions import (
     SolidTransaction,
     all_parties,
-    internal_transfers,
 )
 from tron_payment.chain.wire import INT64_MAX
 
@@ -160,11 +160,14 @@ def internal_disagreement(
     """
     found: dict[str, str] = {}
     for each in block.transactions:
-        told = {alias: internal_transfers(others[alias][each.index]) for alias in others}
-        said = {alias: transfers for alias, transfers in told.items() if transfers}
-        if len({*said.values(), *([each.internal] if each.internal else [])}) > 1:
+        telling = [alias for alias in others if tells_internal(others[alias][each.index])]
+        if len(telling) + tells_internal(each.receipt) < 2:
+            continue
+        said = {alias: internal_transfers(others[alias][each.index]) for alias in telling}
+        own = internal_transfers(each.receipt)
+        if len({*said.values(), *([own] if own else [])}) > 1:
             for alias, transfers in said.items():
-                if transfers != each.internal:
+                if transfers != own:
                     sums = ", ".join(f"{one.amount_sun} sun to {one.to}" for one in transfers)
                     text = f"other internal transactions of {each.txid}: {sums}"
                     found.setdefault(alias, text[:SHOWN_CHARACTERS_MAX])
@@ -187,7 +190,7 @@ def with_internal(
     changed: dict[int, SolidTransaction] = {}
     for each in block.transactions:
         receipts = {reader: each.receipt} | {a: other[each.index] for a, other in others.items()}
-        told = {a: receipt for a, receipt in receipts.items() if internal_transfers(receipt)}
+        told = {a: receipt for a, receipt in receipts.items() if tells_internal(receipt)}
         proved = len(told) >= agreement
         if told and not (proved and each.internal):
             parts = next(iter(told.values())).internal_transactions

@@ -3,9 +3,9 @@
 A block of the main net holds hundreds of transactions of which few concern us.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
-from itertools import islice
 from typing import Any, Final, NamedTuple, Self
 
 import msgspec
@@ -13,6 +13,13 @@ import msgspec
 from tron_payment.chain.answers import InternalPart, Receipt, ReceiptPart
 from tron_payment.chain.contract_codec import read_owner
 from tron_payment.chain.contracts import NOBODY, VM_TYPES, Contract
+from tron_payment.chain.internal import (
+    INTERNAL_MAX,
+    InternalTransfer,
+    internal_transfers,
+    kept,
+    transfers_touching,
+)
 from tron_payment.chain.raw_data import (
     read_contract,
     read_envelope,
@@ -20,11 +27,9 @@ from tron_payment.chain.raw_data import (
     read_memo,
     read_parties,
 )
-from tron_payment.chain.wire import INT64_MAX
 from tron_payment.core.address import (
     Address,
     InvalidAddress,
-    address_hex,
     address_of,
     address_of_hex,
 )
@@ -32,11 +37,6 @@ from tron_payment.core.address import (
 SUCCESS: Final = "SUCCESS"
 TRANSFER_TOPIC: Final = "ddf252ad1be2c89b69c2b068fc378daa952ba7f163c4a11628f55a4df523b3ef"
 """keccak256 of ``Transfer(address,address,uint256)``."""
-
-INTERNAL_MAX: Final = 30_000
-"""Transfers of TRX by contracts in one transaction. The dearest may burn 15,000 TRX, which are 150
-million energy at 100 sun; a call with value takes 9,040 and gives 2,300 back: 22,255 of them. More
-is believed of nobody: it is `unproved`."""
 
 LATE_INDEX: Final = 1_000_000
 """Places of `late_internal` in a block, behind all that a block can hold."""
@@ -47,12 +47,6 @@ _BARE: Final = 20
 _BARE_HEX: Final = 2 * _BARE
 _PADDING: Final = "0" * _ADDRESS_PADDING_HEX
 
-VALUE_NOTES: Final = frozenset(note.encode().hex() for note in ("call", "create", "suicide"))
-"""Notes of internal transactions that move TRX. The others (``delegateResourceOfEnergy``,
-``freezeFor...``) put a stake's size into the same field, and no TRX arrives (Program.java)."""
-
-_KEPT_NOTE: Final = b"call".hex()
-
 
 class Log(NamedTuple):
     """An event of a contract."""
@@ -60,15 +54,6 @@ class Log(NamedTuple):
     address: Address
     topics: tuple[bytes, ...]
     data: bytes
-
-
-class InternalTransfer(NamedTuple):
-    """TRX moved by a contract; nothing happened when `rejected`."""
-
-    caller: Address
-    to: Address
-    amount_sun: int
-    rejected: bool
 
 
 class TokenTransfer(NamedTuple):
@@ -240,23 +225,17 @@ class SolidTransaction:
         believed by nobody."""
         return () if self.internal else self._told
 
-    def internal_parts(self) -> list[dict[str, Any]]:
-        """`internal`, to be kept; `with_internal` reads it again. In our own words: a node may say
-        the same in ones that no store takes."""
-        return [
-            {
-                "caller_address": address_hex(each.caller),
-                "transferTo_address": address_hex(each.to),
-                "callValueInfo": [{"callValue": each.amount_sun}],
-                "note": _KEPT_NOTE,
-                "rejected": each.rejected,
-            }
-            for each in self.internal
-        ]
+    def told_of(self, parties: AbstractSet[bytes]) -> tuple[InternalTransfer, ...]:
+        """Those of `internal` and `unproved` to or from one of these, the last 20 bytes of each."""
+        return transfers_touching(self.receipt, parties)
 
-    def with_internal(self, kept: Sequence[Mapping[str, Any]]) -> Self:
+    def internal_parts(self) -> list[dict[str, Any]]:
+        """`internal`, to be kept; `with_internal` reads it again."""
+        return kept(self.internal)
+
+    def with_internal(self, parts: Sequence[Mapping[str, Any]]) -> Self:
         """The same with these internal transactions, which are proved."""
-        return self._telling(msgspec.convert(kept, list[InternalPart]), proved=True)
+        return self._telling(msgspec.convert(parts, list[InternalPart]), proved=True)
 
     def without_internal(self) -> Self:
         """The same with what contracts have moved told and believed by nobody."""
@@ -287,41 +266,22 @@ class SolidTransaction:
 
 
 def late_internal(
-    txid: str, kept: Sequence[Mapping[str, Any]], block_number: int, place: int
+    txid: str, parts: Sequence[Mapping[str, Any]], block_number: int, place: int
 ) -> SolidTransaction:
     """What contracts moved in an earlier block, to be booked with this one: nothing else of that
     transaction is in it, neither fee nor bytes.
 
     Args:
-        kept: `SolidTransaction.internal_parts`.
+        parts: `SolidTransaction.internal_parts`.
         place: Among others like it in the block.
     """
     receipt = Receipt(
         id=txid,
         block_number=block_number,
         receipt=ReceiptPart(result=SUCCESS),
-        internal_transactions=msgspec.convert(kept, list[InternalPart]),
+        internal_transactions=msgspec.convert(parts, list[InternalPart]),
     )
     return SolidTransaction(b"", receipt, LATE_INDEX + place)
-
-
-def internal_transfers(receipt: Receipt) -> tuple[InternalTransfer, ...]:
-    """What contracts have moved of TRX, one more than `INTERNAL_MAX` at most; empty, too, where a
-    node does not keep it."""
-    if not receipt.internal_transactions:
-        return ()
-    return tuple(islice(_internal_transfers(receipt), INTERNAL_MAX + 1))
-
-
-def _internal_transfers(receipt: Receipt) -> Iterator[InternalTransfer]:
-    for each in receipt.internal_transactions:
-        if each.note.lower() not in VALUE_NOTES or not each.to:
-            continue
-        amount_sun = sum(value.call_value for value in each.values if not value.token_id)
-        if 0 < amount_sun <= INT64_MAX:  # more than that nobody has: a node may say any number
-            caller, to = _address(each.caller), _address(each.to)
-            if caller != to:
-                yield InternalTransfer(caller, to, amount_sun, each.rejected)
 
 
 def all_parties(transactions: Sequence[SolidTransaction]) -> set[bytes]:

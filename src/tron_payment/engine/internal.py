@@ -17,7 +17,7 @@ a later block, nobody may have begun with that block when the cursor is noted. A
 not become certain is withdrawn by whoever meets it, and made again for another block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Final
@@ -191,7 +191,7 @@ class InternalVerdicts:
         self, block: SolidBlock, found: Sequence[SolidTransaction], ours: AbstractSet[bytes]
     ) -> None:
         now = self._clock.now()
-        parties = {each.txid: _parties(each, ours) for each in found}
+        parties = {each.txid: _parties(_moved(each, ours)) for each in found}
         opened = await opened_with_balance({side for sides in parties.values() for side in sides})
         at = await self._cursors.load()  # after the openings: one at this block is not among them
         if at is None or at.number >= block.number:
@@ -282,25 +282,19 @@ def _amount_sun(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> int:
 
 def _moved(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> list[InternalTransfer]:
     """What is told to have come to us or gone from us."""
-    told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
-    return [
-        each
-        for each in told
-        if not each.rejected and (bare_bytes(each.to) in ours or bare_bytes(each.caller) in ours)
-    ]
+    return [each for each in transaction.told_of(ours) if not each.rejected]
 
 
-def _parties(transaction: SolidTransaction, ours: AbstractSet[bytes] | None = None) -> set[Address]:
-    """All between whom TRX is told to have moved, or those of ours."""
-    told: Sequence[InternalTransfer] = transaction.internal or transaction.unproved
-    found = {side for each in told for side in (each.to, each.caller)}
-    return found if ours is None else {each for each in found if bare_bytes(each) in ours}
+def _parties(transfers: Iterable[InternalTransfer]) -> set[Address]:
+    return {side for each in transfers for side in (each.to, each.caller)}
 
 
 async def _is_booked(number: int, transaction: SolidTransaction) -> bool:
     """Whether the block's entry has what contracts moved in it: all or nothing of it is there."""
     with store_errors():
-        holders = await Holder.find({"_id": {"$in": sorted(_parties(transaction))}}).to_list()
+        holders = await Holder.find(
+            {"_id": {"$in": sorted(_parties(transaction.internal))}}
+        ).to_list()
         entry = await LedgerEntry.find_one({"cause": f"block:{number}"})
     ours = {Address(each.id) for each in holders}
     moved = [
@@ -334,7 +328,7 @@ async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> st
 
     Asked when it is proposed: an opening that comes later sees that, and waits.
     """
-    parties = _parties(transaction)
+    parties = _parties(transaction.internal)
     if await being_opened(parties):
         return "the books of an address are being opened"
     for address, at in (await opened_with_balance(parties)).items():
