@@ -15,6 +15,15 @@ looked at the block before that cannot leave it, and looks again. In its own blo
 entry in the journal says whether it was booked with it, for there is only one such entry, ever. In
 a later block, nobody may have begun with that block when the cursor is noted. A proposal that did
 not become certain is withdrawn by whoever meets it, and made again for another block.
+
+An opening balance may hold it as well. It is proposed before the openings are looked at, and an
+opening that finds a proposal waits. So one that was asked for before that look is seen by it, and
+nothing counts; one that was asked for after it sees the proposal. Who wrote down too late which
+books were open names none of them, for he has looked at the cursor after them: no opening whose
+balance is of that block or a later one is booked before the cursor is there.
+
+What counts nowhere decides nothing. So it may be left out where there is too much of it, and who
+meets the block again writes it down as it is told then.
 """
 
 from collections.abc import Iterable, Sequence
