@@ -1,5 +1,6 @@
 """The configuration is checked at start, all problems at once; secrets come from files."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,38 @@ def test_a_secret_that_everybody_can_read_is_refused(folder: Path) -> None:
     (found,) = problems({}, folder)
     assert "world-readable" in found
     assert "11" * 32 not in found
+
+
+def test_a_secret_file_that_cannot_be_used_is_a_problem_with_words(folder: Path) -> None:
+    (folder / "jwt_secret_key").unlink()
+    (folder / "jwt_secret_key").mkdir()
+    assert any("is not a file" in found for found in problems({}, folder))
+    (folder / "jwt_secret_key").rmdir()
+    (folder / "jwt_secret_key").write_bytes(b"\xff\xfe" * 32)
+    (folder / "jwt_secret_key").chmod(0o600)
+    assert any("is not text" in found for found in problems({}, folder))
+
+
+def test_a_secret_file_of_somebody_else_is_a_problem_with_words(folder: Path) -> None:
+    (folder / "jwt_secret_key").chmod(0)
+    whoever = os.geteuid()
+    if whoever == 0:
+        os.seteuid(65532)
+    try:
+        assert any("cannot be read (Permission" in found for found in problems({}, folder))
+    finally:
+        os.seteuid(whoever)
+
+
+@pytest.mark.parametrize("uri", ["mongo:27017", "mongodb://u:p@ss@mongo/?replicaSet=rs0"])
+@pytest.mark.parametrize("name", ["MONGODB_URI", "SIGNER_JOURNAL_URI"])
+def test_a_store_that_cannot_be_named_so_is_said_without_its_password(
+    folder: Path, name: str, uri: str
+) -> None:
+    (folder / "mongodb_uri").unlink()
+    environ = {"MONGODB_URI": "mongodb://mongo/?replicaSet=rs0", name: uri}
+    (found,) = problems(environ, folder)
+    assert found.startswith(f"{name}: mongodb://USER") and "p@ss" not in found
 
 
 def test_no_secret_is_shown_by_the_settings_themselves(folder: Path) -> None:

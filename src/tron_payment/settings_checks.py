@@ -5,6 +5,9 @@ from ipaddress import ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+
 from tron_payment.core.address import InvalidAddress, parse_address
 from tron_payment.core.money import InvalidAmount, parse_units
 from tron_payment.peers import SOCKS_SCHEMES, endpoint, is_private
@@ -79,8 +82,15 @@ def _way_out_problems(settings: Settings) -> list[str]:
         problems.append("TRON_NODES_DIRECT: only for nodes with a private address or name")
     uris = {"MONGODB_URI": settings.mongo_uri, "SIGNER_JOURNAL_URI": settings.signer_journal_uri}
     for name, uri in uris.items():
-        if not settings.is_development and uri.get_secret_value().startswith("mongodb+srv"):
-            problems.append(f"{name}: name the members; mongodb+srv would ask a name server")
+        text = uri.get_secret_value()
+        if text.startswith("mongodb+srv"):
+            if not settings.is_development:
+                problems.append(f"{name}: name the members; mongodb+srv would ask a name server")
+        elif text and not _is_mongo_uri(text):
+            problems.append(
+                f"{name}: mongodb://USER:PASSWORD@HOST:PORT/?replicaSet=NAME, with "
+                "special characters of user and password as %XX"
+            )
     return problems
 
 
@@ -139,6 +149,14 @@ def _trust_problems(settings: Settings) -> list[str]:
     if not all(_is_network(part) for part in settings.trusted_proxies.split(",") if part.strip()):
         problems.append("TRUSTED_PROXIES: addresses or networks such as 10.0.0.0/8")
     return problems
+
+
+def _is_mongo_uri(text: str) -> bool:
+    try:
+        parse_uri(text)
+    except (PyMongoError, ValueError, TypeError):  # their texts may quote the password
+        return False
+    return True
 
 
 def _is_network(text: str) -> bool:

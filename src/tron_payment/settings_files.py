@@ -43,16 +43,29 @@ def secret_file(folder: Path, name: str, problems: list[str]) -> str | None:
     """The secret of this name; None when it has no file, or one that must not be used.
 
     Args:
-        problems: Gets a line when others can read the file, or when it is too large.
+        problems: Gets a line when others can read the file, when we cannot, or when it is no file
+            (an engine makes a folder where the file to mount is missing) or too large.
     """
     for path in (folder / name, folder / name.upper()):
-        if not path.is_file():
-            continue
-        if path.stat().st_mode & stat.S_IROTH:
-            problems.append(f"{path} is world-readable: chmod o-r it")
-        elif path.stat().st_size > SECRET_FILE_BYTES_MAX:
-            problems.append(f"{path} is larger than {SECRET_FILE_BYTES_MAX} bytes")
-        else:
-            return path.read_text().strip()
-        return None
+        try:
+            if path.exists():
+                return _read_secret(path, problems)
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror}): it must be ours, mode 0400")
+            return None
+        except UnicodeDecodeError:  # its text would quote a byte of the secret
+            problems.append(f"{path} is not text")
+            return None
+    return None
+
+
+def _read_secret(path: Path, problems: list[str]) -> str | None:
+    if not path.is_file():
+        problems.append(f"{path} is not a file")
+    elif path.stat().st_mode & stat.S_IROTH:
+        problems.append(f"{path} is world-readable: chmod o-r it")
+    elif path.stat().st_size > SECRET_FILE_BYTES_MAX:
+        problems.append(f"{path} is larger than {SECRET_FILE_BYTES_MAX} bytes")
+    else:
+        return path.read_text().strip()
     return None

@@ -37,6 +37,7 @@ def test_the_doctor_finds_a_sound_installation_sound(live: Live) -> None:
         ({"TRON_NODE_URL": "http://127.0.0.1:9"}, "nodes", "genesis"),
         ({"USDT_CONTRACT_ADDRESS": hot_address()}, "contracts", "no contract"),
         ({"TOR_PROXY": "socks5://127.0.0.1:9"}, "tor", "does not answer"),
+        ({"MONGODB_URI": "mongodb://127.0.0.1:9/?replicaSet=rs0"}, "store", "away"),
     ],
 )
 def test_the_doctor_names_what_is_wrong_and_what_to_do(

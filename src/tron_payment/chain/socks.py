@@ -12,6 +12,7 @@ import httpcore
 import httpx
 from httpcore._async.socks_proxy import AsyncSocks5Connection
 from httpcore._backends.auto import AutoBackend
+from socksio.exceptions import SOCKSError
 
 from tron_payment.chain.pool import StackPool
 
@@ -52,12 +53,18 @@ class _Connection(AsyncSocks5Connection):
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
         try:
-            return await super().handle_async_request(request)
+            return await self._through_the_proxy(request)
         except BaseException:
             if self._connection is None:
                 self._connect_failed = True  # what httpcore does for other failures
                 await self._backend.close()
             raise
+
+    async def _through_the_proxy(self, request: httpcore.Request) -> httpcore.Response:
+        try:
+            return await super().handle_async_request(request)
+        except SOCKSError as error:  # httpcore lets it through when the answer is no SOCKS
+            raise httpcore.ProxyError(type(error).__name__) from None
 
 
 class _Backend(httpcore.AsyncNetworkBackend):

@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack
 from dataclasses import asdict
 from typing import Any, Final
 
-from tron_payment import configuration
+from pymongo.errors import PyMongoError
+
+from tron_payment import configuration, logs
 from tron_payment.core.errors import AppError
 from tron_payment.operator import doctor_chain, doctor_store
 from tron_payment.operator.findings import Finding, Level, bad, good
@@ -19,6 +21,12 @@ CHECK_S: Final = 30.0
 """One group of checks may take this long; a frozen proxy must not freeze the doctor."""
 
 Check = Callable[[Settings, dict[str, Any]], Awaitable[Iterable[Finding]]]
+ADVICE: Final = {
+    "store": "is MongoDB up, with a primary (rs.status()), and are user and password of "
+    "MONGODB_URI right?",
+    "keys": "see WALLET_ENCRYPTION_KEY in .env.example",
+}
+TEXT_MAX: Final = 300
 SIGNS: Final = {Level.OK: "ok  ", Level.WARN: "warn", Level.FAIL: "FAIL"}
 
 
@@ -50,7 +58,14 @@ async def run(_: argparse.Namespace, settings: Settings | None) -> Report:
             except TimeoutError:
                 findings.append(bad(name, f"no answer within {CHECK_S:.0f} s", "see above"))
             except AppError as error:
-                findings.append(bad(name, error.detail, "see docs/operations.md"))
+                findings.append(bad(name, error.detail, ADVICE.get(name, "see docs/operations.md")))
+            except (
+                PyMongoError,
+                OSError,
+                ValueError,
+            ) as error:  # the rest is looked at all the same
+                text = f"{type(error).__name__}: {logs.scrub(str(error))[:TEXT_MAX]}"
+                findings.append(bad(name, text, ADVICE.get(name, "see docs/operations.md")))
     return _report(findings)
 
 

@@ -82,7 +82,8 @@ async def nodes(settings: Settings, known: dict[str, Any]) -> list[Finding]:
     if len(settings.node_urls) < 2 and settings.tron_network is Network.MAINNET:
         advice = "name two nodes of different owners and set NODE_AGREEMENT=2"
         found.append(doubtful("nodes", "one node alone is believed", advice))
-    return [*found, _clock(settings, newest), *await _follower(every)]
+    following = await _follower(every) if "store" in known else []
+    return [*found, _clock(settings, newest), *following]
 
 
 def _clock(settings: Settings, newest_ms: int) -> Finding:

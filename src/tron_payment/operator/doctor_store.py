@@ -10,7 +10,7 @@ from beanie import init_beanie
 from tron_payment import egress
 from tron_payment.chain import Cursor
 from tron_payment.core.clock import SystemClock
-from tron_payment.db.connect import connect
+from tron_payment.db.connect import StoreRefused, connect
 from tron_payment.db.installation import Installation
 from tron_payment.operator.findings import Finding, bad, doubtful, good
 from tron_payment.peers import plain_host
@@ -59,10 +59,28 @@ async def store(settings: Settings, known: dict[str, Any]) -> list[Finding]:
             if (plain_host(host), int(port)) not in ours:
                 advice = "add it to MONGODB_URI: connections to other hosts are refused"
                 found.append(bad("store", f"member {member} is not in MONGODB_URI", advice))
+    found += await _signer_journal(settings, known)
     known["installation"] = await Installation.get("installation")
     if known["installation"] is None:
         found.append(doubtful("store", "the database is new", "the first start fills it"))
     return found
+
+
+async def _signer_journal(settings: Settings, known: dict[str, Any]) -> list[Finding]:
+    """The start refuses a user who may not use the signer's own database."""
+    from tron_payment.serve import JOURNAL_SUFFIX
+
+    uri = settings.signer_journal_uri
+    if not uri.get_secret_value():
+        uri = settings.mongo_uri
+    name = settings.payment_db_name + JOURNAL_SUFFIX
+    try:
+        opened = await connect(uri.get_secret_value(), name, ())
+    except StoreRefused:
+        advice = f"db.grantRolesToUser(USER, [{{role: 'readWrite', db: '{name}'}}])"
+        return [bad("store", f"the user may not use the signer's journal, {name}", advice)]
+    await opened.close()
+    return []
 
 
 async def keys(settings: Settings, known: dict[str, Any]) -> list[Finding]:
