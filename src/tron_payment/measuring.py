@@ -16,7 +16,9 @@ from tron_payment import egress, logs
 from tron_payment.chain import BreakerState
 from tron_payment.core.address import Address
 from tron_payment.core.clock import to_ms
+from tron_payment.core.money import TRX, USDT
 from tron_payment.db.audit import Head
+from tron_payment.db.ledger import Pocket
 from tron_payment.engine import LIFECYCLE as ORDER_LIFECYCLE
 from tron_payment.engine import Order, OrderStatus
 from tron_payment.gateway import Reconciliations
@@ -36,6 +38,9 @@ COUNT_MAX: Final = 100_000
 
 MODULE_FIGURES_MAX: Final = 100
 """Of one module; more would be data, not figures."""
+
+ALERTED_ERRORS: Final = ("wallet.key_unreadable",)
+"""Errors in the log that alerts.yml asks for by name; shown as 0 until the first."""
 
 SERVICE: Final = "tron-client"
 HOT: Final = "hot"
@@ -102,6 +107,8 @@ class Measuring:
             put("egress_blocked_total", count, kind)
         for event, count in logs.meter.events.items():
             put("log_events_total", count, event)
+        for event in ALERTED_ERRORS:  # `increase` does not see the first of what was not there
+            put("log_errors_total", 0, event)
         for event, count in logs.meter.errors.items():
             put("log_errors_total", count, event)
         for status, count in logs.meter.concluded.items():
@@ -200,7 +207,10 @@ class Measuring:
         for holder, address in holders.items():
             if address is None:
                 continue
-            for asset, pockets in (await self._house.ledger.holdings(address)).items():
+            held = await self._house.ledger.holdings(address)
+            for asset in (TRX.code, USDT.code):  # an alert for little must see nothing, too
+                held.setdefault(asset, {}).setdefault(Pocket.AVAILABLE, 0)
+            for asset, pockets in held.items():
                 for pocket, units in pockets.items():
                     self._figures.put("funds_units", units, holder, asset, pocket.value)
         if (hot := holders[HOT]) is not None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tron_payment import metrics
+from tron_payment.measuring import ALERTED_ERRORS
 
 ROOT = Path(__file__).parents[2]
 GROUPS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]
@@ -31,7 +32,19 @@ LABELS = {
     },
 }
 FUNCTIONS = frozenset(
-    {"abs", "changes", "histogram_quantile", "increase", "rate", "sum", "max", "min", "and", "or"}
+    {
+        "abs",
+        "absent",
+        "changes",
+        "histogram_quantile",
+        "increase",
+        "rate",
+        "sum",
+        "max",
+        "min",
+        "and",
+        "or",
+    }
 )
 SELECTOR = re.compile(r"\b([a-z_][a-z0-9_]*+)(?!\s*\()\s*(\{[^}]*\})?(\[[^\]]*\])?")
 MATCHER = re.compile(r'^\s*([a-z_]+)\s*(=|!=|=~|!~)\s*"([^"]*)"\s*$')
@@ -114,3 +127,11 @@ def test_prometheus_is_told_of_the_rules_and_of_the_service() -> None:
     assert any("alerts.yml" in path for path in configuration["rule_files"])
     jobs = {job["job_name"]: job for job in configuration["scrape_configs"]}
     assert set(re.findall(r'job="([^"]+)"', str(RULES))) <= set(jobs)
+    (names,) = jobs["tron-payment"]["dns_sd_configs"]
+    assert names["names"] == ["tron-payment"] and names["type"] == "A", "every replica by itself"
+    assert names["port"] == 8090 and "static_configs" not in jobs["tron-payment"]
+
+
+def test_an_alert_for_an_event_sees_the_first_of_them() -> None:
+    asked = set(re.findall(r'tronpay_log_errors_total\{event="([^"]+)"', str(RULES)))
+    assert asked == set(ALERTED_ERRORS)

@@ -51,7 +51,9 @@ def test_a_running_service_shows_its_figures(live: Live) -> None:
     assert seen["tronpay_egress_blocked_total"] == {("connect",): 0, ("lookup",): 0}
     assert seen["tronpay_audit_chain_ok"] == {(): 1}
     assert seen["tronpay_mongo_operation_seconds_count"][("find",)] > 10
-    assert ("USDT", "hot", "available") in seen["tronpay_funds_units"]
+    for asset in ("TRX", "USDT"):
+        assert (asset, "hot", "available") in seen["tronpay_funds_units"]
+    assert seen["tronpay_log_errors_total"][("wallet.key_unreadable",)] == 0
     assert seen["tronpay_order_attempts_total"][("succeeded",)] >= 1
     for stranger in (hot_address(), RECIPIENT, payout["txid"], payout["payout_id"], "alice"):
         assert stranger not in text
