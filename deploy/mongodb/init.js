@@ -26,7 +26,9 @@ for (let look = 0; !admin.runCommand({ hello: 1 }).isWritablePrimary; look++) {
   sleep(500);
 }
 const home = root.getDB(database);
-const user = { pwd: secret("mongo_password"), roles: [{ role: "readWrite", db: database }] };
+// The signer's journal stands beside the orders, under the name that serve.py gives it.
+const roles = [database, `${database}_signer`].map((db) => ({ role: "readWrite", db }));
+const user = { pwd: secret("mongo_password"), roles };
 if (home.getUser("tron_payment") === null) {
   home.createUser({ user: "tron_payment", ...user });
 } else {

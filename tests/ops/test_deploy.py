@@ -13,6 +13,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from tron_payment.serve import JOURNAL_SUFFIX
 from tron_payment.settings import SECRET_NAMES, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +167,10 @@ def test_only_tor_has_a_way_out() -> None:
     networks = COMPOSE["networks"]
     outer = {name for name, network in networks.items() if not network.get("internal")}
     assert outer == {"outer"}
-    assert [n for n, s in SERVICES.items() if outer & set(s["networks"])] == ["tor-proxy"]
+    assert [n for n, s in SERVICES.items() if outer & set(s["networks"])] == [
+        "tor-proxy",
+        "tor-gateway",
+    ]
     assert not any("ports" in service for service in SERVICES.values())
     assert SERVICES["mongodb"]["networks"] == ["store"]
 
@@ -230,8 +234,30 @@ def test_the_lock_holds_every_dependency_in_the_version_that_was_tested() -> Non
 
 def test_tor_isolates_and_serves_nobody_else() -> None:
     text = (ROOT / "deploy" / "tor" / "torrc").read_text()
-    for rule in ("IsolateSOCKSAuth", "SocksPolicy reject *", "ExitRelay 0", "HiddenServiceDir"):
+    for rule in ("IsolateSOCKSAuth", "SocksPolicy reject *", "ExitRelay 0"):
         assert rule in text
+    assert "HiddenService" not in text, "Tor ends where the gateway has no name; payouts need it"
+    gateway = (ROOT / "deploy" / "tor" / "torrc-gateway").read_text()
+    for rule in ("SocksPort 0", "ExitRelay 0", "HiddenServicePort 80 api-gateway:8080"):
+        assert rule in gateway
+    volumes = {tuple(SERVICES[name]["volumes"]) for name in ("tor-proxy", "tor-gateway")}
+    assert len(volumes) == 2, "a data directory has one Tor"
+
+
+def test_the_store_lets_the_service_into_both_of_its_databases() -> None:
+    text = (ROOT / "deploy" / "mongodb" / "init.js").read_text()
+    assert f"[database, `${{database}}{JOURNAL_SUFFIX}`]" in text and "readWrite" in text
+
+
+def test_the_owner_of_every_secret_file_is_who_reads_it() -> None:
+    rows = re.findall(
+        r"^\| (`[a-z_`, ]+`) \| ([0-9]+) \|", (ROOT / "docs" / "operations.md").read_text(), re.M
+    )
+    owners = {name: uid for names, uid in rows for name in re.findall(r"[a-z_]+", names)}
+    assert set(COMPOSE["secrets"]) <= set(owners)
+    for service in SERVICES.values():
+        for name in service.get("secrets", []):
+            assert service["user"].partition(":")[0] == owners[name], name
 
 
 def test_nothing_here_names_another_system_of_the_owner() -> None:
