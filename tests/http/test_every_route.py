@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from gateway_policy import ANYBODY, POLICY, passes
 from http_world import bearer
 from litestar.routes import HTTPRoute
 from whole_app import Whole, options, whole
@@ -13,6 +14,7 @@ from whole_app import Whole, options, whole
 from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import Store, connect
 from tron_payment.http.acting import NONE, READING, REQUEST, kind_of
+from tron_payment.http.headers import SINGLE
 from tron_payment.http.limits import JSON
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP
 from tron_payment.http.principals import Role
@@ -98,6 +100,35 @@ async def test_every_route_by_every_role_and_by_nobody(app: Whole) -> None:
             if allowed == refused or (not allowed and status != 403):
                 wrong.append((str(way), role.value, status, code))
     assert not wrong
+
+
+async def test_the_gateways_policy_lets_everybody_through_whom_the_service_lets_in(
+    app: Whole,
+) -> None:
+    inner = {"GET /metrics", "GET /health/live"}
+    wrong = []
+    found = list(ways(app.app))
+    paths = {way.path for way in found}
+    for way in found:
+        if "/api/v1" + way.path.removeprefix("/tron") in paths:
+            continue  # an older path of the same: the policy may leave it out
+        let_in = passes(way.method, way.path)
+        wanted = {ANYBODY} if way.opt.get("open") else set(PERMISSIONS[str(way.permission)])
+        if str(way) in inner:
+            wanted = set()
+        elif way.path.startswith("/schema"):  # open here; from outside for whoever may call at all
+            wanted = {role.value for role in Role}
+        if not wanted <= let_in or (ANYBODY in let_in) != (ANYBODY in wanted):
+            wrong.append((str(way), sorted(wanted - let_in), sorted(let_in)))
+    assert not wrong
+
+
+def test_the_gateways_policy_lets_the_headers_through_that_the_service_reads() -> None:
+    forwarded = {name.lower().encode() for name in POLICY["headers"]["forward"]}
+    made = {name.lower().encode() for name in POLICY["headers"]["set"]}
+    assert SINGLE - {b"transfer-encoding"} <= forwarded | made
+    assert {b"cookie", b"origin", b"webhook-id", b"webhook-timestamp"} <= forwarded
+    assert b"webhook-signature" in forwarded
 
 
 async def test_every_permission_of_a_route_is_in_the_table_and_the_reverse(app: Whole) -> None:
