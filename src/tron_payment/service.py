@@ -1,7 +1,8 @@
 """The service's own routes at the root: configuration, restart of loops, reload, and health."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from litestar import Router, get, post
@@ -146,12 +147,21 @@ def service_routes(
     return [health, me, config, reload, restart]
 
 
+_URL_USER: Final = re.compile(r"(://)[^/@\s,]*@")
+_URL_REST: Final = re.compile(r"(://[^/?#\s,]+)(?:/[^\s,]+|/?[?#][^\s,]*)")
+
+
 def redacted(settings: Settings) -> dict[str, Any]:
-    """Every setting by its environment name; secrets say only whether they are set."""
+    """Every setting by its environment name; secrets say only whether they are set.
+
+    Of a URL stay scheme, host and port: providers put their keys into users, paths and queries.
+    """
     shown: dict[str, Any] = {}
     for name, value in settings:
         if isinstance(value, SecretStr):
             value = REDACTED if value.get_secret_value() else ""
+        elif isinstance(value, str) and name != "public_base_url":  # it is for everybody
+            value = _URL_REST.sub(rf"\1/{REDACTED}", _URL_USER.sub(rf"\1{REDACTED}@", value))
         shown[name.upper()] = value if isinstance(value, bool | int | float) else str(value)
     return shown
 
