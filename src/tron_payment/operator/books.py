@@ -42,6 +42,11 @@ async def reconcile(arguments: argparse.Namespace, settings: Settings) -> Report
             f"ledger {row.ledger_units}, chain {row.chain_units}"
         )
     lines += [f"unmatched: {each.txid}" for each in report.unmatched]
+    if report.waiting:
+        lines.append(f"{len(report.waiting)} addresses wait for their books: not compared yet")
+    if report.unmatched:
+        lines.append("nobody here ordered what is unmatched: see UnmatchedOutgoing")
     good = not wrong and not any(report.difference.values())
-    lines.append("ledger = chain" if good else "ledger is not the chain")
+    verdict = "ledger = chain" if report.addresses else "nothing was compared"
+    lines.append(verdict if good else "ledger is not the chain")
     return Report(data, lines, Exit.OK if good else Exit.FAILED)
