@@ -9,7 +9,7 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import rfc3339
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.http.idempotency import StoredRequest
-from tron_payment.payouts import batch_rows, batches
+from tron_payment.payouts import batch_answers, batch_rows
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.schedules import Every, Schedule, Schedules, occurrence_at
 
@@ -105,7 +105,7 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
         for each in pay.world.assembly.loops.all
         if isinstance(getattr(each.step, "__self__", None), Schedules)
     ]
-    insert = batches.insert_once
+    insert = batch_answers.insert_once
 
     async def dies(document: Any) -> bool:
         if isinstance(document, Batch):
@@ -114,7 +114,7 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
 
     pay.world.clock.skew = timedelta(minutes=2)
     with monkeypatch.context() as dying:
-        dying.setattr(batches, "insert_once", dies)
+        dying.setattr(batch_answers, "insert_once", dies)
         with pytest.raises(StoreUnavailable):
             await schedules.step()
     requests = StoredRequest.get_pymongo_collection()
@@ -138,3 +138,39 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
     batch = (await pay.get(f"/payouts/batch/{found['last_batch_id']}")).json()
     assert (batch["schedule_id"], batch["accepted"]) == (schedule_id, 1)
     assert await pay.held(alice) == 12_500_000
+
+
+@pytest.mark.parametrize("prefix", ["schedule", "occurrence"])
+async def test_a_key_that_is_an_occurrence_s_name_is_refused_or_tells_the_schedule(
+    pay: Pay, prefix: str
+) -> None:
+    """Whichever was first is paid; the other is told, and is not taken for it."""
+    alice, bob = person(), person()
+    made = []
+    for name in ("before", "after"):
+        at = pay.world.clock.now() + timedelta(minutes=1)
+        rows = [wish(recipient_address=alice)]
+        body = {"name": name, "payouts": rows, "first_at": rfc3339(at)}
+        made.append((await pay.post("/payouts/schedules", body)).json()["schedule_id"])
+    before, after = made
+    upload = {"payouts": [wish(recipient_address=bob)]}
+    early = await pay.post("/payouts/batch", upload, key=f"{prefix}:{before}:0")
+    assert early.status_code == 202, early.text
+    pay.world.clock.skew = timedelta(minutes=2)
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    taken = prefix == "schedule"
+    seen = (await pay.get(f"/payouts/schedules/{before}")).json()
+    assert seen["last_refusal"] == ("idempotency_key_reused" if taken else None)
+    assert seen["last_batch_id"] != early.json()["batch_id"]
+    for _ in range(2):
+        late = await pay.post("/payouts/batch", upload, key=f"{prefix}:{after}:0")
+        if taken:
+            assert refusal(late) == (422, "idempotency_key_reused", None)
+    await pay.settle()
+    seen = (await pay.get(f"/payouts/schedules/{after}")).json()
+    assert seen["last_refusal"] is None and seen["last_batch_id"] is not None
+    assert await pay.held(alice) == 12_500_000 * (1 if taken else 2)
+    assert await pay.held(bob) == 12_500_000 * (1 if taken else 2)
+    again = await pay.post("/payouts/batch", upload, key=f"{prefix}:{before}:0")
+    assert again.json() == early.json()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tron_payment.db.cas import insert_once
 from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts.batch_documents import Batch
@@ -40,18 +41,51 @@ async def recognise(
     """What this asks for, by the key of an upload or by the occurrence of a schedule.
 
     Raises:
-        KeyReused, KeyExpired, KeyInvalid: See `Idempotency.find`.
+        KeyReused: There is such a batch, but it was another upload's or another occurrence's; or
+            see `Idempotency.find`.
+        KeyExpired, KeyInvalid: See `Idempotency.find`.
     """
     if occurrence is not None:
         batch_id, content = occurrence.batch_id, occurrence.content
-        batch = await store.by_id(batch_id, {})
+        batch = await own_batch(batch_id, occurrence.schedule_id)
         return Asked("payouts.scheduled", batch_id, occurrence.schedule_id, content, batch)
     batch_id, operation = idempotency.object_id("bat", principal_id, key), "payouts.batch"
     earlier, content = await earlier_answer(
         idempotency, principal_id, key, operation, upload, batch_id
     )
-    batch = None if earlier is None else await store.by_id(batch_id, {})
-    return Asked(operation, batch_id, None, content, batch)
+    batch = await own_batch(batch_id, None)
+    return Asked(operation, batch_id, None, content, None if earlier is None else batch)
+
+
+async def own_batch(batch_id: str, schedule_id: str | None) -> Batch | None:
+    """The batch of this id, if there is one and it was made for this schedule, or for none.
+
+    The ids of occurrences are derived from texts that are good keys for uploads, too. Whichever
+    of the two was first is paid, and the other is told that it was not.
+
+    Raises:
+        KeyReused
+    """
+    batch = await store.by_id(batch_id, {})
+    if batch is not None and batch.schedule_id != schedule_id:
+        raise KeyReused(
+            "a schedule has made its batch by this name"
+            if schedule_id is None
+            else f"{batch_id} was uploaded with a key that is this occurrence's name"
+        )
+    return batch
+
+
+async def insert_own(batch: Batch) -> bool:
+    """Store a batch; False when it is there already.
+
+    Raises:
+        KeyReused: What is there is another's.
+    """
+    inserted = await insert_once(batch)
+    if not inserted:
+        await own_batch(batch.id, batch.schedule_id)
+    return inserted
 
 
 async def earlier_answer(

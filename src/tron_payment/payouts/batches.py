@@ -11,7 +11,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
 from tron_payment.core.ids import derived_id
 from tron_payment.db.audit import Act, Audit
-from tron_payment.db.cas import LostRace, insert_once
+from tron_payment.db.cas import LostRace
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
@@ -19,7 +19,7 @@ from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
-from tron_payment.payouts.batch_answers import Occurrence, recognise
+from tron_payment.payouts.batch_answers import Occurrence, insert_own, recognise
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.batch_rows import RefusedRow, Upload
 from tron_payment.payouts.batch_work import BatchWork, pieces, status_of
@@ -145,7 +145,7 @@ class Batches:
 
         async def insert() -> None:
             nonlocal inserted
-            inserted = await insert_once(accepted)
+            inserted = await insert_own(accepted)
 
         try:
             stored = await self._idempotency.run(

@@ -228,7 +228,8 @@ class Schedules:
         )
         # Builds before 2026-11-22 had that text for a key, too, and the rows as they read them for
         # content. What they left there is passed by: the batch's own id keeps it from being two.
-        key = f"occurrence:{schedule.id}:{number}"
+        # No client's key has a line break.
+        key = f"occurrence\n{schedule.id}:{number}"
         try:
             await self._batches.request(
                 principal,
