@@ -105,5 +105,27 @@ async def test_what_an_older_build_has_answered_is_repeated(
     assert refusal(lost)[:2] == reused, "without the batch its words are not known"
 
 
+async def test_a_field_s_name_that_an_older_build_cut_otherwise_is_the_same(pay: Pay) -> None:
+    """It cut after 60 characters; this one after 60 bytes, in the middle of such a name."""
+    field = "идентификатор_получателя_платежа"
+    bad = wish(recipient_address=person()) | {field: "x"}
+    body, key = {"payouts": [wish(recipient_address=person()), bad]}, "an-older-build-0002"
+    first = await pay.post("/payouts/batch", body, key=key)
+    batch = await Batch.find_one({"_id": first.json()["batch_id"]})
+    assert batch is not None
+    kept = [{**row, "param": field} for row in unpack_refused(batch)]
+    assert kept[0]["param"] != unpack_refused(batch)[0]["param"]
+    upload = batch_rows.read_upload(json.dumps(body).encode(), "application/json", somebody())
+    older = fingerprint("payouts.batch", upload.content_by_words(kept))
+    requests = StoredRequest.get_pymongo_collection()
+    await requests.update_one({"object_ids": batch.id}, {"$set": {"fingerprint": older}})
+    await Batch.get_pymongo_collection().update_one(
+        {"_id": batch.id}, {"$set": {"refused": pack_refused(kept)}}
+    )
+    again = await pay.post("/payouts/batch", body, key=key)
+    assert again.json() == first.json()
+    await pay.settle()
+
+
 def somebody() -> Principal:
     return Principal(id="op-1", role=Role.OPERATOR, permissions=frozenset())

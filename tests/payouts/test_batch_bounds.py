@@ -1,5 +1,6 @@
 """An upload is bounded while it is read: whatever comes in 8 MB costs little and is no surprise."""
 
+import difflib
 import json
 from typing import Any
 
@@ -12,7 +13,7 @@ from tron_payment.http.limits import JSON, VALUES_MAX
 from tron_payment.http.principals import Principal, Role
 from tron_payment.http.problems import BodyTooLarge, MalformedBody
 from tron_payment.payouts import batch_rows
-from tron_payment.payouts.batch_rows import CSV, NDJSON, BadHeader, Upload, read_upload
+from tron_payment.payouts.batch_rows import CSV, HINTS_MAX, NDJSON, BadHeader, Upload, read_upload
 from tron_payment.payouts.batch_text import (
     LINES_MAX,
     ROW_BYTES_MAX,
@@ -140,3 +141,36 @@ async def test_ten_thousand_odd_names_of_fields_are_no_surprise(pay: Pay) -> Non
         many = await pay.post(path, content=as_json(*[b"1"] * (ROWS_MAX + 1)))
         assert refusal(many)[:2] == (422, "too_many_rows")
     await pay.settle()
+
+
+def test_what_was_meant_is_asked_once_for_each_name_and_not_about_thousands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    look = difflib.get_close_matches
+
+    def looked(word: str, *others: Any) -> list[str]:
+        asked.append(word)
+        return look(word, *others)
+
+    monkeypatch.setattr(difflib, "get_close_matches", looked)
+    row = GOOD[:-1] + b',"%s":"x"}'
+    same = read(b"\n".join([row % b"amont"] * 1_000), NDJSON)
+    assert asked == ["amont"]
+    assert {each.detail for each in same.refused} == {
+        "this field does not exist; did you mean amount?"
+    }
+    others = read(as_json(*(row % b"amont%d" % number for number in range(1_000))), JSON)
+    assert len(asked) == 1 + HINTS_MAX
+    assert {each.code for each in others.refused} == {"unknown_field"}
+    assert others.refused[-1].detail == "this field does not exist"
+
+
+def test_the_mark_at_the_beginning_of_a_file_costs_no_row() -> None:
+    for body, form in ((GOOD, NDJSON), (HEADER + GOOD_ROW, CSV)):
+        assert len(read(b"\xef\xbb\xbf" + body, form).rows) == 1
+
+
+def test_a_column_that_is_there_twice_is_named() -> None:
+    with pytest.raises(BadHeader, match="amount is there twice; columns are"):
+        read(HEADER.strip() + b",amount\n" + GOOD_ROW, CSV)

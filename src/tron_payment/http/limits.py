@@ -19,11 +19,12 @@ from litestar.types import Empty
 
 from tron_payment.core.errors import Malformed
 from tron_payment.http.headers import header
-from tron_payment.http.hints import meant
+from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.problems import (
     PARAM_TEXT_MAX,
     BodyTooLarge,
     HeaderMissing,
+    Hinting,
     InvalidHeader,
     InvalidParameter,
     MalformedBody,
@@ -204,7 +205,7 @@ class StrictRequest(Request[Any, Any, Any]):
         return decode_json(await self.body(), field.annotation if field else Any)
 
 
-def decode_json(body: bytes, target: Any) -> Any:
+def decode_json(body: bytes, target: Any, hinting: Hinting = instead_at) -> Any:
     """Decode strictly: no coercion, no unknown field where the struct forbids it.
 
     Raises:
@@ -227,4 +228,4 @@ def decode_json(body: bytes, target: Any) -> Any:
         pass  # such as a number that no float holds
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedBody("the body is not JSON") from None
-    raise refusal_of(refused, target, content)
+    raise refusal_of(refused, target, content, hinting)

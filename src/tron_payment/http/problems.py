@@ -5,6 +5,7 @@ translated here. Whatever is left is our fault: 500, logged, and told without de
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
@@ -248,17 +249,27 @@ PATH_TEXT_MAX: Final = 1_000
 WORDS_TEXT_MAX: Final = 1_000
 
 
-def refusal_of(error: msgspec.ValidationError, target: Any, content: Any = None) -> Refused:
+Hinting = Callable[[Any, str, str, Any], str]
+"""As `hints.instead_at`."""
+
+
+def refusal_of(
+    error: msgspec.ValidationError,
+    target: Any,
+    content: Any = None,
+    hinting: Hinting = instead_at,
+) -> Refused:
     """What msgspec found wrong with well-formed content, with the field's path as `param`.
 
     Args:
         target: What it was decoded as: knows which names and values there could have been.
         content: What came, where it is known.
+        hinting: Says what may have been meant by a field that does not exist.
     """
     path, text = _parted(str(error))
     if match := _UNKNOWN.fullmatch(text):
         name = match[1].removesuffix("`")[:PARAM_TEXT_MAX]
-        hint = instead_at(target, path, name, content)
+        hint = hinting(target, path, name, content)
         detail = f"this field does not exist; {hint}" if hint else "this field does not exist"
         return UnknownField(detail, param=_join(path, name))
     if match := _MISSING.fullmatch(text):

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tron_payment.core.errors import AppError, Refused
-from tron_payment.http.hints import meant
+from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.idempotency import canonical
 from tron_payment.http.limits import JSON, decode_json
 from tron_payment.http.permissions import MissingPermission
@@ -55,10 +55,14 @@ CELL_MAX: Final = 4_096
 COLUMNS_READ: Final = 100
 """Of a header that has more, which is refused, only so many are looked at."""
 
+HINTS_MAX: Final = 100
+"""Names that do not exist, in all of an upload's rows, about which it is asked what was meant."""
+
 DETAIL_MAX: Final = 120
 PARAM_MAX: Final = 60
 """Bytes of JSON; what is longer is cut, so that ten thousand refused rows fit into one answer."""
 
+_TOLD: Final = ("row", "code", "param", "detail")
 _TRUTHS: Final = {"true": True, "false": False}
 
 
@@ -175,15 +179,33 @@ class Upload:
         """The content as builds before 2026-11-22 made it, with the words of refused rows.
 
         Args:
-            kept: The refused rows that such a build has stored, if any: their words are used.
+            kept: The refused rows that such a build has stored, if any: what they were told is
+                used, code and field too, for it may have been cut in another way.
         """
-        words = {row["row"]: row["detail"] for row in kept}
-        told = [row.told() | {"detail": words.get(row.row, row.detail)} for row in self.refused]
+        earlier = {row["row"]: {name: row[name] for name in _TOLD} for row in kept}
+        told = [earlier.get(row.row) or row.told() for row in self.refused]
         return _content(self.outside, told, self.rows)
 
     def told(self, refused: Iterable[RefusedRow]) -> list[dict[str, Any]]:
         """Refused rows as they are kept: what is told of them, and what they said."""
         return [{**row.told(), "said": self.said[row.row - 1]} for row in refused]
+
+
+class _Hints:
+    """What might have been meant, looked for once for each name, and for so many names only.
+
+    A guess takes a thousand times as long as a row does, and an upload may have another name in
+    every row.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str] = {}
+
+    def __call__(self, target: Any, path: str, name: str, content: Any = None) -> str:
+        hint = self._known.get((path, name))
+        if hint is None and len(self._known) < HINTS_MAX:
+            hint = self._known[path, name] = instead_at(target, path, name, content)
+        return hint or ""
 
 
 def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
@@ -198,14 +220,15 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
     form = media_type.partition(";")[0].strip().lower()
     request = BatchRequest(payouts=[])
     found: Iterable[Found]
+    hints = _Hints()
     if form == CSV:
         found = _csv_rows(body)
     elif form == NDJSON:
-        found = map(_decoded, ndjson_rows(body))
+        found = (_decoded(row, hints) for row in ndjson_rows(body))
     else:
         request = decode_json(body, BatchRequest)
         check_count(request.payouts)
-        found = (_decoded(bytes(raw)) for raw in request.payouts)
+        found = (_decoded(bytes(raw), hints) for raw in request.payouts)
     rows: list[tuple[int, PayoutWish]] = []
     refused: list[RefusedRow] = []
     marks: list[Any] = []
@@ -265,11 +288,11 @@ def _brief(text: str, bytes_max: int) -> str:
     return text
 
 
-def _decoded(text: bytes) -> Found:
+def _decoded(text: bytes, hints: _Hints) -> Found:
     if len(text) > ROW_BYTES_MAX:
         return text, {}, BadRow(f"a row has at most {ROW_BYTES_MAX} bytes")
     try:
-        row: BatchRow = decode_json(text, BatchRow)
+        row: BatchRow = decode_json(text, BatchRow, hints)
     except MalformedBody:
         return text, {}, BadRow("this is not JSON")
     except Refused as refusal:
@@ -298,13 +321,14 @@ def _csv_rows(body: bytes) -> Iterator[Found]:
 def _check_header(header: Sequence[str]) -> None:
     unknown = [name for name in header[:COLUMNS_READ] if name not in COLUMNS]
     missing = [name for name in REQUIRED if name not in header]
-    if not (unknown or missing or len(set(header)) != len(header)):
+    twice = next((name for name in COLUMNS if header.count(name) > 1), None)
+    if not (unknown or missing or twice):
         return
     columns = f"columns are {','.join(COLUMNS)}; the first three are required"
     if len(header) == 1 and (mark := next((m for m in OTHER_MARKS if m in header[0]), None)):
         raise BadHeader(f"cells are parted by commas, these by {OTHER_MARKS[mark]}; {columns}")
     hints = (meant(name[:CELL_TEXT_MAX], COLUMNS) for name in unknown)
-    hint = next(filter(None, hints), None)
+    hint = f"{twice} is there twice;" if twice else next(filter(None, hints), None)
     raise BadHeader(f"{hint} {columns}" if hint else columns)
 
 

@@ -7,6 +7,7 @@ more than a batch may have is refused here, and costs no more than being looked 
 import csv
 import io
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -40,13 +41,13 @@ def check_count(rows: Sequence[object]) -> None:
 
 
 def ndjson_rows(body: bytes) -> list[bytes]:
-    """The lines that are not empty.
+    """The lines that are not empty; the mark that some editors put at the beginning is none.
 
     Raises:
         TooManyRows
     """
     rows: list[bytes] = []
-    for line in _LINE.finditer(body):
+    for line in _LINE.finditer(body.removeprefix(BOM_UTF8)):
         rows.append(line[0])
         check_count(rows)
     return rows
