@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
@@ -11,6 +12,7 @@ from tron_payment.db.faults import StoreUnavailable
 from tron_payment.http.idempotency import StoredRequest
 from tron_payment.payouts import batch_answers, batch_rows
 from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.schedule_routes import ScheduleRequest
 from tron_payment.payouts.schedules import Every, Schedule, Schedules, occurrence_at
 
 FIRST = datetime(2026, 1, 31, 8, tzinfo=UTC)
@@ -174,3 +176,11 @@ async def test_a_key_that_is_an_occurrence_s_name_is_refused_or_tells_the_schedu
     assert await pay.held(bob) == 12_500_000 * (1 if taken else 2)
     again = await pay.post("/payouts/batch", upload, key=f"{prefix}:{before}:0")
     assert again.json() == early.json()
+
+
+def test_a_row_that_says_not_verified_is_kept_as_it_was_said() -> None:
+    """Left out it would let an attested person's payout go by `kyc`."""
+    rows = [wish(kyc_verified=False), wish(kyc_verified=True), wish()]
+    body = {"name": "x", "first_at": rfc3339(FIRST), "payouts": rows}
+    kept = msgspec.json.decode(msgspec.convert(body, ScheduleRequest).body())["payouts"]
+    assert [row.get("kyc_verified") for row in kept] == [False, True, None]

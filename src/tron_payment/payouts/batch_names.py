@@ -13,8 +13,15 @@ import msgspec
 
 from tron_payment.http.advice import advice_of
 from tron_payment.payouts.batch_documents import COMPRESSION, pack_refused, unpack_payouts
-from tron_payment.payouts.batch_rows import SAID_MAX, BatchRow
+from tron_payment.payouts.batch_rows import BatchRow
 
+CUT_FROM: Final = 30
+"""Characters; what is shorter was not cut, wherever it is from."""
+
+CUT_MIN: Final = 4
+"""So many characters of a name, at the least, say who it is."""
+
+_AFTER_QUOTED: Final = " is none of "
 _FIELDS: Final = frozenset(BatchRow.__struct_fields__)
 
 
@@ -55,23 +62,44 @@ def is_named(body: bytes, user_id: str) -> bool:
 
 
 def _names(row: Mapping[str, Any], user_id: str) -> bool:
-    """In any field, for it may have got into a wrong one, or in what was quoted of it."""
+    """In any field, for it may have got into a wrong one, or in what was quoted of it.
+
+    The words around what was quoted are ours, and so are the names of fields that there are. An
+    amount is no name, even of somebody whose name is a number.
+    """
     said: Mapping[str, str] = row.get("said", {})
-    if user_id[:SAID_MAX] in (text.strip() for text in said.values()):
-        return True
+    numeric = user_id.replace(".", "", 1).isdecimal()
+    texts = [text.strip() for name, text in said.items() if not (numeric and name == "amount")]
+    texts += (_quoted(row["detail"]), "" if _is_known(row["param"]) else row["param"] or "")
     word = re.compile(rf"(?<!\w){re.escape(user_id)}(?!\w)")
-    texts = (row["detail"], row["param"] or "", *said.values())
-    return any(word.search(text) for text in texts)
+    return any(word.search(text) or _ends_in_it(text, user_id) for text in texts)
+
+
+def _quoted(detail: str) -> str:
+    """What a refusal's words have from whoever sent the row: it begins with a quotation mark."""
+    start = detail.find("'")
+    end = detail.rfind(_AFTER_QUOTED)
+    return "" if start < 0 else detail[start : end if end > start else None]
+
+
+def _ends_in_it(text: str, user_id: str) -> bool:
+    """Whether a text that was cut, as all long ones are, ends in the middle of this name."""
+    if len(text) < CUT_FROM or user_id[:CUT_MIN] not in text:
+        return False
+    return any(text.endswith(user_id[:size]) for size in range(CUT_MIN, len(user_id)))
+
+
+def _is_known(param: str | None) -> bool:
+    return param is not None and re.split(r"[.\[]", param, maxsplit=1)[0] in _FIELDS
 
 
 def _nameless(row: Mapping[str, Any]) -> dict[str, Any]:
     param, code = row["param"], row["code"]
-    known = param is not None and re.split(r"[.\[]", param, maxsplit=1)[0] in _FIELDS
     detail = advice_of(code, retryable=False)
     return {
         "row": row["row"],
         "code": code,
-        "param": param if known else None,
+        "param": param if _is_known(param) else None,
         "detail": detail,
     }
 

@@ -33,7 +33,11 @@ class ScheduleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def body(self) -> bytes:
         """The rows as a batch's JSON."""
         rows = [
-            {name: value for name, value in msgspec.structs.asdict(row).items() if value}
+            {
+                name: value
+                for name, value in msgspec.structs.asdict(row).items()
+                if value or value is False  # "not verified" is said, not left out
+            }
             for row in self.payouts
         ]
         return msgspec.json.encode({"payouts": rows})
