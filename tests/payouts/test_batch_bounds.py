@@ -11,7 +11,7 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.http.idempotency import ANSWER_BYTES_MAX
 from tron_payment.http.limits import JSON, VALUES_MAX
 from tron_payment.http.principals import Principal, Role
-from tron_payment.http.problems import BodyTooLarge, MalformedBody
+from tron_payment.http.problems import BodyTooLarge, InvalidField, MalformedBody
 from tron_payment.payouts import batch_rows
 from tron_payment.payouts.batch_rows import CSV, HINTS_MAX, NDJSON, BadHeader, Upload, read_upload
 from tron_payment.payouts.batch_text import (
@@ -174,3 +174,23 @@ def test_the_mark_at_the_beginning_of_a_file_costs_no_row() -> None:
 def test_a_column_that_is_there_twice_is_named() -> None:
     with pytest.raises(BadHeader, match="amount is there twice; columns are"):
         read(HEADER.strip() + b",amount\n" + GOOD_ROW, CSV)
+
+
+def test_of_what_is_said_twice_nothing_is_taken() -> None:
+    """The decoder would take the last, and the first ones would be gone without a word."""
+    with pytest.raises(InvalidField) as refused:
+        read(b'{"payouts":[%s],"payouts":[%s]}' % (GOOD, GOOD), JSON)
+    assert refused.value.param == "payouts"
+    inside = GOOD[:-1] + b',"metadata":{"a":"1","b":"2","\\u0061":"3"}}'
+    for twice, param in ((GOOD[:-1] + b',"amount":"500"}', "amount"), (inside, "a")):
+        for body, form in ((as_json(twice, GOOD), JSON), (twice + b"\n" + GOOD, NDJSON)):
+            told = read(body, form)
+            assert [(row, wish.amount.units) for row, wish in told.rows] == [(2, 5_000_000)]
+            (row,) = told.refused
+            assert (row.row, row.code, row.param) == (1, "invalid_field", param)
+
+
+def test_rows_of_a_batch_that_are_no_json_refuse_only_themselves() -> None:
+    for bad in (b'{"user_id":"\xff"}', b"[" * 900 + b"]" * 900, b'{"a":1e999999}'):
+        told = read(as_json(bad, GOOD), JSON)
+        assert [row for row, _ in told.rows] == [2] and len(told.refused) == 1

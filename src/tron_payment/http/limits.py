@@ -25,6 +25,7 @@ from tron_payment.http.problems import (
     BodyTooLarge,
     HeaderMissing,
     Hinting,
+    InvalidField,
     InvalidHeader,
     InvalidParameter,
     MalformedBody,
@@ -33,6 +34,7 @@ from tron_payment.http.problems import (
     UnsupportedMediaType,
     refusal_of,
 )
+from tron_payment.http.repeats import repeated
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -205,8 +207,13 @@ class StrictRequest(Request[Any, Any, Any]):
         return decode_json(await self.body(), field.annotation if field else Any)
 
 
-def decode_json(body: bytes, target: Any, hinting: Hinting = instead_at) -> Any:
-    """Decode strictly: no coercion, no unknown field where the struct forbids it.
+def decode_json(
+    body: bytes, target: Any, hinting: Hinting = instead_at, *, inside: bool = True
+) -> Any:
+    """Decode strictly: no coercion, no unknown field where the struct forbids it, none twice.
+
+    Args:
+        inside: Whether objects in it may not have a name twice either.
 
     Raises:
         BodyTooLarge: More than `VALUES_MAX` values.
@@ -216,7 +223,10 @@ def decode_json(body: bytes, target: Any, hinting: Hinting = instead_at) -> Any:
     if body.count(b",") > VALUES_MAX:
         raise BodyTooLarge(f"at most {VALUES_MAX} values")
     try:
-        return msgspec.json.decode(body, type=target)
+        decoded = msgspec.json.decode(body, type=target)
+        if (name := repeated(body, inside=inside)) is not None:
+            raise InvalidField("it is there more than once", param=name[:PARAM_TEXT_MAX])
+        return decoded
     except msgspec.ValidationError as error:
         refused = error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -226,7 +226,7 @@ def read_upload(body: bytes, media_type: str, principal: Principal) -> Upload:
     elif form == NDJSON:
         found = (_decoded(row, hints) for row in ndjson_rows(body))
     else:
-        request = decode_json(body, BatchRequest)
+        request = decode_json(body, BatchRequest, inside=False)
         check_count(request.payouts)
         found = (_decoded(bytes(raw), hints) for raw in request.payouts)
     rows: list[tuple[int, PayoutWish]] = []
