@@ -100,7 +100,7 @@ class InternalVerdicts:
         found = [each for each in part.transactions if _concern(each, ours)]
         if found:
             await self._write_down(block, found, ours)
-        counted = await self._counted_in(block.number)
+        counted = await self._counted_in(block)
         if not counted and not found:
             return part
         changed = {each.txid: each for each in part.transactions}
@@ -119,15 +119,10 @@ class InternalVerdicts:
         """What `judged` gave, when the books have the block: with what the books have of it."""
         if not any(each.internal for each in part.transactions):
             return part
-        unsure = [each for each in await verdicts.counted_in(part.number) if each.proposal]
-        if not unsure:
-            return part
-        for verdict in unsure:
-            transaction = part.find(verdict.id)
-            if transaction is not None and await _is_booked(part.number, transaction):
-                await verdicts.confirm(verdict)
-            else:
-                await verdicts.withdraw(verdict)
+        for verdict in await verdicts.counted_in(part.number):
+            if verdict.proposal:
+                await _decide(verdict, unknown=part.find(verdict.id) is not None)
+        # somebody else may have decided it, and may have withdrawn what we were given
         rows = await verdicts.counted_in(part.number)
         certain = {each.id for each in rows if not each.proposal}
         return part.only(
@@ -177,22 +172,23 @@ class InternalVerdicts:
             log.warning("transfer.unproved", txids=txids, problem=problem.detail)
             return False
 
-    async def _counted_in(self, number: int) -> list[InternalVerdict]:
+    async def _counted_in(self, block: SolidBlock) -> list[InternalVerdict]:
         """What counts in a block that is being applied: what is certain, and what is proposed for
         its own block, if nobody can leave that block without having seen it."""
-        rows = await verdicts.counted_in(number)
-        if not any(each.proposal for each in rows):
+        rows = await verdicts.counted_in(block.number)
+        proposed = [each for each in rows if each.proposal]
+        if not proposed:
             return rows
-        noted = await self._cursors.note(number)
-        tentative = set()
-        for each in rows:
-            if each.proposal and noted and not each.is_late:
-                tentative.add(each.proposal)
-            elif each.proposal:
-                await verdicts.withdraw(each)
+        # a fork's block may have had what this one has not: nobody would ever decide that
+        own = [e for e in proposed if not e.is_late and block.find(e.id) is not None]
+        noted = bool(own) and await self._cursors.note(block.number)
+        tentative = {each.proposal for each in own} if noted else set()
+        for each in proposed:
+            if each.proposal not in tentative:
+                await _decide(each)
         return [
             each
-            for each in await verdicts.counted_in(number)
+            for each in await verdicts.counted_in(block.number)
             if not each.proposal or each.proposal in tentative
         ]
 
@@ -234,11 +230,12 @@ class InternalVerdicts:
             log.error("transfer.unproved", block=block.number, more_in_block=len(more))
 
     async def _withdraw_left_behind(self) -> None:
-        """Who has passed a block has decided all that he knew of: nobody has counted the rest."""
+        """Who has passed a block has decided all that he knew of: nobody has counted the rest,
+        but for an older build, which knows of no proposals. The books say so."""
         at = await self._cursors.load()
         if at is not None:
             for verdict in await verdicts.left_behind(at.number, LATE_PER_BLOCK_MAX):
-                await verdicts.withdraw(verdict)
+                await _decide(verdict)
 
     async def _ask_again(self, rows: Sequence[InternalVerdict]) -> bool:
         """Let those of one block count in a later one that enough nodes tell now."""
@@ -298,38 +295,50 @@ def _parties(transfers: Iterable[InternalTransfer]) -> set[Address]:
     return {side for each in transfers for side in (each.to, each.caller)}
 
 
-async def _is_booked(number: int, transaction: SolidTransaction) -> bool:
-    """Whether the block's entry has what contracts moved in it: all or nothing of it is there."""
+async def _decide(verdict: InternalVerdict, *, unknown: bool = False) -> None:
+    """By what the books say.
+
+    Args:
+        unknown: What holds when the books have none of its parties, and cannot say.
+    """
+    if await _is_booked(verdict, unknown=unknown):
+        await verdicts.confirm(verdict)
+    else:
+        await verdicts.withdraw(verdict)
+
+
+async def _is_booked(verdict: InternalVerdict, *, unknown: bool) -> bool:
+    """Whether the block's entry has what contracts moved in it: all or nothing of it is there.
+
+    Books may have been opened since: what was the world then may be a holder now.
+    """
+    assert verdict.counted_in is not None
+    transaction = late_internal(verdict.id, verdict.parts, verdict.counted_in, 0)
+    transfers = [each for each in transaction.internal if not each.rejected]
     with store_errors():
-        holders = await Holder.find(
-            {"_id": {"$in": sorted(_parties(transaction.internal))}}
-        ).to_list()
-        entry = await LedgerEntry.find_one({"cause": f"block:{number}"})
-    ours = {Address(each.id) for each in holders}
-    moved = [
-        each
-        for each in transaction.internal
-        if not each.rejected and (each.to in ours or each.caller in ours)
-    ]
-    if not moved:
-        return True  # the books do not have these addresses, and can say nothing else
-    refs = {each.id for each in await store.owning([transaction.txid])}
-    return entry is not None and any(
-        _is_of(posting, moved[0], ours)
-        for posting in entry.postings
-        if posting.ref in refs or posting.ref.startswith(f"{transaction.txid}:int:")
-    )
+        entry = await LedgerEntry.find_one({"cause": f"block:{verdict.counted_in}"})
+    orders = {each.id for each in await store.owning([verdict.id])}
+    wanted = {
+        (source, to, each.amount_sun)
+        for each in transfers
+        for source in (each.caller, WORLD)
+        for to in (each.to, WORLD)
+    }
+    for posting in entry.postings if entry is not None else ():
+        if posting.ref.startswith(f"{verdict.id}:int:"):
+            return True
+        if posting.ref in orders and _moves(posting) in wanted:
+            return True
+    with store_errors():
+        known = await Holder.find_one({"_id": {"$in": sorted(_parties(transfers))}})
+    return unknown and known is None
 
 
-def _is_of(posting: Posting, moved: InternalTransfer, ours: AbstractSet[Address]) -> bool:
-    """Whether the posting is this transfer's, and not what an order gives back to itself."""
-    source, destination = (side.partition(":")[0] for side in (posting.source, posting.destination))
-    sides = (
-        moved.caller if moved.caller in ours else WORLD,
-        moved.to if moved.to in ours else WORLD,
-    )
-    same = (source, destination) == sides
-    return same and (posting.asset, posting.units) == (TRX.code, moved.amount_sun)
+def _moves(posting: Posting) -> tuple[str, str, int]:
+    """Whose it was, whose it is, and sun. What an order gives back to itself has one owner, and
+    no contract pays itself."""
+    source, to = (side.partition(":")[0] for side in (posting.source, posting.destination))
+    return source, to, posting.units if posting.asset == TRX.code else 0
 
 
 async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> str:
