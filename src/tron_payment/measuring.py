@@ -20,7 +20,7 @@ from tron_payment.core.money import TRX, USDT
 from tron_payment.db.audit import Head
 from tron_payment.db.ledger import Pocket
 from tron_payment.engine import LIFECYCLE as ORDER_LIFECYCLE
-from tron_payment.engine import Order, OrderStatus
+from tron_payment.engine import Order, OrderStatus, SafeMode
 from tron_payment.gateway import Reconciliations
 from tron_payment.loops import Loop
 from tron_payment.metrics import Figures
@@ -92,6 +92,7 @@ class Measuring:
         self._nodes()
         await self._reconciliation(now)
         await self._unproved()
+        await self._unexplained(now)
         await self._audit()
         for module in self._assembly.modules:
             if module.stats is not None:
@@ -176,13 +177,23 @@ class Measuring:
         }
         self._figures.replace("reconciliation_difference", differences)
         self._figures.put("reconciliation_block", last.solid_block or 0)
-        self._figures.put("unmatched_outgoing", len(last.unmatched))
         if last.finished_at is not None:
             age = (now - last.finished_at).total_seconds()
             self._figures.put("reconciliation_age_seconds", age)
 
     async def _unproved(self) -> None:
         self._figures.put("transfers_unproved", await self._house.engine.internal.unproved())
+
+    async def _unexplained(self, now: datetime) -> None:
+        """What a person still has to answer for, and how long safe mode has kept us from signing.
+
+        Reports keep what was acknowledged; the figure does not, or the next theft would not show.
+        """
+        waiting = await self._house.engine.safe_mode.unexplained()
+        self._figures.put("unmatched_outgoing", len(waiting))
+        mode = await SafeMode.find_one()
+        age = (now - mode.since).total_seconds() if mode is not None else 0.0
+        self._figures.put("safe_mode_seconds", age)
 
     async def _audit(self) -> None:
         """Verify what was added since the last look; `audit verify` reads all of it."""

@@ -68,7 +68,10 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "reconciliation_difference": Spec("Chain against books, smallest units", ("asset",)),
     "reconciliation_block": Spec("Newest solidified block of the last comparison"),
     "reconciliation_age_seconds": Spec("Since the last comparison was finished"),
-    "unmatched_outgoing": Spec("Transactions out of our addresses that nobody here ordered"),
+    "unmatched_outgoing": Spec(
+        "Transactions out of our addresses that nobody ordered or acknowledged (installation)"
+    ),
+    "safe_mode_seconds": Spec("How long safe mode has lasted, 0 when it is off (installation)"),
     "funds_units": Spec("Booked funds, smallest units", ("holder", "asset", "pocket")),
     "energy_available": Spec("Energy that the holder can use now", ("holder",)),
     "module_figure": Spec("Numbers of a module's own stats", ("module", "name")),

@@ -46,6 +46,9 @@ from tron_payment.telemetry import Spans
 
 NODE_RETRY_S: Final = 0.2
 NODE_PATIENCE_S: Final = 60.0
+NODE_TOLD_S: Final = 10.0
+"""Between two lines in the log that say that no node answers yet."""
+
 STOP_DEADLINE_S: Final = 15
 JOURNAL_SUFFIX: Final = "_signer"
 """The signer's journal is a database of its own, never restored together with the orders."""
@@ -224,14 +227,17 @@ async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:
 
 async def _patiently(nodes: Nodes, expected: str | None) -> str:
     """The genesis id, once a node answers; nodes and proxies may start later than we do."""
-    deadline = asyncio.get_running_loop().time() + NODE_PATIENCE_S
+    now = asyncio.get_running_loop().time
+    deadline, told_at = now() + NODE_PATIENCE_S, -NODE_TOLD_S
     while True:
         try:
             return await nodes.check_genesis(expected)
         except Unavailable as error:
-            if asyncio.get_running_loop().time() > deadline:
+            if now() > deadline:
                 raise
-            log.info("nodes.awaited", detail=error.detail)
+            if now() - told_at >= NODE_TOLD_S:
+                told_at = now()
+                log.info("nodes.awaited", detail=error.detail)
             await asyncio.sleep(NODE_RETRY_S)
 
 

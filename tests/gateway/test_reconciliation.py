@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +11,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.gateway.world import Payer, World, somebody
 from tron_payment.db.audit import Act, AuditEntry
+from tron_payment.db.cas import insert_once
 from tron_payment.db.ledger import Balance, Pocket
+from tron_payment.engine import SafeMode
 from tron_payment.gateway import Reconciliations, books
+from tron_payment.measuring import Measuring
+from tron_payment.metrics import Figures
 
 
 async def run(world: World) -> dict[str, object]:
@@ -100,6 +106,54 @@ async def test_money_that_left_by_nobodys_order_is_listed(gateway: World) -> Non
     assert report["balanced"], report
     assert [each["txid"] for each in report["unmatched"]] == [txid]
     assert report["unmatched"][0]["amount"] == "3"
+
+
+async def test_what_a_person_has_acknowledged_stays_listed_and_pages_no_more(
+    gateway: World,
+) -> None:
+    payer = Payer(0xBEEF)
+    await gateway.fund(payer.address, "500")
+    await gateway.tick()
+    watched = {"label": "watched", "address": payer.address}
+    answer = await gateway.post("/wallets/import", watched, role="operator")
+    assert answer.status_code == 201, answer.text
+    await gateway.solidify()
+    figures = Figures()
+    house: Any = SimpleNamespace(house=gateway.house, modules=())
+    measuring = Measuring(house, figures, "test")
+
+    async def figure() -> float | None:
+        await measuring.look()
+        return figures.get("unmatched_outgoing")
+
+    async def stolen(amount: str) -> str:
+        txid = await gateway.pay(payer, somebody(9), amount, "TRX")
+        await gateway.solidify()
+        await run(gateway)
+        return txid
+
+    assert await figure() == 0
+    first = await stolen("3")
+    assert await figure() == 1
+    path = f"/policy/unexplained/{first}/acknowledge"
+    assert (await gateway.post(path, {}, role="treasurer")).status_code == 200
+    assert await figure() == 0
+    second = await stolen("4")
+    assert await figure() == 1, "an old theft hides no new one"
+    report: Any = await run(gateway)
+    assert [each["txid"] for each in report["unmatched"]] == [first, second]
+
+
+async def test_how_long_safe_mode_lasts_is_a_figure(gateway: World) -> None:
+    figures = Figures()
+    house: Any = SimpleNamespace(house=gateway.house, modules=())
+    measuring = Measuring(house, figures, "test")
+    await measuring.look()
+    assert figures.get("safe_mode_seconds") == 0
+    since = gateway.house.clock.now() - timedelta(hours=2)
+    await insert_once(SafeMode(since=since, lag_ms=1, why="behind", until_ms=1))
+    await measuring.look()
+    assert (figures.get("safe_mode_seconds") or 0) >= 7_200
 
 
 async def test_a_run_on_request_is_answered_at_once_and_done_by_the_loop(gateway: World) -> None:

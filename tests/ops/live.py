@@ -11,6 +11,7 @@ import httpx
 
 from tests import plain
 from tests.ops.installation import (
+    HOT_KEY,
     Processes,
     devnet_argv,
     hot_address,
@@ -22,6 +23,7 @@ from tests.ops.installation import (
     until,
 )
 from tests.ports import free_port
+from tron_payment.wallets import SigningKey
 
 BLOCK_MS: Final = 250
 COMMAND_S: Final = 120
@@ -89,6 +91,21 @@ class Live:
 
         view: dict[str, Any] = until(found, f"{payout_id} settled")
         return view
+
+    def stolen(self) -> str:
+        """Somebody else with the hot wallet's key moves a TRX; the txid."""
+        made: dict[str, Any] = self.devnet(
+            "/wallet/createtransaction",
+            owner_address=hot_address(),
+            to_address=RECIPIENT,
+            amount=1_000_000,
+            visible=True,
+        )
+        thief, _ = SigningKey.parse(HOT_KEY)
+        made["signature"] = [thief.sign(bytes.fromhex(made["txID"])).hex()]
+        sent = self.devnet("/wallet/broadcasttransaction", **made)
+        assert sent.get("result"), sent
+        return str(made["txID"])
 
     def command(self, *argv: str, **environ: str) -> tuple[int, str, str]:
         """Run `tron-payment ...` with the installation's configuration."""

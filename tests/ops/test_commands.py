@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ops.installation import hot_address
+from tests.ops.installation import hot_address, until
 from tests.ops.live import Live
 from tron_payment import cli, operator
 from tron_payment.operator.report import Exit
@@ -103,6 +103,22 @@ def test_books_are_compared_and_the_audit_log_is_verified(live: Live) -> None:
     forged = f"{head['head']['seq']}:{'0' * 64}"
     code, data = live.command_json("audit", "verify", "--known", forged)
     assert code == Exit.FAILED and data["bad"]["fault"] == "rewritten"
+
+
+def test_money_that_nobody_ordered_is_bad_until_somebody_acknowledges_it(live: Live) -> None:
+    txid = live.stolen()
+    waiting = f"/api/v1/policy/unexplained/{txid}/acknowledge"
+
+    def seen() -> bool:
+        listed = live.call("GET", "/api/v1/policy/unexplained", role="treasurer").json()
+        return [each["txid"] for each in listed] == [txid]
+
+    until(seen, "the theft is on a solidified block")
+    code, data = live.command_json("reconcile")
+    assert code == Exit.FAILED and data["unacknowledged"] == [txid], data
+    assert live.call("POST", waiting, role="treasurer").status_code == 200
+    code, data = live.command_json("reconcile")
+    assert code == Exit.OK and data["unacknowledged"] == [] and txid in data["unmatched"], data
 
 
 def test_a_payout_is_explained_with_its_proof(live: Live) -> None:
