@@ -56,12 +56,6 @@ JOURNAL_SUFFIX: Final = "_signer"
 log = structlog.get_logger()
 
 
-GC_THRESHOLDS: Final = (20_000, 20, 20)
-"""Objects, then rounds, between two looks for cycles. A hundred requests that are answered at once
-are more objects than Python's 700, so that each look would only find them alive and keep them for
-a longer one: with these a read takes less processor time, and cycles of a few MiB wait."""
-
-
 class NotSettled(Exception):
     """A readiness check that does not hold yet."""
 
@@ -86,7 +80,6 @@ async def serve(settings: Settings) -> None:
         server = Server(http_config(_application(assembly, children, mongo), settings))
         _stop_on_signals(server)
         gc.freeze()  # what stands by now stays: looking through it again took half of following
-        gc.set_threshold(*GC_THRESHOLDS)
         gc.enable()
         await server.serve()
 
