@@ -472,3 +472,24 @@ async def test_a_crash_anywhere_loses_no_loud_block(after: bool) -> None:
         if not fuse.burnt:
             break
     assert point > 10
+
+
+async def test_who_loses_every_race_pauses_and_loses_no_block() -> None:
+    """Whatever keeps noting something: the processor is not kept busy by it."""
+    world = World(5)
+    await world.follower.start_at(0)
+    looks = 0
+
+    async def noted(_: chain.SolidBlock) -> None:
+        nonlocal looks
+        looks += 1
+        await world.cursors.note(0)
+
+    nodes = chain.Nodes([node.client() for node in world.nodes], 1)
+    follower = chain.Follower(nodes, world.cursors, [noted])
+    for _ in range(2):
+        while await follower.step():
+            assert looks < 100, "no pause"
+    assert world.cursors.stood_at == []
+    await world.drain()
+    assert world.book.numbers == [1, 2, 3, 4, 5]

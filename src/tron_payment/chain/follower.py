@@ -24,6 +24,9 @@ LOOKS_MAX: Final = 10
 """Times that the nodes are asked for a new block before the store is asked again where it stands:
 somebody may have stopped the following meanwhile."""
 
+LOST_MAX: Final = 5
+"""Races for the cursor that are lost one after the other before there is a pause."""
+
 Handler = Callable[[SolidBlock], Awaitable[None]]
 
 Quiet = Callable[[Sequence[SolidBlock]], Awaitable[int]]
@@ -126,6 +129,9 @@ class Follower:
         self._looks = 0
         """At nodes that had nothing new, since the store was asked."""
 
+        self._lost = 0
+        """Races in a row."""
+
         self._applied = 0
 
     async def start_at(self, number: int | None = None) -> Position:
@@ -147,7 +153,8 @@ class Follower:
         return position
 
     async def step(self) -> bool:
-        """Apply the next solidified block; False when there is none yet.
+        """Apply the next solidified block; False when there is none yet, or others keep moving the
+        cursor.
 
         Raises:
             ChainContradiction: The chain contradicts itself, now or since it was found so.
@@ -176,12 +183,11 @@ class Follower:
         if known and self._quiet is not None:
             passed = await self._pass_over(position, block, self._quiet)
             if passed is None:
-                return True
+                return self._goes_on()
             position, block = passed
         for handle in self._handlers:
             await handle(block)
-        await self._advance(position, block)
-        return True
+        return await self._advance(position, block)
 
     async def _nothing_new(self) -> bool:
         """Whether there is no block behind the last one that we know of.
@@ -298,21 +304,30 @@ class Follower:
             await self._cursor.advance(position, to)
         except LostRace:
             return None
-        self._position = to
+        self._position, self._lost = to, 0
         self._applied += count - 1
         for each in run[1:count]:
             self._ahead.pop(each.number, None)
         self._read_on(run[count - 1].number + 1)
         return to, run[count - 1]
 
-    async def _advance(self, position: Position, block: SolidBlock) -> None:
+    async def _advance(self, position: Position, block: SolidBlock) -> bool:
         to = _behind(position, block)
         try:
             await self._cursor.advance(position, to)
-        except LostRace:
-            return  # another replica has applied the same block, or it has to be looked at again
+        except LostRace:  # another replica has applied it, or it has to be looked at again
+            return self._goes_on()
         self._position = self._reached = to
-        self._applied += 1
+        self._applied, self._lost = self._applied + 1, 0
+        return True
+
+    def _goes_on(self) -> bool:
+        """After a lost race: whether the next step may come at once."""
+        self._lost += 1
+        if self._lost < LOST_MAX:
+            return True
+        self._lost = 0
+        return False
 
     async def _halt(self, reason: str) -> None:
         self.close()

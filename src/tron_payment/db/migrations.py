@@ -53,6 +53,14 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         beside=False,  # an older process would open an address too early
         rollback="Set `schema_version` of `installation` to 2; nothing else was changed.",
     ),
+    Migration(
+        to=4,
+        title="TRX that contracts send is proposed before it counts",
+        run=_nothing,
+        beside=False,  # an older process takes a proposal for certain, and moves past notes
+        rollback="Wait until no row of `internal_verdicts` has a `proposal`, then set "
+        "`schema_version` and `schema_floor` of `installation` to 3; nothing else was changed.",
+    ),
 )
 FIRST_VERSION: Final = 1
 SCHEMA_VERSION: Final = MIGRATIONS[-1].to
