@@ -221,3 +221,35 @@ def test_several_nodes_are_comma_separated(tmp_path: Path) -> None:
     )
     assert settings.node_urls == ("http://a", "http://b")
     assert settings.solidity_urls == settings.node_urls
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hot_wallet_private_key", "0x" + "5a" * 32),
+        ("hot_wallet_private_key", "5a" * 31),
+        ("hot_wallet_private_key", "zz" * 32),
+        ("payout_router_private_key", "00" * 32),
+        ("kyc_attestation_private_key", "ff" * 32),
+        ("wallet_encryption_key", "correct horse battery staple"),
+        ("wallet_encryption_key", f"k1:{'5a' * 32},k1:{'6b' * 32}"),
+        ("wallet_encryption_key", f"k2:{'5a' * 32},{'6b' * 16}"),
+        ("wallet_encryption_key", f"k-2:{'5a' * 32}"),
+    ],
+)
+def test_a_key_of_another_form_is_refused_at_the_start_and_not_shown(
+    folder: Path, name: str, text: str
+) -> None:
+    secret(folder, name, text)
+    (found,) = problems({}, folder)
+    assert found.startswith(f"{name.upper()}: 64 hex digits")
+    assert text not in found and "5a" not in found
+
+
+@pytest.mark.parametrize(
+    "text", ["AB" * 32, f"k2:{'5a' * 32}, k1:{'6b' * 32}", f"{'5a' * 32},k2:{'6b' * 32}"]
+)
+def test_keys_of_the_right_forms_are_taken(folder: Path, text: str) -> None:
+    secret(folder, "wallet_encryption_key", text)
+    secret(folder, "hot_wallet_private_key", "5A" * 32)
+    assert load({}, secrets_dir=folder).wallet_encryption_key.get_secret_value() == text

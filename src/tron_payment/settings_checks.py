@@ -18,6 +18,18 @@ NODES_THAT_OUTVOTE_MIN: Final = 3
 RETENTION_DAYS_MIN: Final = 31
 """Longer than an idempotency key replays its answer."""
 
+KEY_BYTES: Final = 32
+CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Of secp256k1 (SEC 2); a private key is below it and not 0."""
+
+KEKS_MAX: Final = 16
+KEK_ID_DEFAULT: Final = "k1"
+PRIVATE_KEYS: Final = (
+    "hot_wallet_private_key",
+    "payout_router_private_key",
+    "kyc_attestation_private_key",
+)
+
 EMULATOR: Final = re.compile(r"127\.0\.0\.1:[0-9]{1,5}")
 
 
@@ -27,6 +39,7 @@ def problems_of(settings: Settings) -> list[str]:
         *_money_problems(settings),
         *_address_problems(settings),
         *_trust_problems(settings),
+        *_key_problems(settings),
     ]
     if settings.mongodb_uri.get_secret_value() and settings.mongo_url.get_secret_value() not in (
         "",
@@ -149,6 +162,30 @@ def _trust_problems(settings: Settings) -> list[str]:
     if not all(_is_network(part) for part in settings.trusted_proxies.split(",") if part.strip()):
         problems.append("TRUSTED_PROXIES: addresses or networks such as 10.0.0.0/8")
     return problems
+
+
+def _key_problems(settings: Settings) -> list[str]:
+    """Their form only, and no digit of theirs in the words; the wallets parse them."""
+    problems = []
+    for name in PRIVATE_KEYS:
+        digits = getattr(settings, name).get_secret_value()
+        known = re.fullmatch(r"[0-9a-fA-F]{64}", digits) and 0 < int(digits, 16) < CURVE_ORDER
+        if digits and not known:
+            problems.append(f"{name.upper()}: 64 hex digits, without 0x, of a secp256k1 key")
+    text = settings.wallet_encryption_key.get_secret_value().strip()
+    named = [part.strip().rpartition(":") for part in text.split(",")]
+    names = [name if colon else KEK_ID_DEFAULT for name, colon, _ in named]
+    fits = all(map(str.isalnum, names)) and all(_is_key(digits) for _, _, digits in named)
+    if text and not (fits and len(set(names)) == len(names) <= KEKS_MAX):
+        problems.append("WALLET_ENCRYPTION_KEY: 64 hex digits, or id:hex,id:hex with different ids")
+    return problems
+
+
+def _is_key(digits: str) -> bool:
+    try:
+        return len(bytes.fromhex(digits)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _is_mongo_uri(text: str) -> bool:

@@ -17,14 +17,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError
 from tron_payment.settings import ConfigurationError
+from tron_payment.settings_checks import KEK_ID_DEFAULT, KEKS_MAX
 from tron_payment.wallets.keys import Secret
 
 SCHEME: Final = "tronpay/v1"
 DATA_KEY_BYTES: Final = 32
 KEK_BYTES: Final = 32
 NONCE_BYTES: Final = 12
-KEKS_MAX: Final = 16
-KEK_ID_DEFAULT: Final = "k1"
 
 
 class KeyUnreadable(AppError, code="key_unreadable"):
