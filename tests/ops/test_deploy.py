@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -242,6 +243,49 @@ def test_tor_isolates_and_serves_nobody_else() -> None:
         assert rule in gateway
     volumes = {tuple(SERVICES[name]["volumes"]) for name in ("tor-proxy", "tor-gateway")}
     assert len(volumes) == 2, "a data directory has one Tor"
+    for control in (text, gateway):
+        assert "\nControlPort 127.0.0.1:9051\nCookieAuthentication 1\n" in control
+
+
+def _control_port(answer: bytes, heard: list[bytes]) -> tuple[socket.socket, Thread]:
+    """Tor's side of one health check (control-spec: a line for each command, then the end)."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(10)
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(10)
+            said = b""
+            while b"QUIT\r\n" not in said:
+                said += connection.recv(1_000)
+            heard.append(said)
+            connection.sendall(b"250 OK\r\n" + answer + b"250 OK\r\n250 closing connection\r\n")
+
+    thread = Thread(target=serve, daemon=True)
+    thread.start()
+    return server, thread
+
+
+@pytest.mark.parametrize(("established", "healthy"), [(b"1", True), (b"0", False)])
+def test_tor_is_healthy_when_it_has_circuits(
+    tmp_path: Path, established: bytes, healthy: bool
+) -> None:
+    script = ROOT / "deploy" / "tor" / "healthcheck"
+    assert "/etc/tor/healthcheck" in DOCKERFILES[1].read_text()
+    cookie = tmp_path / "cookie"
+    cookie.write_bytes(bytes(range(32)))
+    heard: list[bytes] = []
+    answer = b"250-status/circuit-established=" + established + b"\r\n"
+    server, thread = _control_port(answer, heard)
+    argv = ["bash", str(script), str(server.getsockname()[1]), str(cookie)]
+    with server:
+        done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
+        thread.join(10)
+    assert (done.returncode == 0) is healthy, done.stderr
+    assert heard[0].startswith(b"AUTHENTICATE " + bytes(range(32)).hex().encode() + b"\r\n")
+    done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
+    assert done.returncode != 0, "nobody listens any more"
 
 
 def test_the_store_lets_the_service_into_both_of_its_databases() -> None:
