@@ -67,7 +67,7 @@ async def test_small_gifts_go_for_larger_ones() -> None:
 async def test_what_counts_or_is_closed_takes_no_room_and_does_not_go() -> None:
     await write(*[told(f"gift-{n}", "honest", 2) for n in range(KEPT_MAX)])
     assert await verdicts.accept("gift-0", "tom", "not true")
-    proposed = await verdicts.propose(told("gift-1", "honest", 2), 50, [])
+    proposed = await verdicts.propose(told("gift-1", "honest", 2), 50, [], 0)
     assert proposed is not None
     larger = [told(f"large-{n}", "honest", 100) for n in range(3)]
     assert await write(*larger) == 0

@@ -49,7 +49,7 @@ from tron_payment.chain.follower import (
     Position,
     Quiet,
 )
-from tron_payment.chain.internal import InternalTransfer
+from tron_payment.chain.internal import INTERNAL_MAX, InternalTransfer
 from tron_payment.chain.node import NodeClient
 from tron_payment.chain.nodes import NodeAnswer, Nodes, NodeStatus
 from tron_payment.chain.raw_data import (
@@ -93,6 +93,7 @@ DOCUMENTS = (Cursor, ApartNode)
 __all__ = [
     "APART_POLL_S",
     "DOCUMENTS",
+    "INTERNAL_MAX",
     "NOBODY",
     "READ_AHEAD_BLOCKS",
     "TYPE_NAMES",

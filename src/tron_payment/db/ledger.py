@@ -48,6 +48,7 @@ __all__ = [
     "DOCUMENTS",
     "NETWORK_FEES",
     "OPENING",
+    "POSTINGS_MAX",
     "WORLD",
     "AlreadyReserved",
     "Balance",

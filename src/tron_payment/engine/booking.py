@@ -2,16 +2,26 @@
 
 What an order set aside is spent first by the order's own transaction; what is left of it goes
 back. The same block, orders and holders give the same entry in every process.
+
+A stranger may move something to us many thousand times in one block. What one entry of the journal
+does not take is booked in sums, for the block is booked whole or not at all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tron_payment.core.address import Address
-from tron_payment.db.ledger import NETWORK_FEES, WORLD, Pocket, Posting, account
+from tron_payment.db.ledger import (
+    NETWORK_FEES,
+    POSTINGS_MAX,
+    WORLD,
+    Pocket,
+    Posting,
+    account,
+)
 from tron_payment.engine.domain import Spend
-from tron_payment.engine.movements import Movement, MovementKind
+from tron_payment.engine.movements import INTERNAL, Movement, MovementKind
 
 _WITHIN = {
     MovementKind.UNSTAKE: (Pocket.STAKED, Pocket.UNFREEZING),
@@ -91,7 +101,46 @@ def book(
             continue
         booking.finals.append(claim.order_id)
         booking.postings.extend(_release(claim, spent))
+    booking.postings = bounded(booking.postings)
     return booking
+
+
+def bounded(postings: Sequence[Posting], most: int = POSTINGS_MAX) -> list[Posting]:
+    """No more than an entry takes, if sums can help it.
+
+    Those of one transaction between the same two become one, under the first one's reference; and
+    then those of all transactions, but for what contracts have moved: the books are asked later
+    whether they have that (engine/internal.py). What belongs to orders stays as it is.
+    """
+    found = list(postings)
+    for alike in (_in_one_transaction, _between_the_same):
+        if len(found) > most:
+            found = _in_sum(found, alike)
+    return found
+
+
+def _in_sum(
+    postings: Iterable[Posting], alike: Callable[[Posting], tuple[Hashable, ...]]
+) -> list[Posting]:
+    sums: dict[Hashable, Posting] = {}
+    for number, posting in enumerate(postings):
+        of_order = ":" not in posting.ref
+        key = number if of_order else alike(posting)
+        known = sums.get(key)
+        units = posting.units + (known.units if known else 0)
+        sums[key] = replace(known or posting, units=units)
+    return list(sums.values())
+
+
+def _in_one_transaction(posting: Posting) -> tuple[Hashable, ...]:
+    txid, kind, _ = (*posting.ref.split(":"), "")[:3]
+    return txid, kind, posting.source, posting.destination, posting.asset
+
+
+def _between_the_same(posting: Posting) -> tuple[Hashable, ...]:
+    if f":{INTERNAL}:" in posting.ref:
+        return _in_one_transaction(posting)
+    return posting.source, posting.destination, posting.asset
 
 
 def release(order_id: str, holds: Iterable[Spend]) -> list[Posting]:

@@ -34,6 +34,7 @@ from typing import Final
 import structlog
 
 from tron_payment.chain import (
+    INTERNAL_MAX,
     ChainContradiction,
     Cursors,
     InternalTransfer,
@@ -46,11 +47,12 @@ from tron_payment.chain import (
 from tron_payment.core.address import Address, bare_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Unavailable
-from tron_payment.core.money import TRX, UNITS_MAX
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.faults import store_errors
-from tron_payment.db.ledger import WORLD, Holder, LedgerEntry, Posting
+from tron_payment.db.ledger import Holder
 from tron_payment.engine import documents as store
 from tron_payment.engine import internal_documents as verdicts
+from tron_payment.engine.internal_booked import decide, parties
 from tron_payment.engine.internal_documents import InternalVerdict
 from tron_payment.engine.openings import being_opened, opened_with_balance
 
@@ -63,6 +65,11 @@ LAG_MAX_BLOCKS: Final = 20
 
 ASKED_FOR: Final = timedelta(days=30)
 LATE_PER_BLOCK_MAX: Final = 50
+SIDES_MAX: Final = 5_000
+"""Pairs of who pays and who gets, one of them ours, that count in one block of what came in it, and
+as many of what comes late: each may be a posting, and an entry takes `POSTINGS_MAX`. The rest
+waits for a later block; a transaction with more of them is a person's to judge."""
+
 LISTED_MAX: Final = 1_000
 TOLD_MAX: Final = 20
 """Transfers of one transaction that are kept for people and logged."""
@@ -121,7 +128,7 @@ class InternalVerdicts:
             return part
         for verdict in await verdicts.counted_in(part.number):
             if verdict.proposal:
-                await _decide(verdict, unknown=part.find(verdict.id) is not None)
+                await decide(verdict, unknown=part.find(verdict.id) is not None)
         # somebody else may have decided it, and may have withdrawn what we were given
         rows = await verdicts.counted_in(part.number)
         certain = {each.id for each in rows if not each.proposal}
@@ -185,7 +192,7 @@ class InternalVerdicts:
         tentative = {each.proposal for each in own} if noted else set()
         for each in proposed:
             if each.proposal not in tentative:
-                await _decide(each)
+                await decide(each)
         return [
             each
             for each in await verdicts.counted_in(block.number)
@@ -196,19 +203,21 @@ class InternalVerdicts:
         self, block: SolidBlock, found: Sequence[SolidTransaction], ours: AbstractSet[bytes]
     ) -> None:
         now = self._clock.now()
-        parties = {each.txid: _parties(_moved(each, ours)) for each in found}
-        opened = await opened_with_balance({side for sides in parties.values() for side in sides})
+        fits = _fitting(found, ours)
+        known = {each.txid: parties(_moved(each, ours)) for each in found}
+        opened = await opened_with_balance({side for sides in known.values() for side in sides})
         at = await self._cursors.load()  # after the openings: one at this block is not among them
         if at is None or at.number >= block.number:
             opened = {}
         rows = [
             InternalVerdict(
                 id=each.txid,
-                opened=sorted({*opened} & parties[each.txid])[:OPENED_MAX],
+                opened=sorted({*opened} & known[each.txid])[:OPENED_MAX],
                 block_number=block.number,
-                counted_in=block.number if each.internal else None,
-                proposal=verdicts.a_name() if each.internal else "",
-                parts=each.internal_parts(),
+                counted_in=block.number if each.txid in fits else None,
+                proposal=verdicts.a_name() if each.txid in fits else "",
+                parts=each.internal_parts() if each.txid in fits else [],
+                sides=fits.get(each.txid, 0),
                 told=_told(each, ours),
                 told_by=",".join(each.internal_told_by),
                 amount_sun=_amount_sun(each, ours),
@@ -235,7 +244,7 @@ class InternalVerdicts:
         at = await self._cursors.load()
         if at is not None:
             for verdict in await verdicts.left_behind(at.number, LATE_PER_BLOCK_MAX):
-                await _decide(verdict)
+                await decide(verdict)
 
     async def _ask_again(self, rows: Sequence[InternalVerdict]) -> bool:
         """Let those of one block count in a later one that enough nodes tell now."""
@@ -249,16 +258,27 @@ class InternalVerdicts:
         if at is None or at.halted or solid - at.number > LAG_MAX_BLOCKS:
             return False
         number = at.number + AHEAD_BLOCKS
-        room = LATE_PER_BLOCK_MAX - len(await verdicts.counted_in(number))
+        there = await verdicts.counted_in(number)
+        room = LATE_PER_BLOCK_MAX - len(there)
         if at.number < block.number or room <= 0:
             return False
-        counts = [await self._put_into(number, *each) for each in proved[:room]]
+        sides = SIDES_MAX - sum(each.sides for each in there)
+        parts = INTERNAL_MAX - sum(len(each.parts) for each in there)
+        counts = []
+        for verdict, transaction in proved[:room]:
+            own = await _sides_of(transaction)
+            if own > SIDES_MAX:
+                problem = f"{own} pairs of parties: more than a block of the journal takes"
+                log.error("transfer.unproved", txid=verdict.id, problem=problem)
+            elif own <= sides and len(transaction.internal) <= parts:
+                counts.append(await self._put_into(number, verdict, transaction, own))
+                sides, parts = sides - own, parts - len(transaction.internal)
         return any(counts)
 
     async def _put_into(
-        self, number: int, verdict: InternalVerdict, transaction: SolidTransaction
+        self, number: int, verdict: InternalVerdict, transaction: SolidTransaction, sides: int
     ) -> bool:
-        proposed = await verdicts.propose(verdict, number, transaction.internal_parts())
+        proposed = await verdicts.propose(verdict, number, transaction.internal_parts(), sides)
         if proposed is None:
             return False
         if problem := await _unsafe(proposed, transaction):
@@ -291,54 +311,27 @@ def _moved(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> list[Inte
     return [each for each in transaction.told_of(ours) if not each.rejected]
 
 
-def _parties(transfers: Iterable[InternalTransfer]) -> set[Address]:
-    return {side for each in transfers for side in (each.to, each.caller)}
+def _fitting(found: Iterable[SolidTransaction], ours: AbstractSet[bytes]) -> dict[str, int]:
+    """Those that enough nodes tell and one block has room for, and the sides of each."""
+    fits: dict[str, int] = {}
+    room = SIDES_MAX
+    for each in found:
+        if each.internal and (sides := _sides(_moved(each, ours))) <= room:
+            fits[each.txid] = sides
+            room -= sides
+    return fits
 
 
-async def _decide(verdict: InternalVerdict, *, unknown: bool = False) -> None:
-    """By what the books say.
-
-    Args:
-        unknown: What holds when the books have none of its parties, and cannot say.
-    """
-    if await _is_booked(verdict, unknown=unknown):
-        await verdicts.confirm(verdict)
-    else:
-        await verdicts.withdraw(verdict)
+def _sides(transfers: Iterable[InternalTransfer]) -> int:
+    return len({(each.caller, each.to) for each in transfers})
 
 
-async def _is_booked(verdict: InternalVerdict, *, unknown: bool) -> bool:
-    """Whether the block's entry has what contracts moved in it: all or nothing of it is there.
-
-    Books may have been opened since: what was the world then may be a holder now.
-    """
-    assert verdict.counted_in is not None
-    transaction = late_internal(verdict.id, verdict.parts, verdict.counted_in, 0)
-    transfers = [each for each in transaction.internal if not each.rejected]
+async def _sides_of(transaction: SolidTransaction) -> int:
+    """As of what the books have now."""
     with store_errors():
-        entry = await LedgerEntry.find_one({"cause": f"block:{verdict.counted_in}"})
-    orders = {each.id for each in await store.owning([verdict.id])}
-    wanted = {
-        (source, to, each.amount_sun)
-        for each in transfers
-        for source in (each.caller, WORLD)
-        for to in (each.to, WORLD)
-    }
-    for posting in entry.postings if entry is not None else ():
-        if posting.ref.startswith(f"{verdict.id}:int:"):
-            return True
-        if posting.ref in orders and _moves(posting) in wanted:
-            return True
-    with store_errors():
-        known = await Holder.find_one({"_id": {"$in": sorted(_parties(transfers))}})
-    return unknown and known is None
-
-
-def _moves(posting: Posting) -> tuple[str, str, int]:
-    """Whose it was, whose it is, and sun. What an order gives back to itself has one owner, and
-    no contract pays itself."""
-    source, to = (side.partition(":")[0] for side in (posting.source, posting.destination))
-    return source, to, posting.units if posting.asset == TRX.code else 0
+        known = {"_id": {"$in": sorted(parties(transaction.internal))}}
+        rows = await Holder.find(known).to_list()
+    return _sides(_moved(transaction, {bare_bytes(Address(each.id)) for each in rows}))
 
 
 async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> str:
@@ -346,10 +339,10 @@ async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> st
 
     Asked when it is proposed: an opening that comes later sees that, and waits.
     """
-    parties = _parties(transaction.internal)
-    if await being_opened(parties):
+    sides = parties(transaction.internal)
+    if await being_opened(sides):
         return "the books of an address are being opened"
-    for address, at in (await opened_with_balance(parties)).items():
+    for address, at in (await opened_with_balance(sides)).items():
         if at is None and address not in verdict.opened:
             return "the books of an address were opened later"
         if at is not None and at >= verdict.block_number:

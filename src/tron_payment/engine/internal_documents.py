@@ -46,6 +46,9 @@ class InternalVerdict(Document):
     parts: list[dict[str, Any]] = []
     """The receipt's internal transactions as enough nodes told them."""
 
+    sides: int = 0
+    """Of what counts or is proposed: pairs of who pays and who gets, one of them ours."""
+
     opened: list[str] = []
     """Of its parties those whose books had begun with what they had on the chain before its block:
     that balance cannot hold it."""
@@ -260,10 +263,10 @@ async def accept(txid: str, by: str, reason: str) -> bool:
 
 
 async def propose(
-    verdict: InternalVerdict, number: int, parts: list[dict[str, Any]]
+    verdict: InternalVerdict, number: int, parts: list[dict[str, Any]], sides: int
 ) -> InternalVerdict | None:
     """Let it count in a block, if it becomes certain; None when it counts somewhere already."""
-    proposed = {"counted_in": number, "parts": parts, "proposal": a_name()}
+    proposed = {"counted_in": number, "parts": parts, "sides": sides, "proposal": a_name()}
     with store_errors():
         result = await InternalVerdict.get_pymongo_collection().update_one(
             {"_id": verdict.id, "counted_in": None, "accepted_by": {"$in": ["", None]}},

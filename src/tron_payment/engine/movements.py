@@ -7,6 +7,7 @@ transaction belongs to, if any (engine/booking.py).
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from tron_payment.chain import (
     CancelAllUnfreezeV2,
@@ -22,6 +23,9 @@ from tron_payment.chain import (
 )
 from tron_payment.core.address import Address
 from tron_payment.core.money import TRX, UNITS_MAX
+
+INTERNAL: Final = "int"
+"""Begins the index of what a contract has moved."""
 
 
 class MovementKind(StrEnum):
@@ -109,7 +113,7 @@ def _of_transaction(tx: SolidTransaction, tokens: Mapping[Address, str]) -> Iter
             yield Movement(
                 MovementKind.TRANSFER,
                 tx.txid,
-                f"int:{number}",
+                f"{INTERNAL}:{number}",
                 TRX.code,
                 internal.amount_sun,
                 internal.caller,
