@@ -3,8 +3,10 @@
 The engine tests' key has no journal, as if that had been restored with the orders.
 """
 
-from dataclasses import dataclass, replace
+import asyncio
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,11 +21,26 @@ from tests.engine.test_restore import (
     restore,
 )
 from tests.engine.world import ALICE, ALL_DOCUMENTS, Process, World
-from tron_payment.chain import Block, BlockHeader, NodesUnavailable
-from tron_payment.engine import SafeMode
+from tron_payment.chain import (
+    Block,
+    BlockHeader,
+    BlockTransaction,
+    MongoCursors,
+    NodesUnavailable,
+    RawData,
+    Transfer,
+    encode,
+    txid,
+)
+from tron_payment.engine import SafeMode, safe_mode
 from tron_payment.engine.safe_mode import SCAN_BLOCKS_MAX
+from tron_payment.engine.tip import FRESH_BLOCKS
 
 NODES = 3
+CENTURY_MS = 100 * 365 * 86_400_000
+PROMISE_BLOCKS = 45
+"""`PAYOUT_TIMEOUT`, which is a minute here, a minute for solidification, and 15 seconds."""
+
 AHEAD = 5_000
 
 
@@ -178,3 +195,159 @@ async def test_one_that_claims_a_head_nobody_has_delays_nothing(
     world.process = process(world)
     await world.run_until_final("a")
     assert world.alarms == [] and world.network.token[ALICE] == UNITS
+
+
+# ---- a head that one node alone shows, and shows whole -----------------------------------------
+
+
+@dataclass
+class Runaway(SimNode):
+    """Shows blocks of its own invention above the chain's."""
+
+    ahead: int = 1
+    later_ms: int = CENTURY_MS
+    invents: tuple[BlockTransaction, ...] = ()
+    slow: bool = False
+    asked: list[int] = field(default_factory=list)
+    top: int = 0
+
+    def _invented(self, number: int) -> bool:
+        if not self.ahead:
+            return False
+        self.top = max(self.top, self.network.tip.number + self.ahead)
+        return self.network.tip.number < number <= self.top
+
+    async def head(self) -> BlockHeader:
+        found = await super().head()
+        number = found.number + self.ahead
+        return await self.header(number, solid=False) if self.ahead else found
+
+    async def header(self, number: int, *, solid: bool = True) -> BlockHeader:
+        if solid or not self._invented(number):
+            return await super().header(number, solid=solid)
+        made = self.network.tip
+        return replace(made, number=number, timestamp_ms=made.timestamp_ms + self.later_ms)
+
+    async def block(self, number: int, solid: bool = True) -> Block:
+        if solid or not self._invented(number):
+            return await super().block(number, solid)
+        self.asked.append(number)
+        if self.slow:
+            await asyncio.Event().wait()
+        head = await self.header(number, solid=False)
+        return Block(number, head.block_id, head.parent_id, head.timestamp_ms, self.invents)
+
+
+async def beside_a_runaway(place: int, **how: Any) -> tuple[World, Runaway]:
+    world = await World.create(nodes=NODES)
+    liar = Runaway(world.network, world.nodes[place].alias, **how)
+    world.nodes[place] = liar
+    await world.engine.place(world.wish("a", UNITS))
+    world.pass_time(2)
+    world.process = process(world)
+    return world, liar
+
+
+@pytest.mark.parametrize("place", range(NODES))
+@pytest.mark.parametrize("ahead", [1, AHEAD])
+async def test_a_date_that_one_alone_shows_delays_nothing(
+    mongo: Mongo, place: int, ahead: int
+) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    world, liar = await beside_a_runaway(place, ahead=ahead)
+    await sign_all(world)
+    assert await begun_why() == [] and len(world.key.signed) == 1
+    assert len(liar.asked) <= FRESH_BLOCKS, "what is refuted is not read"
+    liar.ahead = 0
+    await world.run_until_final("a", blocks=12)
+    assert world.alarms == [] and world.network.token[ALICE] == UNITS
+
+
+def invented(world: World) -> BlockTransaction:
+    raw = encode(
+        RawData(
+            contract=Transfer(world.key.address, ALICE, 1),
+            ref_block_bytes=bytes(2),
+            ref_block_hash=bytes(8),
+            expiration_ms=world.network.tip.timestamp_ms + 60_000,
+            timestamp_ms=world.network.tip.timestamp_ms,
+            fee_limit_sun=0,
+            permission_id=0,
+        )
+    )
+    return BlockTransaction(txid(raw), raw, "SUCCESS")
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+@pytest.mark.parametrize("ahead", [1, AHEAD])
+async def test_one_that_invents_a_payment_delays_for_a_lifetime_whatever_its_date(
+    mongo: Mongo, ahead: int, starts: int
+) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    world, liar = await beside_a_runaway(2, ahead=ahead)
+    liar.invents = (invented(world),)
+    for _ in range(starts):
+        world.process = process(world)
+        await sign_all(world)
+        assert await begun_why() == ["forgotten"] and world.key.signed == []
+    await world.run_until_final("a", blocks=PROMISE_BLOCKS)
+    assert world.network.token[ALICE] == UNITS
+    await world.assert_books_equal_chain()
+
+
+@pytest.mark.parametrize("ahead", [AHEAD, 10**9])
+async def test_while_another_is_away_a_far_head_is_undecided_and_refuted_at_its_return(
+    mongo: Mongo, ahead: int
+) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    world, liar = await beside_a_runaway(0, ahead=ahead)
+    world.nodes[1].away = True
+    await sign_all(world)
+    assert await begun_why() == ["behind"] and world.key.signed == [] == liar.asked
+    world.pass_time(PROMISE_BLOCKS)
+    await sign_all(world)
+    assert world.key.signed == [], "nobody can tell yet"
+    world.nodes[1].away = False
+    world.clock.advance(timedelta(minutes=1))  # it has rested
+    await world.run_until_final("a", blocks=12)
+    assert world.network.token[ALICE] == UNITS
+    await world.assert_books_equal_chain()
+
+
+async def test_a_far_head_that_turns_out_true_counts_from_there(mongo: Mongo) -> None:
+    """The one that stood still let the cursor crawl past the end of what it had shown."""
+    await mongo.connect(ALL_DOCUMENTS)
+    world, bad = await made(0)
+    backup = await back_up()
+    standing = world.network.tip.number
+    world.pass_time(150)
+    true_ms = world.network.tip.timestamp_ms
+    await restore(backup)
+    world.process = process(world)
+    bad.stands_at = standing
+    world.nodes[1].away = True
+    await world.engine.place(world.wish("a", UNITS))
+    await sign_all(world)
+    bad.stands_at = None
+    world.nodes[1].away = False
+    world.clock.advance(timedelta(minutes=1))  # it has rested
+    for _ in range(60):
+        await world.tick()
+        if world.key.signed:
+            break
+    at = await MongoCursors().load()
+    assert at is not None and at.timestamp_ms >= true_ms + 60_000
+    await world.run_until_final("a", blocks=12)
+
+
+async def test_a_look_at_blocks_that_are_kept_back_has_an_end(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    monkeypatch.setattr(safe_mode, "LOOK_MAX_S", 0.2)
+    world, liar = await beside_a_runaway(2, slow=True)
+    await sign_all(world)
+    assert await begun_why() == ["behind"] and liar.asked
+    liar.ahead = 0
+    await world.run_until_final("a", blocks=PROMISE_BLOCKS)
+    await world.assert_books_equal_chain()

@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, Final
 
 import structlog
@@ -40,6 +41,7 @@ from tron_payment.chain import (
     BlockTransaction,
     Cursors,
     MalformedRawData,
+    NodeClient,
     NodeRefused,
     Nodes,
     NodeStatus,
@@ -56,6 +58,7 @@ from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
+from tron_payment.engine.tip import FRESH_BLOCKS, Tip, tip
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
@@ -66,6 +69,11 @@ main net are 100."""
 
 SCAN_AT_ONCE: Final = 8
 """Blocks read together."""
+
+LOOK_MAX_S: Final = 120.0
+"""One look takes no longer, however slowly a node answers; the next goes on where it ended."""
+
+NO_CLAIM: Final = 2**62
 
 REWIND_BLOCKS_MAX: Final = READ_AHEAD_BLOCKS + 5
 """A new primary may show the cursor as it was a moment ago, at most one step and a few blocks,
@@ -90,6 +98,11 @@ class SafeMode(Document):
 
     until_ms: int
     """Chain time after which no transaction from before the restore can come."""
+
+    claimed_from: int = NO_CLAIM
+    claimed_to: int = 0
+    """Heights, lowest and highest, that a node claimed while too few others answered to refute it:
+    it does not end before they can tell."""
 
     class Settings:
         name = "safe_mode"
@@ -149,32 +162,52 @@ class SafeModes:
             if at.number < self._seen:
                 at = await self._look_back(at)
             if not self._looked:
-                head = await self._nodes.head()
-                why = await self._suspicion(at, head)
-                if why:
-                    await self._begin(why, await self._newest(head), at)
+                said = await tip(self._nodes)
+                if why := await self._suspicion(at, said):
+                    await self._begin(why, said, at)
                 self._looked = True
             self._seen = max(self._seen, at.number)
 
-    async def _suspicion(self, at: Position, head: BlockHeader) -> str:
+    async def _claimed(self, said: Tip) -> int:
+        """The height that a node shows ahead of the others, when that may be true; else 0."""
+        for alias, head in said.undecided():
+            with suppress(Unavailable, NodeRefused):
+                await self._nodes.ask(alias, partial(_header, number=head.number))
+                return head.number
+        return 0
+
+    async def _suspicion(self, at: Position, said: Tip) -> str:
         """Why a store that stands there may be a restored one; empty when it is not.
 
         Each block is read from as many nodes as have to agree: one alone could hide what was paid,
         or be on a fork of its own. What any of them shows counts, also behind the common head, so
         that nobody hides it by standing still.
         """
+        head = said.head
         ahead = head.number - at.number
         if head.timestamp_ms - at.timestamp_ms > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
             return "behind"
-        claimed = max((each.head for each in self._asked()), default=0)
-        last = min(max(head.number, claimed), at.number + SCAN_BLOCKS_MAX)
-        for first in range(max(at.number, self._scanned) + 1, last + 1, SCAN_AT_ONCE):
-            numbers = range(first, min(first + SCAN_AT_ONCE, last + 1))
+        if await self._claimed(said) > said.scanned_to(at):
+            return "behind"
+        try:
+            async with asyncio.timeout(LOOK_MAX_S):
+                return await self._scan(at, said)
+        except TimeoutError:
+            if max(at.number, self._scanned) < head.number:
+                raise NodesUnavailable(f"blocks up to {head.number} are shown slowly") from None
+            return "behind"  # what one node alone claims, and keeps back
+
+    async def _scan(self, at: Position, said: Tip) -> str:
+        head, first = said.head, max(at.number, self._scanned) + 1
+        agreed = range(first, head.number + 1)
+        claimed = range(max(first, head.number + 1), said.scanned_to(at) + 1)
+        for numbers in (*_together(agreed), *_together(claimed)):
             shown = await chain.all_of(self._shown(number, head.number) for number in numbers)
-            for blocks in shown:
+            for number, blocks in zip(numbers, shown, strict=True):
                 if not blocks:
                     return ""  # behind the common head, and only claimed
-                if blocks[0].timestamp_ms - at.timestamp_ms > LAG_MAX_MS:
+                told_ms = max(block.timestamp_ms for block in blocks)
+                if min(told_ms, said.bound_ms(number, at)) - at.timestamp_ms > LAG_MAX_MS:
                     return "behind"
                 for block in blocks:
                     if unknown := await self._unknown(block.number, block.transactions):
@@ -199,19 +232,6 @@ class SafeModes:
             by = f"{len(shown)} of {self._nodes.agreement}"
             raise NodesUnavailable(f"block {number} is shown by {by} nodes")
         return shown
-
-    async def _newest(self, head: BlockHeader) -> BlockHeader:
-        """The newest block that any node has: no transaction that was forgotten is younger."""
-        for each in sorted(self._asked(), key=lambda status: -status.head):
-            if each.head <= head.number:
-                break
-            with suppress(Unavailable, NodeRefused):
-                return await self._header(each)
-        return head
-
-    async def _header(self, claimed: NodeStatus) -> BlockHeader:
-        """The head that a node claims, shown by it."""
-        return await self._nodes.ask(claimed.alias, lambda n: n.header(claimed.head, solid=False))
 
     def _asked(self) -> list[NodeStatus]:
         return [each for each in self._nodes.status() if not each.apart]
@@ -240,7 +260,7 @@ class SafeModes:
         if at is None or at.number >= self._seen:
             return shown
         if at.number < self._seen - REWIND_BLOCKS_MAX:
-            await self._begin("rewound", await self._nodes.head(), at)
+            await self._begin("rewound", await tip(self._nodes), at)
         else:
             self._looked, self._scanned = False, 0
         self._seen = at.number
@@ -250,21 +270,22 @@ class SafeModes:
         """A block did what an unsigned order wants, by a transaction that nothing explains.
 
         Raises:
-            Unavailable: No node tells the head.
+            Unavailable: Too few nodes tell the head.
         """
-        await self._begin("adopted", await self._nodes.head(), at)
+        await self._begin("adopted", await tip(self._nodes), at)
 
-    async def _begin(self, why: str, head: BlockHeader, at: Position) -> None:
+    async def _begin(self, why: str, said: Tip, at: Position) -> None:
         """Begin it, or let it last longer: a restored store may hold one that had begun before."""
-        lag_ms = max(0, head.timestamp_ms - at.timestamp_ms)
-        until_ms = max(head.timestamp_ms, at.timestamp_ms) + self._lifetime_ms
-        begun = await insert_once(
-            SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
-        )
-        if not begun:
-            await SafeMode.get_pymongo_collection().update_one(
-                {"_id": _ID}, {"$max": {"until_ms": until_ms}}
-            )
+        claimed = await self._claimed(said)
+        newest_ms = max(said.newest_ms(at), at.timestamp_ms)
+        lag_ms, until_ms = newest_ms - at.timestamp_ms, newest_ms + self._lifetime_ms
+        lowest = claimed or NO_CLAIM
+        mode = SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
+        mode.claimed_from, mode.claimed_to = lowest, claimed
+        if not await insert_once(mode):
+            later = {"$max": {"until_ms": until_ms, "claimed_to": claimed}}
+            later["$min"] = {"claimed_from": lowest}
+            await SafeMode.get_pymongo_collection().update_one({"_id": _ID}, later)
             return
         log.warning("safe_mode.begun", lag_ms=lag_ms, why=why)
         await self._alarm("safe_mode.begun", {"lag_ms": lag_ms, "why": why})
@@ -280,12 +301,32 @@ class SafeModes:
             return ""
         if at.timestamp_ms < mode.until_ms:
             return "safe_mode"
+        if mode.claimed_to:
+            await self._decide(mode, at)
+            return "safe_mode"
         if await Unexplained.find_one({"acknowledged_by": ""}) is not None:
             return "unexplained_transaction"
-        await SafeMode.get_pymongo_collection().delete_one({"_id": _ID, "until_ms": mode.until_ms})
+        await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
         log.warning("safe_mode.ended")
         await self._alarm("safe_mode.ended", {"lag_ms": mode.lag_ms})
         return ""
+
+    async def _decide(self, mode: SafeMode, at: Position) -> None:
+        """Forget a claim that is refuted; one that came true lets it last longer.
+
+        The chain may be further than where the claim came true: from there a whole lifetime.
+        """
+        until_ms = mode.until_ms
+        if at.number >= mode.claimed_to:
+            until_ms = max(until_ms, at.timestamp_ms + self._lifetime_ms)
+        else:
+            said = await tip(self._nodes)
+            if said.undecided():
+                return
+            if said.head.number + FRESH_BLOCKS >= mode.claimed_from:
+                until_ms = max(until_ms, said.newest_ms(at) + self._lifetime_ms)
+        decided = {"until_ms": until_ms, "claimed_from": NO_CLAIM, "claimed_to": 0}
+        await SafeMode.get_pymongo_collection().update_one(_as_read(mode), {"$set": decided})
 
     async def end(self, by: str) -> bool:
         """A human ends it early and answers for that; False when it was not on."""
@@ -311,6 +352,20 @@ class SafeModes:
             {"_id": txid, "acknowledged_by": ""}, {"$set": {"acknowledged_by": by}}
         )
         return bool(result.matched_count)
+
+
+def _together(numbers: range) -> list[range]:
+    return [numbers[i : i + SCAN_AT_ONCE] for i in range(0, len(numbers), SCAN_AT_ONCE)]
+
+
+async def _header(node: NodeClient, number: int) -> BlockHeader:
+    return await node.header(number, solid=False)
+
+
+def _as_read(mode: SafeMode) -> dict[str, object]:
+    """Nothing has let it last longer since."""
+    claims = {"claimed_from": mode.claimed_from, "claimed_to": mode.claimed_to}
+    return {"_id": _ID, "until_ms": mode.until_ms, **claims}
 
 
 async def candidates(

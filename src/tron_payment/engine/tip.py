@@ -1,0 +1,95 @@
+"""How far the chain is, as each node says, and how much of that counts when safe mode is judged.
+
+The time of one node alone is never taken as it is told: a block has a height, too, and blocks are
+three seconds apart. Nor is its height, once as many nodes as have to agree have not reached it.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from tron_payment import chain
+from tron_payment.chain import BlockHeader, NodeRefused, Nodes, NodesUnavailable, Position
+from tron_payment.core.errors import Unavailable
+
+BLOCK_MS: Final = 3_000
+"""Between two blocks of the main net, when no witness misses its turn."""
+
+LAG_BLOCKS_MAX: Final = 100
+"""Five minutes (`safe_mode.LAG_MAX_MS`) of them: what is claimed beyond counts as far behind."""
+
+FRESH_BLOCKS: Final = 5
+"""A node may have so many that the others are only about to get."""
+
+SLACK_MS: Final = 15_000
+"""Turns that witnesses missed: by so much a block may be later than its height says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tip:
+    """What the nodes that answer say at one moment."""
+
+    head: BlockHeader
+    """The common one, as `Nodes.head`."""
+
+    reach: int
+    """Fewer nodes than have to agree are below this height; all higher ones are refuted, but for
+    `FRESH_BLOCKS`. Above the head when those behind could all be nodes that stand still."""
+
+    claims: tuple[tuple[str, BlockHeader], ...]
+    """The head that each node tells, by alias."""
+
+    def scanned_to(self, at: Position) -> int:
+        """The last block whose contents count for a store that stands there."""
+        newest = max(header.number for _, header in self.claims)
+        near = max(self.head.number, at.number + LAG_BLOCKS_MAX)
+        return max(self.head.number, min(newest, min(self.reach, near) + FRESH_BLOCKS))
+
+    def newest_ms(self, at: Position) -> int:
+        """No block is later, but for what is undecided: chain time in milliseconds."""
+        last = self.head.number + FRESH_BLOCKS
+        undecided = self.undecided()
+        told = [
+            min(header.timestamp_ms, self.bound_ms(min(header.number, last), at))
+            for alias, header in self.claims
+            if (alias, header) not in undecided
+        ]
+        return max([self.head.timestamp_ms, *told])
+
+    def bound_ms(self, number: int, at: Position) -> int:
+        """How late the block at this height can be, whatever a node says.
+
+        Args:
+            at: Solidified and agreed.
+        """
+        from_head = self.head.timestamp_ms + max(0, number - self.head.number) * BLOCK_MS
+        return max(from_head, at.timestamp_ms + (number - at.number) * BLOCK_MS) + SLACK_MS
+
+    def undecided(self) -> list[tuple[str, BlockHeader]]:
+        """Claims well ahead of the common head that may be true, as far as one can tell; highest
+        first. None when enough nodes answer."""
+        last = self.head.number + FRESH_BLOCKS
+        found = [each for each in self.claims if last < each[1].number <= self.reach]
+        return sorted(found, key=lambda each: -each[1].number)
+
+
+async def tip(nodes: Nodes) -> Tip:
+    """Ask every node that is not set apart.
+
+    Raises:
+        NodesUnavailable: Fewer answer than have to agree.
+    """
+
+    async def head_of(alias: str) -> tuple[str, BlockHeader] | None:
+        with suppress(Unavailable, NodeRefused):
+            return alias, await nodes.ask(alias, lambda node: node.head())
+        return None
+
+    told = await chain.all_of(head_of(each.alias) for each in nodes.status() if not each.apart)
+    claims = tuple(each for each in told if each is not None)
+    if len(claims) < nodes.agreement:
+        raise NodesUnavailable(f"the head is told by {len(claims)} of {nodes.agreement} nodes")
+    newest = sorted((header for _, header in claims), key=lambda h: (-h.timestamp_ms, -h.number))
+    head = newest[max((len(newest) + 1) // 2, nodes.agreement) - 1]
+    lowest = sorted(header.number for header in newest)
+    return Tip(head, max(head.number, lowest[nodes.agreement - 1]), claims)
