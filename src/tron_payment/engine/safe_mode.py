@@ -306,7 +306,9 @@ class SafeModes:
             return "safe_mode"
         if await Unexplained.find_one({"acknowledged_by": ""}) is not None:
             return "unexplained_transaction"
-        await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
+        ended = await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
+        if not ended.deleted_count:
+            return "safe_mode"  # somebody has let it last longer meanwhile, or ended it: look again
         log.warning("safe_mode.ended")
         await self._alarm("safe_mode.ended", {"lag_ms": mode.lag_ms})
         return ""
@@ -364,8 +366,10 @@ async def _header(node: NodeClient, number: int) -> BlockHeader:
 
 def _as_read(mode: SafeMode) -> dict[str, object]:
     """Nothing has let it last longer since."""
-    claims = {"claimed_from": mode.claimed_from, "claimed_to": mode.claimed_to}
-    return {"_id": _ID, "until_ms": mode.until_ms, **claims}
+    seen: dict[str, object] = {"_id": _ID, "until_ms": mode.until_ms}
+    if not mode.claimed_to:
+        return seen | {"claimed_to": {"$in": [0, None]}}  # an older build's has none
+    return seen | {"claimed_from": mode.claimed_from, "claimed_to": mode.claimed_to}
 
 
 async def candidates(
