@@ -28,7 +28,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import structlog
 from beanie import Document
@@ -364,12 +364,11 @@ async def _header(node: NodeClient, number: int) -> BlockHeader:
     return await node.header(number, solid=False)
 
 
-def _as_read(mode: SafeMode) -> dict[str, object]:
-    """Nothing has let it last longer since."""
-    seen: dict[str, object] = {"_id": _ID, "until_ms": mode.until_ms}
-    if not mode.claimed_to:
-        return seen | {"claimed_to": {"$in": [0, None]}}  # an older build's has none
-    return seen | {"claimed_from": mode.claimed_from, "claimed_to": mode.claimed_to}
+def _as_read(mode: SafeMode) -> dict[str, Any]:
+    """Nothing has let it last longer since. What an older build began has no claims."""
+    claims = {"claimed_from": mode.claimed_from, "claimed_to": mode.claimed_to}
+    none = {"claimed_to": {"$in": [0, None]}}
+    return {"_id": _ID, "until_ms": mode.until_ms, **(claims if mode.claimed_to else none)}
 
 
 async def candidates(
