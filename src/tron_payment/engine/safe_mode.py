@@ -27,7 +27,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from functools import partial
 from typing import Any, ClassVar, Final
 
 import structlog
@@ -37,28 +36,23 @@ from pymongo import ASCENDING, IndexModel
 from tron_payment import chain
 from tron_payment.chain import (
     READ_AHEAD_BLOCKS,
-    BlockHeader,
     BlockTransaction,
     Cursors,
     MalformedRawData,
-    NodeClient,
-    NodeRefused,
     Nodes,
-    NodeStatus,
     NodesUnavailable,
     Position,
     SolidTransaction,
 )
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import insert_once
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
-from tron_payment.engine.tip import FRESH_BLOCKS, Tip, tip
+from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, tip
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
@@ -73,7 +67,9 @@ SCAN_AT_ONCE: Final = 8
 LOOK_MAX_S: Final = 120.0
 """One look takes no longer, however slowly a node answers; the next goes on where it ended."""
 
-NO_CLAIM: Final = 2**62
+KEPT_BACK_MAX: Final = 5
+"""Looks at which a node does not show a block that it alone claims; then it counts as it is told,
+and following goes on."""
 
 REWIND_BLOCKS_MAX: Final = READ_AHEAD_BLOCKS + 5
 """A new primary may show the cursor as it was a moment ago, at most one step and a few blocks,
@@ -147,6 +143,7 @@ class SafeModes:
         self._looking = asyncio.Lock()
         self._looked = False
         self._scanned = 0
+        self._kept_back = 0
         self._seen = 0
 
     async def look(self, at: Position) -> None:
@@ -168,14 +165,6 @@ class SafeModes:
                 self._looked = True
             self._seen = max(self._seen, at.number)
 
-    async def _claimed(self, said: Tip) -> int:
-        """The height that a node shows ahead of the others, when that may be true; else 0."""
-        for alias, head in said.undecided():
-            with suppress(Unavailable, NodeRefused):
-                await self._nodes.ask(alias, partial(_header, number=head.number))
-                return head.number
-        return 0
-
     async def _suspicion(self, at: Position, said: Tip) -> str:
         """Why a store that stands there may be a restored one; empty when it is not.
 
@@ -187,25 +176,30 @@ class SafeModes:
         ahead = head.number - at.number
         if head.timestamp_ms - at.timestamp_ms > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
             return "behind"
-        if await self._claimed(said) > said.scanned_to(at):
+        if said.claimed()[1] > said.scanned_to(at):
             return "behind"
         try:
             async with asyncio.timeout(LOOK_MAX_S):
                 return await self._scan(at, said)
-        except TimeoutError:
-            if max(at.number, self._scanned) < head.number:
+        except (TimeoutError, NodesUnavailable) as problem:
+            slow = isinstance(problem, TimeoutError)
+            self._kept_back += 1
+            only_claimed = max(at.number, self._scanned) >= head.number
+            if only_claimed and (slow or self._kept_back >= KEPT_BACK_MAX):
+                return "behind"
+            if slow:
                 raise NodesUnavailable(f"blocks up to {head.number} are shown slowly") from None
-            return "behind"  # what one node alone claims, and keeps back
+            raise
 
     async def _scan(self, at: Position, said: Tip) -> str:
         head, first = said.head, max(at.number, self._scanned) + 1
         agreed = range(first, head.number + 1)
         claimed = range(max(first, head.number + 1), said.scanned_to(at) + 1)
         for numbers in (*_together(agreed), *_together(claimed)):
-            shown = await chain.all_of(self._shown(number, head.number) for number in numbers)
+            shown = await chain.all_of(said.shown(self._nodes, number) for number in numbers)
             for number, blocks in zip(numbers, shown, strict=True):
                 if not blocks:
-                    return ""  # behind the common head, and only claimed
+                    return ""  # ahead of all that may be true, and only claimed
                 told_ms = max(block.timestamp_ms for block in blocks)
                 if min(told_ms, said.bound_ms(number, at)) - at.timestamp_ms > LAG_MAX_MS:
                     return "behind"
@@ -215,26 +209,6 @@ class SafeModes:
                         return "forgotten"
             self._scanned = min(numbers[-1], head.number)
         return ""
-
-    async def _shown(self, number: int, head_number: int) -> list[chain.Block]:
-        """A block, solidified or not, as `agreement` nodes show it; behind the head as many as do.
-
-        Raises:
-            NodesUnavailable: Too few show one that they should have.
-        """
-        shown: list[chain.Block] = []
-        for each in self._asked():
-            if len(shown) == self._nodes.agreement:
-                break
-            with suppress(Unavailable, NodeRefused):
-                shown.append(await self._nodes.ask(each.alias, lambda n: n.block(number, False)))
-        if len(shown) < self._nodes.agreement and number <= head_number:
-            by = f"{len(shown)} of {self._nodes.agreement}"
-            raise NodesUnavailable(f"block {number} is shown by {by} nodes")
-        return shown
-
-    def _asked(self) -> list[NodeStatus]:
-        return [each for each in self._nodes.status() if not each.apart]
 
     async def _unknown(self, number: int, transactions: Sequence[BlockTransaction]) -> list[str]:
         """The holders' transactions among these that no attempt explains.
@@ -276,10 +250,9 @@ class SafeModes:
 
     async def _begin(self, why: str, said: Tip, at: Position) -> None:
         """Begin it, or let it last longer: a restored store may hold one that had begun before."""
-        claimed = await self._claimed(said)
+        lowest, claimed = said.claimed()
         newest_ms = max(said.newest_ms(at), at.timestamp_ms)
         lag_ms, until_ms = newest_ms - at.timestamp_ms, newest_ms + self._lifetime_ms
-        lowest = claimed or NO_CLAIM
         mode = SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
         mode.claimed_from, mode.claimed_to = lowest, claimed
         if not await insert_once(mode):
@@ -314,7 +287,8 @@ class SafeModes:
         return ""
 
     async def _decide(self, mode: SafeMode, at: Position) -> None:
-        """Forget a claim that is refuted; one that came true lets it last longer.
+        """Forget a claim that is refuted; one that came true lets it last longer. None is refuted
+        while a node is away: it may be the one that has told the truth.
 
         The chain may be further than where the claim came true: from there a whole lifetime.
         """
@@ -323,7 +297,7 @@ class SafeModes:
             until_ms = max(until_ms, at.timestamp_ms + self._lifetime_ms)
         else:
             said = await tip(self._nodes)
-            if said.undecided():
+            if said.undecided() or not said.whole:
                 return
             if said.head.number + FRESH_BLOCKS >= mode.claimed_from:
                 until_ms = max(until_ms, said.newest_ms(at) + self._lifetime_ms)
@@ -358,10 +332,6 @@ class SafeModes:
 
 def _together(numbers: range) -> list[range]:
     return [numbers[i : i + SCAN_AT_ONCE] for i in range(0, len(numbers), SCAN_AT_ONCE)]
-
-
-async def _header(node: NodeClient, number: int) -> BlockHeader:
-    return await node.header(number, solid=False)
 
 
 def _as_read(mode: SafeMode) -> dict[str, Any]:

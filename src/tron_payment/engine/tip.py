@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tron_payment import chain
-from tron_payment.chain import BlockHeader, NodeRefused, Nodes, NodesUnavailable, Position
+from tron_payment.chain import Block, BlockHeader, NodeRefused, Nodes, NodesUnavailable, Position
 from tron_payment.core.errors import Unavailable
 
 BLOCK_MS: Final = 3_000
@@ -25,6 +25,9 @@ SLACK_MS: Final = 15_000
 """Turns that witnesses missed: by so much a block may be later than its height says."""
 
 
+NO_CLAIM: Final = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Tip:
     """What the nodes that answer say at one moment."""
@@ -38,6 +41,9 @@ class Tip:
 
     claims: tuple[tuple[str, BlockHeader], ...]
     """The head that each node tells, by alias."""
+
+    whole: bool = True
+    """Every node answers that is not set apart."""
 
     def scanned_to(self, at: Position) -> int:
         """The last block whose contents count for a store that stands there."""
@@ -66,11 +72,39 @@ class Tip:
         return max(from_head, at.timestamp_ms + (number - at.number) * BLOCK_MS) + SLACK_MS
 
     def undecided(self) -> list[tuple[str, BlockHeader]]:
-        """Claims well ahead of the common head that may be true, as far as one can tell; highest
-        first. None when enough nodes answer."""
+        """Claims well ahead of the common head that may be true, as far as one can tell. None when
+        enough nodes answer."""
         last = self.head.number + FRESH_BLOCKS
-        found = [each for each in self.claims if last < each[1].number <= self.reach]
-        return sorted(found, key=lambda each: -each[1].number)
+        return [each for each in self.claims if last < each[1].number <= self.reach]
+
+    def claimed(self) -> tuple[int, int]:
+        """The lowest and the highest of these heights; none is (`NO_CLAIM`, 0)."""
+        heights = [header.number for _, header in self.undecided()]
+        return min(heights, default=NO_CLAIM), max(heights, default=0)
+
+    async def shown(self, nodes: Nodes, number: int) -> list[Block]:
+        """A block, solidified or not, as the nodes show it.
+
+        Up to the common head as many show it as have to agree. What is ahead of it and may be true
+        everybody shows who claims it: one answer that is lost must not hide what was paid. What
+        remains is only fresh, and shown or not.
+
+        Raises:
+            NodesUnavailable: Somebody does not show what they should.
+        """
+        claimers = [alias for alias, header in self.claims if header.number >= number]
+        agreed = number <= self.head.number
+        asked = [each.alias for each in nodes.status() if not each.apart] if agreed else claimers
+        enough = nodes.agreement if agreed else len(claimers) if number <= self.reach else 0
+        shown: list[Block] = []
+        for alias in asked:
+            if agreed and len(shown) == enough:
+                break
+            with suppress(Unavailable, NodeRefused):
+                shown.append(await nodes.ask(alias, lambda node: node.block(number, False)))
+        if len(shown) < enough:
+            raise NodesUnavailable(f"block {number} is shown by {len(shown)} of {enough} nodes")
+        return shown
 
 
 async def tip(nodes: Nodes) -> Tip:
@@ -85,11 +119,12 @@ async def tip(nodes: Nodes) -> Tip:
             return alias, await nodes.ask(alias, lambda node: node.head())
         return None
 
-    told = await chain.all_of(head_of(each.alias) for each in nodes.status() if not each.apart)
+    told = await chain.all_of([head_of(e.alias) for e in nodes.status() if not e.apart])
     claims = tuple(each for each in told if each is not None)
     if len(claims) < nodes.agreement:
         raise NodesUnavailable(f"the head is told by {len(claims)} of {nodes.agreement} nodes")
     newest = sorted((header for _, header in claims), key=lambda h: (-h.timestamp_ms, -h.number))
     head = newest[max((len(newest) + 1) // 2, nodes.agreement) - 1]
     lowest = sorted(header.number for header in newest)
-    return Tip(head, max(head.number, lowest[nodes.agreement - 1]), claims)
+    whole = len(claims) == len(told)
+    return Tip(head, max(head.number, lowest[nodes.agreement - 1]), claims, whole)
