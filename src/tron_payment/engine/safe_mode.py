@@ -97,8 +97,8 @@ class SafeMode(Document):
 
     claimed_from: int = NO_CLAIM
     claimed_to: int = 0
-    """Heights, lowest and highest, that a node claimed while too few others answered to refute it:
-    it does not end before they can tell."""
+    """Heights, lowest and highest, that a node claimed while too few others answered to refute it,
+    or with a date that its height alone does not bear out: it does not end before that is told."""
 
     class Settings:
         name = "safe_mode"
@@ -143,6 +143,7 @@ class SafeModes:
         self._looking = asyncio.Lock()
         self._looked = False
         self._scanned = 0
+        self._from = 0
         self._kept_back = 0
         self._seen = 0
 
@@ -159,6 +160,9 @@ class SafeModes:
             if at.number < self._seen:
                 at = await self._look_back(at)
             if not self._looked:
+                if at.number < self._from:  # another store than when the look began
+                    self._scanned = 0
+                self._from = at.number
                 said = await tip(self._nodes)
                 if why := await self._suspicion(at, said):
                     await self._begin(why, said, at)
@@ -176,7 +180,7 @@ class SafeModes:
         ahead = head.number - at.number
         if head.timestamp_ms - at.timestamp_ms > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
             return "behind"
-        if said.claimed()[1] > said.scanned_to(at):
+        if any(claim.number > said.scanned_to(at) for _, claim in said.undecided()):
             return "behind"
         try:
             async with asyncio.timeout(LOOK_MAX_S):
@@ -250,7 +254,7 @@ class SafeModes:
 
     async def _begin(self, why: str, said: Tip, at: Position) -> None:
         """Begin it, or let it last longer: a restored store may hold one that had begun before."""
-        lowest, claimed = said.claimed()
+        lowest, claimed = said.claimed(at)
         newest_ms = max(said.newest_ms(at), at.timestamp_ms)
         lag_ms, until_ms = newest_ms - at.timestamp_ms, newest_ms + self._lifetime_ms
         mode = SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
@@ -272,10 +276,10 @@ class SafeModes:
         mode = await SafeMode.find_one({"_id": _ID})
         if mode is None:
             return ""
-        if at.timestamp_ms < mode.until_ms:
-            return "safe_mode"
-        if mode.claimed_to:
+        if mode.claimed_to and (at.number >= mode.claimed_to or at.timestamp_ms >= mode.until_ms):
             await self._decide(mode, at)
+            return "safe_mode"
+        if at.timestamp_ms < mode.until_ms:
             return "safe_mode"
         if await Unexplained.find_one({"acknowledged_by": ""}) is not None:
             return "unexplained_transaction"

@@ -52,11 +52,10 @@ class Tip:
         return max(self.head.number, min(newest, min(self.reach, near) + FRESH_BLOCKS))
 
     def newest_ms(self, at: Position) -> int:
-        """No block is later, but for what is undecided: chain time in milliseconds."""
-        last = self.head.number + FRESH_BLOCKS
+        """No block is later, but for what `claimed` leaves open: chain time in milliseconds."""
         undecided = self.undecided()
         told = [
-            min(header.timestamp_ms, self.bound_ms(min(header.number, last), at))
+            min(header.timestamp_ms, self.bound_ms(self._near(header), at))
             for alias, header in self.claims
             if (alias, header) not in undecided
         ]
@@ -77,10 +76,22 @@ class Tip:
         last = self.head.number + FRESH_BLOCKS
         return [each for each in self.claims if last < each[1].number <= self.reach]
 
-    def claimed(self) -> tuple[int, int]:
-        """The lowest and the highest of these heights; none is (`NO_CLAIM`, 0)."""
-        heights = [header.number for _, header in self.undecided()]
+    def claimed(self, at: Position) -> tuple[int, int]:
+        """The lowest and the highest height at which more may be true than `newest_ms` takes for
+        granted: undecided ones, and blocks that are dated later than their height says, as after a
+        time when the chain stood still. None is (`NO_CLAIM`, 0).
+        """
+        undecided = self.undecided()
+        heights = [header.number for _, header in undecided]
+        for alias, header in self.claims:
+            near = self._near(header)
+            late = header.timestamp_ms > self.bound_ms(near, at)
+            if late and (alias, header) not in undecided:
+                heights.append(near)
         return min(heights, default=NO_CLAIM), max(heights, default=0)
+
+    def _near(self, header: BlockHeader) -> int:
+        return min(header.number, self.head.number + FRESH_BLOCKS)
 
     async def shown(self, nodes: Nodes, number: int) -> list[Block]:
         """A block, solidified or not, as the nodes show it.
