@@ -23,7 +23,6 @@ ROW = b'"user_id":"u","recipient_address":"TJRabPrwbZy45sbavfcjinPJC18kjpRTv8","
         (b'{"a":' + b"9" * 10_000 + b',"a":NaN}', "a", "a"),
         (b'{"a":"\xff","a":1}', "a", "a"),
         (b'{"a":1,"a"', None, None),
-        (b"[" * 100_000, None, None),
     ],
 )
 def test_which_name_is_there_twice(

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.http.depth import DEPTH_MAX, TOO_DEEP
 from tron_payment.http.idempotency import ANSWER_BYTES_MAX
 from tron_payment.http.limits import JSON, VALUES_MAX
 from tron_payment.http.principals import Principal, Role
@@ -191,6 +192,16 @@ def test_of_what_is_said_twice_nothing_is_taken() -> None:
 
 
 def test_rows_of_a_batch_that_are_no_json_refuse_only_themselves() -> None:
-    for bad in (b'{"user_id":"\xff"}', b"[" * 900 + b"]" * 900, b'{"a":1e999999}'):
+    for bad in (b'{"user_id":"\xff"}', b"[" * 60 + b"]" * 60, b'{"a":1e999999}'):
         told = read(as_json(bad, GOOD), JSON)
         assert [row for row, _ in told.rows] == [2] and len(told.refused) == 1
+
+
+@pytest.mark.parametrize("depth", [DEPTH_MAX + 1, 900, *range(985, 1_000)])
+def test_what_is_nested_too_deep_hides_nothing(depth: int) -> None:
+    deep = b'{"user_id":"u","user_id":"v","metadata":%s}' % (b"[" * depth + b"]" * depth)
+    told = read(deep + b"\n" + GOOD, NDJSON)
+    assert [row for row, _ in told.rows] == [2]
+    assert [(each.code, each.detail) for each in told.refused] == [("malformed_row", TOO_DEEP)]
+    with pytest.raises(MalformedBody, match=TOO_DEEP):
+        read(b'{"payouts":[%s],"dry_run":true,"dry_run":false,"a":%s}' % (GOOD, deep), JSON)

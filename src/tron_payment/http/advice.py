@@ -86,7 +86,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "limit_exceeded": "wait until earlier payouts leave the window, or have the limit raised",
     "lock_too_short": "give a lock that ends later",
     "malformed": "read it against /schema",
-    "malformed_body": "send JSON that parses, in UTF-8",
+    "malformed_body": "send JSON that parses, in UTF-8, at most 64 levels deep",
     "malformed_row": "mend the row; the detail says what is wrong with it",
     "max_fee_too_high": "send a lower max_fee_trx",
     "merchant_reference_taken": "look at the payout in `payout_id`; for another payment take "

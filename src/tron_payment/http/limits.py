@@ -18,6 +18,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Empty
 
 from tron_payment.core.errors import Malformed
+from tron_payment.http.depth import TOO_DEEP, too_deep
 from tron_payment.http.headers import header
 from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.problems import (
@@ -39,8 +40,8 @@ from tron_payment.http.repeats import repeated
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 VALUES_MAX: Final = 1_000_000
-"""Commas in a JSON body: a list of millions of values is hundreds of megabytes when it is read. A
-row of a batch would need a hundred of them to get here."""
+"""Commas, or brackets that open, in a JSON body: a list of millions of values is hundreds of
+megabytes when it is read. A row of a batch would need a hundred of them to get here."""
 
 ACCEPT_TEXT_MAX: Final = 1_000
 PARAMETERS_MAX: Final = 100
@@ -217,11 +218,13 @@ def decode_json(
 
     Raises:
         BodyTooLarge: More than `VALUES_MAX` values.
-        MalformedBody: Not JSON; this is judged before the content.
+        MalformedBody: Not JSON, or nested too deep; this is judged before the content.
         Refused: Well-formed, but not of this type; `param` names the field.
     """
-    if body.count(b",") > VALUES_MAX:
+    if max(body.count(b","), body.count(b"[") + body.count(b"{")) > VALUES_MAX:
         raise BodyTooLarge(f"at most {VALUES_MAX} values")
+    if too_deep(body):
+        raise MalformedBody(TOO_DEEP)
     try:
         decoded = msgspec.json.decode(body, type=target)
         if (name := repeated(body, inside=inside)) is not None:

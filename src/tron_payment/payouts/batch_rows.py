@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from tron_payment.core.errors import AppError, Refused
+from tron_payment.http.depth import TOO_DEEP, too_deep
 from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.idempotency import canonical
 from tron_payment.http.limits import JSON, decode_json
@@ -260,8 +261,8 @@ def _content(
 
 def _digest(raw: bytes | list[str]) -> str:
     """Of a refused row: the same however its JSON was written."""
-    if isinstance(raw, bytes) and len(raw) <= ROW_BYTES_MAX:
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    if isinstance(raw, bytes) and len(raw) <= ROW_BYTES_MAX and not too_deep(raw):
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):
             raw = canonical(msgspec.json.decode(raw))  # else as it came
     return hashlib.sha256(raw if isinstance(raw, bytes) else canonical(raw)).hexdigest()
 
@@ -291,6 +292,8 @@ def _brief(text: str, bytes_max: int) -> str:
 def _decoded(text: bytes, hints: _Hints) -> Found:
     if len(text) > ROW_BYTES_MAX:
         return text, {}, BadRow(f"a row has at most {ROW_BYTES_MAX} bytes")
+    if too_deep(text):
+        return text, {}, BadRow(TOO_DEEP)
     try:
         row: BatchRow = decode_json(text, BatchRow, hints)
     except MalformedBody:
@@ -304,7 +307,7 @@ def _loose(text: bytes) -> Mapping[str, Any]:
     """A refused row's fields, as far as they can be read at all."""
     try:
         found: Any = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError):  # such as a number that no float holds
+    except msgspec.MsgspecError:  # such as a number that no float holds
         return {}
     return found if isinstance(found, dict) else {}
 
