@@ -12,6 +12,7 @@ from tron_payment.http.idempotency import StoredRequest, fingerprint
 from tron_payment.http.principals import Principal, Role
 from tron_payment.payouts import batch_rows
 from tron_payment.payouts.batch_documents import Batch, pack_refused, unpack_refused
+from tron_payment.payouts.batch_rows import read_upload
 
 BAD: list[Any] = [{"user_id": "x"}, wish(amount=5), 7, wish(rout="v0")]
 
@@ -85,7 +86,7 @@ async def test_what_an_older_build_has_answered_is_repeated(
     batch = await Batch.find_one({"_id": first.json()["batch_id"]})
     assert batch is not None
     words = [{**row, "detail": f"Old: {row['detail']}"} for row in unpack_refused(batch)]
-    upload = batch_rows.read_upload(json.dumps(body).encode(), "application/json", somebody())
+    upload = await read_upload(json.dumps(body).encode(), "application/json", somebody())
     older = fingerprint("payouts.batch", upload.content_by_words(words))
     record = {"object_ids": batch.id}
     requests = StoredRequest.get_pymongo_collection()
@@ -115,7 +116,7 @@ async def test_a_field_s_name_that_an_older_build_cut_otherwise_is_the_same(pay:
     assert batch is not None
     kept = [{**row, "param": field} for row in unpack_refused(batch)]
     assert kept[0]["param"] != unpack_refused(batch)[0]["param"]
-    upload = batch_rows.read_upload(json.dumps(body).encode(), "application/json", somebody())
+    upload = await read_upload(json.dumps(body).encode(), "application/json", somebody())
     older = fingerprint("payouts.batch", upload.content_by_words(kept))
     requests = StoredRequest.get_pymongo_collection()
     await requests.update_one({"object_ids": batch.id}, {"$set": {"fingerprint": older}})

@@ -1,5 +1,6 @@
 """An upload is bounded while it is read: whatever comes in 8 MB costs little and is no surprise."""
 
+import asyncio
 import difflib
 import json
 from typing import Any
@@ -14,7 +15,16 @@ from tron_payment.http.limits import JSON, VALUES_MAX
 from tron_payment.http.principals import Principal, Role
 from tron_payment.http.problems import BodyTooLarge, InvalidField, MalformedBody
 from tron_payment.payouts import batch_rows
-from tron_payment.payouts.batch_rows import CSV, HINTS_MAX, NDJSON, BadHeader, Upload, read_upload
+from tron_payment.payouts.batch_rows import (
+    CSV,
+    HINTS_MAX,
+    NDJSON,
+    SLICE_CHARACTERS,
+    SLICE_ROWS,
+    BadHeader,
+    Upload,
+    read_upload,
+)
 from tron_payment.payouts.batch_text import (
     LINES_MAX,
     ROW_BYTES_MAX,
@@ -30,7 +40,7 @@ GOOD = b'{"user_id":"alice","recipient_address":"TJRabPrwbZy45sbavfcjinPJC18kjpR
 
 
 def read(body: bytes, form: str) -> Upload:
-    return read_upload(body, form, CALLER)
+    return asyncio.run(read_upload(body, form, CALLER))
 
 
 def as_json(*rows: bytes) -> bytes:
@@ -192,7 +202,7 @@ def test_of_what_is_said_twice_nothing_is_taken() -> None:
 
 
 def test_rows_of_a_batch_that_are_no_json_refuse_only_themselves() -> None:
-    for bad in (b'{"user_id":"\xff"}', b"[" * 60 + b"]" * 60, b'{"a":1e999999}'):
+    for bad in (b'{"user_id":"\xff"}', b"[" * 900 + b"]" * 900, b'{"a":1e999999}'):
         told = read(as_json(bad, GOOD), JSON)
         assert [row for row, _ in told.rows] == [2] and len(told.refused) == 1
 
@@ -200,8 +210,44 @@ def test_rows_of_a_batch_that_are_no_json_refuse_only_themselves() -> None:
 @pytest.mark.parametrize("depth", [DEPTH_MAX + 1, 900, *range(985, 1_000)])
 def test_what_is_nested_too_deep_hides_nothing(depth: int) -> None:
     deep = b'{"user_id":"u","user_id":"v","metadata":%s}' % (b"[" * depth + b"]" * depth)
-    told = read(deep + b"\n" + GOOD, NDJSON)
-    assert [row for row, _ in told.rows] == [2]
-    assert [(each.code, each.detail) for each in told.refused] == [("malformed_row", TOO_DEEP)]
-    with pytest.raises(MalformedBody, match=TOO_DEEP):
-        read(b'{"payouts":[%s],"dry_run":true,"dry_run":false,"a":%s}' % (GOOD, deep), JSON)
+    for body, form in ((deep + b"\n" + GOOD, NDJSON), (as_json(deep, GOOD), JSON)):
+        try:
+            told = read(body, form)
+        except MalformedBody as refusal:  # the interpreter's limit is near
+            assert form == JSON and depth > 900 and refusal.detail == TOO_DEEP
+            continue
+        assert [row for row, _ in told.rows] == [2]
+        assert [(each.code, each.detail) for each in told.refused] == [("malformed_row", TOO_DEEP)]
+    with pytest.raises((MalformedBody, InvalidField)):
+        read(b'{"payouts":[%s],"dry_run":true,"dry_run":false}' % deep, JSON)
+
+
+@pytest.mark.parametrize(
+    ("row", "rows", "a_slice"),
+    [
+        (b'{"user_id":"u","amont":1}', ROWS_MAX, SLICE_ROWS),
+        (GOOD, ROWS_MAX, SLICE_ROWS),
+        (b'{"user_id":"%s"}' % (b"x" * (SLICE_CHARACTERS // 4)), 200, 4),
+        (b"x" * (SLICE_CHARACTERS // 4), 200, 4),
+    ],
+)
+async def test_others_get_their_turn_while_rows_are_read(
+    row: bytes, rows: int, a_slice: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_rows, longest, turns = 0, 0, 0
+    decoded = batch_rows._decoded
+
+    def counted(*args: Any) -> Any:
+        nonlocal read_rows
+        read_rows += 1
+        return decoded(*args)
+
+    monkeypatch.setattr(batch_rows, "_decoded", counted)
+    reading = asyncio.create_task(read_upload(b"\n".join([row] * rows), NDJSON, CALLER))
+    before = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        longest, before, turns = max(longest, read_rows - before), read_rows, turns + 1
+    upload = await reading
+    assert len(upload.said) == read_rows == rows
+    assert turns >= rows // a_slice and longest <= a_slice

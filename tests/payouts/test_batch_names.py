@@ -1,5 +1,6 @@
 """What a person said in an upload leaves it whole: rows, refused rows, words, kept answers."""
 
+import asyncio
 import zlib
 from typing import Any
 
@@ -57,7 +58,7 @@ ADDRESS = "TJRabPrwbZy45sbavfcjinPJC18kjpRTv8"
 def left_of(upload: str, form: str, user_id: str) -> Any:
     """The refused rows of an upload after this person is erased; None when it named nobody."""
     me = Principal("op-1", Role.OPERATOR, frozenset())
-    read = read_upload(upload.encode(), form, me)
+    read = asyncio.run(read_upload(upload.encode(), form, me))
     assert read.refused
     without = without_person(pack_refused(read.told(read.refused)), user_id)
     return None if without is None else zlib.decompress(without).decode()

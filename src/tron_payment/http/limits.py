@@ -5,6 +5,7 @@
 unreadable (400) from unacceptable (422).
 """
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qsl
@@ -35,7 +36,7 @@ from tron_payment.http.problems import (
     UnsupportedMediaType,
     refusal_of,
 )
-from tron_payment.http.repeats import repeated
+from tron_payment.http.repeats import repeated, repeated_outside
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -205,7 +206,10 @@ class StrictRequest(Request[Any, Any, Any]):
             Refused: JSON that does not fit the type.
         """
         field = self.route_handler.parsed_data_field
-        return decode_json(await self.body(), field.annotation if field else Any)
+        body, target = await self.body(), field.annotation if field else Any
+        if len(body) > BODY_BYTES_MAX:
+            return await asyncio.to_thread(decode_json, body, target)
+        return decode_json(body, target)
 
 
 def decode_json(
@@ -214,7 +218,8 @@ def decode_json(
     """Decode strictly: no coercion, no unknown field where the struct forbids it, none twice.
 
     Args:
-        inside: Whether objects in it may not have a name twice either.
+        inside: Whether what is in it is looked at, too: that no object in it has a name twice, and
+            how deep it is. Else whoever takes it apart sees to that.
 
     Raises:
         BodyTooLarge: More than `VALUES_MAX` values.
@@ -223,22 +228,26 @@ def decode_json(
     """
     if max(body.count(b","), body.count(b"[") + body.count(b"{")) > VALUES_MAX:
         raise BodyTooLarge(f"at most {VALUES_MAX} values")
-    if too_deep(body):
+    if inside and too_deep(body):
         raise MalformedBody(TOO_DEEP)
     try:
         decoded = msgspec.json.decode(body, type=target)
-        if (name := repeated(body, inside=inside)) is not None:
+        if (name := (repeated if inside else repeated_outside)(body)) is not None:
             raise InvalidField("it is there more than once", param=name[:PARAM_TEXT_MAX])
         return decoded
     except msgspec.ValidationError as error:
         refused = error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except RecursionError:
+        raise MalformedBody(TOO_DEEP) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise MalformedBody("the body is not JSON") from None
     content = None
     try:
         content = msgspec.json.decode(body)
     except msgspec.ValidationError:
         pass  # such as a number that no float holds
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except RecursionError:
+        raise MalformedBody(TOO_DEEP) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise MalformedBody("the body is not JSON") from None
     raise refusal_of(refused, target, content, hinting)

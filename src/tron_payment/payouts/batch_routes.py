@@ -229,7 +229,7 @@ class QuoteController(Controller):
         if not body:
             raise BodyMissing
         if _is_many(body):
-            upload = read_upload(body, JSON, principal)
+            upload = await read_upload(body, JSON, principal)
             view: Any = await _quoted(batches, quotes, principal, upload)
             return Response(view)
         wish = PayoutRequest.read(body)
@@ -254,7 +254,7 @@ async def _upload(request: Request[Any, Any, Any], principal: Principal) -> Uplo
     body = await request.body()
     if not body:
         raise BodyMissing
-    return read_upload(body, request.headers.get("content-type") or JSON, principal)
+    return await read_upload(body, request.headers.get("content-type") or JSON, principal)
 
 
 async def _quoted(

@@ -137,7 +137,7 @@ class Schedules:
         for param, time in (("first_at", first_at), ("until", until)):
             if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
                 raise BadTime(param=param)
-        upload = self._read(body, principal, every)
+        upload = await self._read(body, principal, every)
         schedule = Schedule(
             id=self._idempotency.object_id("sch", principal.id, key),
             principal=principal.id,
@@ -234,7 +234,7 @@ class Schedules:
             await self._batches.request(
                 principal,
                 key,
-                self._read(schedule.body, principal, schedule.every),
+                await self._read(schedule.body, principal, schedule.every),
                 lambda batch: batch.id.encode(),
                 occurrence=Occurrence(schedule.id, batch_id, canonical([schedule.id, number])),
             )
@@ -265,8 +265,8 @@ class Schedules:
             set={"updated_at": self._clock.now(), **changes},
         )
 
-    def _read(self, body: bytes, principal: Principal, every: Every) -> Upload:
-        upload = read_upload(body, "application/json", principal)
+    async def _read(self, body: bytes, principal: Principal, every: Every) -> Upload:
+        upload = await read_upload(body, "application/json", principal)
         repeats = every is not Every.ONCE
         if repeats and any(wish.merchant_reference for _, wish in upload.rows):
             raise ReferenceRepeats(param="merchant_reference")
