@@ -127,9 +127,10 @@ def test_sums_keep_transactions_and_orders_apart_as_long_as_they_can() -> None:
         *[("ord_1", 5)] * 3, (to_bob[0].ref, 1),
     ]  # fmt: skip
     assert [(p.ref, p.units) for p in bounded(every, most=1)] == [
-        (tokens[0].ref, 15), (called[0].ref, 15), (again[0].ref, 20),
+        (f"{TXID}:sum:2", 15), (called[0].ref, 15), (again[0].ref, 20),
         *[("ord_1", 5)] * 3, (to_bob[0].ref, 1),
     ]  # fmt: skip
+    assert [p.transactions for p in bounded(every, most=1)] == [2, *[1] * 6]
 
 
 def posting(ref: str, units: int) -> Posting:

@@ -8,7 +8,9 @@ from typing import Any
 from tests.network.second_node import SecondNode
 from tests.usdt.world import ALICE, World, world_of
 from tron_payment.db.audit import AuditEntry
+from tron_payment.db.ledger import WORLD, LedgerEntry, Posting
 from tron_payment.network import Certificate
+from tron_payment.network import documents as network_store
 from tron_payment.network.certificates import SEGMENT_BLOCKS
 
 
@@ -94,3 +96,26 @@ async def test_a_second_node_confirms_or_contradicts(mongo: Any, tmp_path: Path)
         assert (await world.get(path, node="devnet")).json()["agrees"] is True
         unknown = await world.get(path, node="nobody")
         assert (unknown.status_code, unknown.json()["code"]) == (422, "unknown_node")
+
+
+async def test_transactions_in_a_sum_are_counted_as_at_least_so_many(world: World) -> None:
+    """The journal keeps of a sum how many they are, but not whether another has them, too."""
+
+    def posting(ref: str) -> Posting:
+        return Posting(WORLD, f"{ALICE}:available", "USDT", 5, ref)
+
+    postings = [posting("ab:sum:21000"), posting("cd:log:0"), posting("ord_1"), posting("ab:sum:2")]
+    for number, kept in enumerate((postings, [posting("ef:log:0")], [posting("ab:fee")])):
+        entry = LedgerEntry(
+            id=10**9 + number,
+            cause=f"block:{10**9 + number}",
+            at=world.house.clock.now(),
+            postings=kept,
+            block_number=10**9 + number,
+            previous_hash="",
+            hash="",
+        )
+        await entry.insert()
+    counted = network_store.booked_transactions
+    assert await counted(10**9, 10**9 + 2) == (21_001, False)
+    assert await counted(10**9 + 1, 10**9 + 2) == (2, True)

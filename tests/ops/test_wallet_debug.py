@@ -8,7 +8,9 @@ from pymongo import MongoClient
 
 from tests.ops.installation import hot_address
 from tests.ops.live import RECIPIENT, Live
+from tron_payment.db.ledger import Pocket
 from tron_payment.operator.report import Exit
+from tron_payment.operator.wallet_debug import together
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +76,24 @@ def test_wallets_are_listed_with_their_money(live: Live, paid: dict[str, Any]) -
     assert code == Exit.OK and hot_address() in out and "USDT available" in out
     code, data = live.command_json("wallets", "debug")
     assert code == Exit.USAGE and data["error"]["code"] == "usage"
+
+
+def test_what_the_journal_has_in_sums_is_counted_and_compared_in_sums() -> None:
+    """It keeps the first txid of each; a payout of the same block stands by itself."""
+
+    def key(txid: str, asset: str = "USDT") -> tuple[str, str, Pocket]:
+        return txid, asset, Pocket.AVAILABLE
+
+    sent = {key(f"{number:02}"): number for number in range(1, 11)}
+    on_chain = {**sent, key("pay"): -7, key("pay", "TRX"): -1, key("11", "TRX"): 5}
+    booked = {key("02"): 55, key("pay"): -7, key("pay", "TRX"): -1, key("11", "TRX"): 5}
+    assert together(on_chain, booked) == {key("02"): 10}
+    assert on_chain == booked == {
+        key("02"): 55, key("pay"): -7, key("pay", "TRX"): -1, key("11", "TRX"): 5
+    }  # fmt: skip
+    less = {key("02"): 54}
+    assert together(dict(sent), less) == {key("02"): 10}
+    nothing: dict[tuple[str, str, Pocket], int] = {}
+    on_chain = dict(sent)
+    assert together(on_chain, nothing) == {key("01"): 10}
+    assert (on_chain, nothing) == ({key("01"): 55}, {key("01"): 0})

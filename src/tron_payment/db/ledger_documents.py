@@ -22,6 +22,8 @@ from tron_payment.db.lean import LeanDocument
 WORLD: Final = "world"
 NETWORK_FEES: Final = "fees:network"
 OPENING: Final = "opening"
+SUM: Final = "sum"
+"""In the reference of a posting that stands for several transactions."""
 
 
 class Pocket(StrEnum):
@@ -46,11 +48,18 @@ class Posting:
     asset: str
     units: int
     ref: str
-    """The order, or the txid and index, that this is about."""
+    """The order, or the txid and index, that this is about; of several transactions in a sum the
+    first one's txid, `SUM` and how many they are: the others' are not kept."""
 
     def __post_init__(self) -> None:
         assert self.units > 0, self
         assert self.source != self.destination, self
+
+    @property
+    def transactions(self) -> int:
+        """How many it stands for."""
+        _, _, rest = self.ref.partition(f":{SUM}:")
+        return int(rest) if rest else 1
 
 
 @dataclass(frozen=True, slots=True)

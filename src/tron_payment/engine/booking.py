@@ -15,6 +15,7 @@ from tron_payment.core.address import Address
 from tron_payment.db.ledger import (
     NETWORK_FEES,
     POSTINGS_MAX,
+    SUM,
     WORLD,
     Pocket,
     Posting,
@@ -109,8 +110,9 @@ def bounded(postings: Sequence[Posting], most: int = POSTINGS_MAX) -> list[Posti
     """No more than an entry takes, if sums can help it.
 
     Those of one transaction between the same two become one, under the first one's reference; and
-    then those of all transactions, but for what contracts have moved: the books are asked later
-    whether they have that (engine/internal.py). What belongs to orders stays as it is.
+    then those of all transactions, under the first one's txid and how many they are, but for what
+    contracts have moved: the books are asked later whether they have that (engine/internal.py).
+    What belongs to orders stays as it is.
     """
     found = list(postings)
     for alike in (_in_one_transaction, _between_the_same):
@@ -122,14 +124,19 @@ def bounded(postings: Sequence[Posting], most: int = POSTINGS_MAX) -> list[Posti
 def _in_sum(
     postings: Iterable[Posting], alike: Callable[[Posting], tuple[Hashable, ...]]
 ) -> list[Posting]:
-    sums: dict[Hashable, Posting] = {}
+    groups: dict[Hashable, list[Posting]] = defaultdict(list)
     for number, posting in enumerate(postings):
         of_order = ":" not in posting.ref
-        key = number if of_order else alike(posting)
-        known = sums.get(key)
-        units = posting.units + (known.units if known else 0)
-        sums[key] = replace(known or posting, units=units)
-    return list(sums.values())
+        groups[number if of_order else alike(posting)].append(posting)
+    return [_sum(each) for each in groups.values()]
+
+
+def _sum(group: Sequence[Posting]) -> Posting:
+    first, units = group[0], sum(each.units for each in group)
+    txids = {each.ref.partition(":")[0] for each in group}
+    txid = first.ref.partition(":")[0]
+    ref = first.ref if len(txids) == 1 else f"{txid}:{SUM}:{len(txids)}"
+    return replace(first, units=units, ref=ref)
 
 
 def _in_one_transaction(posting: Posting) -> tuple[Hashable, ...]:

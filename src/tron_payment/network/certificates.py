@@ -95,13 +95,15 @@ class Certificates:
         found = {number: self._seen[number] for number in numbers if number in self._seen}
         found |= await _read(self._nodes, lacking)
         previous = FIRST_HASH if last is None else last.hash
+        ours, exact = await store.booked_transactions(first, to_block)
         await store.remember_certificate(
             Certificate(
                 id=store.certificate_id(first),
                 from_block=first,
                 to_block=to_block,
                 transactions=sum(each.transactions for each in found.values()),
-                ours=await store.booked_transactions(first, to_block),
+                ours=ours,
+                ours_exact=exact,
                 reread_blocks=len(lacking),
                 previous_hash=previous,
                 hash=chained(previous, [found[number] for number in numbers]),

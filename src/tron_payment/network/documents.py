@@ -66,6 +66,9 @@ class Certificate(Document):
     ours: int
     """Transactions that the journal has booked."""
 
+    ours_exact: bool = True
+    """False where a block was booked in sums: then they are at least so many."""
+
     reread_blocks: int
     """Read a second time for this certificate, after a new start in between."""
 
@@ -133,10 +136,18 @@ async def remember_certificate(made: Certificate) -> bool:
     return await insert_once(made)
 
 
-async def booked_transactions(from_block: int, to_block: int) -> int:
-    """How many transactions of these blocks the journal has booked."""
+async def booked_transactions(from_block: int, to_block: int) -> tuple[int, bool]:
+    """How many transactions of these blocks the journal has booked, and whether that is exact.
+
+    Of a sum the journal keeps how many are in it, but not which: some may be in another, too.
+    """
     refs: set[str] = set()
+    unnamed, exact = 0, True
     query = {"block_number": {"$gte": from_block, "$lte": to_block}}
     async for entry in LedgerEntry.find(query):
-        refs |= {posting.ref.partition(":")[0] for posting in entry.postings}
-    return len(refs)
+        named = {posting.ref.partition(":")[0] for posting in entry.postings}
+        largest = max((posting.transactions for posting in entry.postings), default=1)
+        unnamed += max(0, largest - len(named))
+        exact = exact and largest == 1
+        refs |= named
+    return len(refs) + unnamed, exact

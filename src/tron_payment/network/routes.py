@@ -117,6 +117,7 @@ def _certificate(row: Certificate) -> v.CertificateView:
         blocks=row.to_block - row.from_block + 1,
         transactions=row.transactions,
         ours=row.ours,
+        ours_exact=row.ours_exact,
         reread_blocks=row.reread_blocks,
         previous_hash=row.previous_hash,
         hash=row.hash,

@@ -149,6 +149,9 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     transactions: int
     ours: int
+    ours_exact: bool
+    """False: at least so many, for a block was booked in sums."""
+
     reread_blocks: int
     previous_hash: str
     hash: str

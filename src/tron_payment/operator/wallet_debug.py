@@ -51,6 +51,8 @@ class Compared:
     ledger_units: int
     entry: int | None
     order_id: str | None
+    transactions: int = 1
+    """More when the journal has only their sum: `txid` is the first one's."""
 
     @property
     def matches(self) -> bool:
@@ -113,6 +115,7 @@ def _shown(each: Compared, explorer: str) -> dict[str, Any]:
         "ledger_units": str(each.ledger_units),
         "entry": each.entry,
         "order_id": each.order_id,
+        "transactions": each.transactions,
         "matches": each.matches,
         "explorer": explorer + each.txid if explorer else None,
     }
@@ -132,6 +135,7 @@ def _lines(data: Mapping[str, Any]) -> list[str]:
             f"{each['pocket']:<10} chain {each['chain_units']:>18}  ledger "
             f"{each['ledger_units']:>18}  entry {each['entry'] or '-'}  {each['txid']}"
             + (f"  {each['order_id']}" if each["order_id"] else "")
+            + _others(each["transactions"])
             + (f"  {each['explorer']}" if each["explorer"] else "")
         )
     same = all(row["matches"] for row in data["balances"]) and not data["wrong"]
@@ -139,6 +143,11 @@ def _lines(data: Mapping[str, Any]) -> list[str]:
         "ledger = chain" if same else "ledger is not the chain: see docs/runbooks/money.md"
     )
     return lines
+
+
+def _others(transactions: int) -> str:
+    more = f"  and {transactions - 1} more of this block: the journal keeps only their sum"
+    return more if transactions > 1 else ""
 
 
 def _mark(row: Mapping[str, Any]) -> str:
@@ -210,6 +219,7 @@ async def _compare(
     }
     on_chain = chain_sums(movements(block, tokens), address)
     booked = ledger_sums(entry, address, {order: txid for txid, order in order_of.items()})
+    summed = together(on_chain, booked) if entry is not None and _has_sums(entry) else {}
     return [
         Compared(
             block_number=block.number,
@@ -221,9 +231,35 @@ async def _compare(
             ledger_units=booked.get(key, 0),
             entry=entry.id if entry is not None else None,
             order_id=order_of.get(key[0]),
+            transactions=summed.get(key, 1),
         )
         for key in sorted(on_chain.keys() | booked.keys())
     ]
+
+
+def _has_sums(entry: LedgerEntry) -> bool:
+    return any(posting.transactions > 1 for posting in entry.postings)
+
+
+def together(on_chain: Sums, booked: Sums) -> dict[tuple[str, str, Pocket], int]:
+    """Put in one, on either side, what a journal of sums cannot tell transaction by transaction.
+
+    That is, of each asset and pocket, what is not the same on either side.
+
+    Returns:
+        How many of the chain's transactions are behind each sum.
+    """
+    unlike: dict[tuple[str, Pocket], list[tuple[str, str, Pocket]]] = defaultdict(list)
+    for key in sorted(on_chain.keys() | booked.keys()):
+        if on_chain.get(key) != booked.get(key):
+            unlike[key[1:]].append(key)
+    counts: dict[tuple[str, str, Pocket], int] = {}
+    for keys in unlike.values():
+        first = next((key for key in keys if key in booked), keys[0])
+        counts[first] = sum(key in on_chain for key in keys)
+        for side in (on_chain, booked):
+            side[first] = sum(side.pop(key, 0) for key in keys)
+    return counts
 
 
 WITHIN: Final = {
