@@ -64,6 +64,11 @@ def _resume(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _safe_mode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=("show", "end"))
+    parser.add_argument("--reason", help="end: what you know that makes it safe; is written down")
+
+
 def _keys(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("rotate",))
 
@@ -229,6 +234,11 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "audit": Command("verify the audit log, or show its head", "audit:run", _audit),
     "reconcile": Command("compare ledger and chain now", "books:reconcile", _timeout),
     "resume": Command("follow the chain again after a contradiction", "resume:resume", _resume),
+    "safe-mode": Command(
+        "show: why nothing is signed, until when; end: now, before its time",
+        "safe_mode:safe_mode",
+        _safe_mode,
+    ),
     "keys": Command(
         "rotate: wrap all keys under the first key of WALLET_ENCRYPTION_KEY", "custody:keys", _keys
     ),
