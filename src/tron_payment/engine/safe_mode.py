@@ -39,20 +39,22 @@ from tron_payment.chain import (
     BlockTransaction,
     Cursors,
     MalformedRawData,
+    NodeRefused,
     Nodes,
     NodesUnavailable,
     Position,
     SolidTransaction,
 )
 from tron_payment.core.address import Address
-from tron_payment.core.clock import Clock
+from tron_payment.core.clock import Clock, to_ms
+from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import insert_once
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
-from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, tip
+from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Reading, Tip, tip
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
@@ -142,8 +144,7 @@ class SafeModes:
         self._lifetime_ms = lifetime_s * 1000
         self._looking = asyncio.Lock()
         self._looked = False
-        self._scanned = 0
-        self._from = 0
+        self._reading = Reading()
         self._kept_back = 0
         self._seen = 0
 
@@ -160,10 +161,11 @@ class SafeModes:
             if at.number < self._seen:
                 at = await self._look_back(at)
             if not self._looked:
-                if at.number < self._from:  # another store than when the look began
-                    self._scanned = 0
-                self._from = at.number
+                if at.number < self._reading.at:  # another store than when the look began
+                    self._reading = Reading()
+                self._reading.at = at.number
                 said = await tip(self._nodes)
+                self._reading.aim(said, at, to_ms(self._clock.now()))
                 if why := await self._suspicion(at, said):
                     await self._begin(why, said, at)
                 self._looked = True
@@ -187,31 +189,50 @@ class SafeModes:
                 return await self._scan(at, said)
         except (TimeoutError, NodesUnavailable) as problem:
             slow = isinstance(problem, TimeoutError)
-            self._kept_back += 1
-            only_claimed = max(at.number, self._scanned) >= head.number
-            if only_claimed and (slow or self._kept_back >= KEPT_BACK_MAX):
-                return "behind"
+            if self._reading.read >= self._reading.to + FRESH_BLOCKS:
+                return ""  # what is left was made since the look began
+            if self._reading.read >= min(head.number, self._reading.to):
+                self._kept_back += 1
+                if slow or self._kept_back >= KEPT_BACK_MAX:
+                    return "behind"
             if slow:
                 raise NodesUnavailable(f"blocks up to {head.number} are shown slowly") from None
             raise
 
     async def _scan(self, at: Position, said: Tip) -> str:
-        head, first = said.head, max(at.number, self._scanned) + 1
-        agreed = range(first, head.number + 1)
-        claimed = range(max(first, head.number + 1), said.scanned_to(at) + 1)
-        for numbers in (*_together(agreed), *_together(claimed)):
-            shown = await chain.all_of(said.shown(self._nodes, number) for number in numbers)
-            for number, blocks in zip(numbers, shown, strict=True):
-                if not blocks:
+        reading, first, last = self._reading, at.number + 1, said.scanned_to(at)
+        agreed, fresh = min(said.head.number, reading.to), min(reading.to + FRESH_BLOCKS, last)
+        for end in (agreed, fresh, last):
+            for numbers in _together(range(first, end + 1)):
+                found = await chain.all_of(self._read(number, at, said) for number in numbers)
+                if any(found):
+                    return next(filter(None, found))
+                if not all(reading.is_shown(each, said, self._nodes) for each in numbers):
                     return ""  # ahead of all that may be true, and only claimed
-                told_ms = max(block.timestamp_ms for block in blocks)
-                if min(told_ms, said.bound_ms(number, at)) - at.timestamp_ms > LAG_MAX_MS:
-                    return "behind"
-                for block in blocks:
-                    if unknown := await self._unknown(block.number, block.transactions):
-                        log.warning("safe_mode.forgotten", txids=unknown, block=block.number)
-                        return "forgotten"
-            self._scanned = min(numbers[-1], head.number)
+                reading.read = numbers[-1]
+            first = max(first, end + 1)
+        return ""
+
+    async def _read(self, number: int, at: Position, said: Tip) -> str:
+        """Let those show a block that still have to; why the store may be a restored one."""
+        asked, enough = said.witnesses(self._nodes, number, self._reading.to)
+        shown = self._reading.shown(number)
+        for alias in asked:
+            if enough and len(shown.intersection(asked)) >= enough:
+                break
+            if alias in shown:
+                continue
+            try:
+                block = await self._nodes.ask(alias, lambda node: node.block(number, False))
+            except (Unavailable, NodeRefused):
+                continue
+            told_ms = min(block.timestamp_ms, said.bound_ms(number, at))
+            if told_ms - at.timestamp_ms > LAG_MAX_MS:
+                return "behind"
+            if unknown := await self._unknown(number, block.transactions):
+                log.warning("safe_mode.forgotten", txids=unknown, block=number)
+                return "forgotten"
+            shown.add(alias)
         return ""
 
     async def _unknown(self, number: int, transactions: Sequence[BlockTransaction]) -> list[str]:
@@ -240,7 +261,7 @@ class SafeModes:
         if at.number < self._seen - REWIND_BLOCKS_MAX:
             await self._begin("rewound", await tip(self._nodes), at)
         else:
-            self._looked, self._scanned = False, 0
+            self._looked, self._reading = False, Reading()
         self._seen = at.number
         return at
 
@@ -283,12 +304,12 @@ class SafeModes:
             return "safe_mode"
         if await Unexplained.find_one({"acknowledged_by": ""}) is not None:
             return "unexplained_transaction"
-        ended = await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
-        if not ended.deleted_count:
+        if await SafeMode.find_one(_as_read(mode)) is None:
             return "safe_mode"  # somebody has let it last longer meanwhile, or ended it: look again
         log.warning("safe_mode.ended")
-        await self._alarm("safe_mode.ended", {"lag_ms": mode.lag_ms})
-        return ""
+        await self._alarm("safe_mode.ended", {"lag_ms": mode.lag_ms})  # rather twice than never
+        ended = await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
+        return "" if ended.deleted_count else "safe_mode"
 
     async def _decide(self, mode: SafeMode, at: Position) -> None:
         """Forget a claim that is refuted; one that came true lets it last longer. None is refuted
@@ -309,10 +330,14 @@ class SafeModes:
         await SafeMode.get_pymongo_collection().update_one(_as_read(mode), {"$set": decided})
 
     async def end(self, by: str) -> bool:
-        """A human ends it early and answers for that; False when it was not on."""
+        """A human ends it early and answers for that; False when it was not on.
+
+        Written down before it is done, as when it ends by itself.
+        """
+        if not await self.is_on():
+            return False
+        await self._alarm("safe_mode.ended", {"by": by})
         result = await SafeMode.get_pymongo_collection().delete_one({"_id": _ID})
-        if result.deleted_count:
-            await self._alarm("safe_mode.ended", {"by": by})
         return bool(result.deleted_count)
 
     async def note(self, txid: str, owner: str, block_number: int) -> None:

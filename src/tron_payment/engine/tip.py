@@ -5,11 +5,11 @@ three seconds apart. Nor is its height, once as many nodes as have to agree have
 """
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from tron_payment import chain
-from tron_payment.chain import Block, BlockHeader, NodeRefused, Nodes, NodesUnavailable, Position
+from tron_payment.chain import BlockHeader, NodeRefused, Nodes, NodesUnavailable, Position
 from tron_payment.core.errors import Unavailable
 
 BLOCK_MS: Final = 3_000
@@ -24,6 +24,9 @@ FRESH_BLOCKS: Final = 5
 SLACK_MS: Final = 15_000
 """Turns that witnesses missed: by so much a block may be later than its height says."""
 
+
+REPLACED_BLOCKS_MAX: Final = 27
+"""So many below the common head, one of each witness of the main net, no fork has ever reached."""
 
 NO_CLAIM: Final = 2**62
 
@@ -93,29 +96,78 @@ class Tip:
     def _near(self, header: BlockHeader) -> int:
         return min(header.number, self.head.number + FRESH_BLOCKS)
 
-    async def shown(self, nodes: Nodes, number: int) -> list[Block]:
-        """A block, solidified or not, as the nodes show it.
+    def witnesses(self, nodes: Nodes, number: int, to: int) -> tuple[list[str], int]:
+        """Who is asked for a block, solidified or not, and how many of them have to show it.
 
         Up to the common head as many show it as have to agree. What is ahead of it and may be true
         everybody shows who claims it: one answer that is lost must not hide what was paid. What
-        remains is only fresh, and shown or not.
+        remains is only fresh, and shown or not; so is all above `Reading.to`.
+        """
+        if number <= min(self.head.number, to):
+            return [each.alias for each in nodes.status() if not each.apart], nodes.agreement
+        claimers = [alias for alias, header in self.claims if header.number >= number]
+        return claimers, len(claimers) if number <= min(self.reach, to) else 0
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the tries of one look have in common: how far they must read, and who has shown what.
+
+    A payment that the store may have forgotten was sent before the look began, so that it stands no
+    higher than the chain was at that time. A try that succeeds at once reads up to the head that it
+    is told; later ones need no more, or a node which tells heads and shows no blocks could keep
+    the target out of reach for ever, while another is a block behind. So the target stays: it is
+    lowered only as far as all nodes, none of them away, say that the chain is not so high, as the
+    look would be bounded if it began then; and raised when the chain, at its pace, must have been
+    higher at the beginning than was told, as when the nodes were only about to catch up.
+    """
+
+    at: int = -1
+    """Where the store has stood. Another look begins when it goes back."""
+
+    to: int = -1
+    """Blocks above are shown or not; -1 before the nodes have told their heads."""
+
+    read: int = -1
+    """What this try has read to, so that only what is claimed or fresh is left of it."""
+
+    _began_ms: int = 0
+    _head: int = -1
+    """The common one at the last try."""
+
+    _shown: dict[int, set[str]] = field(default_factory=dict)
+
+    def aim(self, said: Tip, at: Position, now_ms: int) -> None:
+        """One more try begins.
+
+        It goes on where the last one has stopped, block by block and node by node, but for blocks
+        that a fork might have replaced meanwhile.
+        """
+        if self.to < 0:
+            self.to, self._began_ms = said.reach, now_ms
+        if said.whole:
+            self.to = min(self.to, said.reach)
+        made_since = max(0, now_ms - self._began_ms) // BLOCK_MS + 1
+        self.to = max(self.to, said.reach - made_since)
+        lasting = self._head - REPLACED_BLOCKS_MAX
+        self._shown = {n: by for n, by in self._shown.items() if at.number < n <= lasting}
+        self._head, self.read = said.head.number, at.number
+
+    def shown(self, number: int) -> set[str]:
+        """The aliases of the nodes that have shown this block, to be added to."""
+        return self._shown.setdefault(number, set())
+
+    def is_shown(self, number: int, said: Tip, nodes: Nodes) -> bool:
+        """Whether anybody shows it.
 
         Raises:
             NodesUnavailable: Somebody does not show what they should.
         """
-        claimers = [alias for alias, header in self.claims if header.number >= number]
-        agreed = number <= self.head.number
-        asked = [each.alias for each in nodes.status() if not each.apart] if agreed else claimers
-        enough = nodes.agreement if agreed else len(claimers) if number <= self.reach else 0
-        shown: list[Block] = []
-        for alias in asked:
-            if agreed and len(shown) == enough:
-                break
-            with suppress(Unavailable, NodeRefused):
-                shown.append(await nodes.ask(alias, lambda node: node.block(number, False)))
-        if len(shown) < enough:
-            raise NodesUnavailable(f"block {number} is shown by {len(shown)} of {enough} nodes")
-        return shown
+        asked, enough = said.witnesses(nodes, number, self.to)
+        count = len(self.shown(number).intersection(asked))
+        if count < enough:
+            raise NodesUnavailable(f"block {number} is shown by {count} of {enough} nodes")
+        return count > 0
 
 
 async def tip(nodes: Nodes) -> Tip:
