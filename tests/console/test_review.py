@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 
 from tests.console.conftest import SignIn
-from tests.console.world import contradicted, pay
+from tests.console.world import contradicted, pay, told_by_too_few
 from tests.e2e.service import Service
 
 Eventually = Callable[..., Awaitable[None]]
@@ -44,6 +44,30 @@ async def test_what_is_quarantined_is_let_out_by_two_people(
     page = (await auditor.get("/console/audit", params={"by": "object_id", "find": payout})).text
     assert "quarantine.propose" in page and "quarantine.resolved" in page
     assert "console-approver" in page and "<b>in" not in page
+
+
+async def test_what_nobody_will_prove_is_closed_with_a_reason(
+    sign_in: SignIn, service: Service
+) -> None:
+    txid = await told_by_too_few(service)
+    approver, viewer = [await sign_in(role) for role in ("approver", "viewer")]
+    action, where = "/console/do/unproved.accept", "/console/quarantine"
+    shown = (await viewer.get(where)).text
+    assert txid in shown and "T&lt;b&gt;" in shown and action not in shown
+    page = (await approver.get(where)).text
+    assert action in page and "never credited" in page and 'name="reason"' in page
+    why = "the explorer does not have it"
+    forged = await viewer.post(action, data={"id": txid, "reason": why})
+    assert forged.status_code == 403
+    assert (await approver.post(action, data={"id": txid})).status_code == 422
+    assert txid in (await approver.get(where)).text
+    done = await approver.post(action, data={"id": txid, "reason": why})
+    assert done.status_code == 303
+    after = (await approver.get(done.headers["location"])).text
+    assert "counts nowhere" in after and txid not in after
+    auditor = await sign_in("auditor")
+    log = (await auditor.get("/console/audit", params={"by": "object_id", "find": txid})).text
+    assert "unproved.accept" in log and why in log
 
 
 async def test_the_audit_log_is_searched_and_its_head_is_taken_along(sign_in: SignIn) -> None:

@@ -6,6 +6,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -128,19 +129,35 @@ async def contradicted(service: Service) -> str:
     made = await pay(service)
     async with service.client("operator", "payer") as api:
         await settled(api, [made["payout_id"]])
-    mongo = service.mongo()
-    try:
-        names = await mongo.list_database_names()
-        stores = [name for name in names if name not in ("admin", "config", "local")]
-        for name in stores:
-            await mongo[name]["payouts"].update_one(
+    async with _stores(service) as stores:
+        for store in stores:
+            await store["payouts"].update_one(
                 {"_id": made["payout_id"]},
                 {"$set": {"status": "quarantined", "reason": "its event is missing"}},
             )
-    finally:
-        await mongo.close()
     found: str = made["payout_id"]
     return found
+
+
+async def told_by_too_few(service: Service) -> str:
+    """The txid of TRX that one node told, written down in the store as the service does."""
+    txid, now = secrets.token_hex(32), datetime.now(UTC)
+    told = {"told": ["5 sun to T<b>"], "told_by": "main", "seen_at": now, "looked_at": now}
+    row = {"_id": txid, "block_number": 7, "counted_in": None, "proposal": "", **told}
+    async with _stores(service) as stores:
+        for store in stores:
+            await store["internal_verdicts"].insert_one({**row, "accepted_by": ""})
+    return txid
+
+
+@asynccontextmanager
+async def _stores(service: Service) -> AsyncIterator[list[Any]]:
+    mongo = service.mongo()
+    try:
+        names = await mongo.list_database_names()
+        yield [mongo[name] for name in names if name not in ("admin", "config", "local")]
+    finally:
+        await mongo.close()
 
 
 async def paid_invoice(service: Service) -> str:

@@ -142,6 +142,8 @@ async def test_what_a_person_has_acknowledged_stays_listed_and_pages_no_more(
     assert await figure() == 1, "an old theft hides no new one"
     report: Any = await run(gateway)
     assert [each["txid"] for each in report["unmatched"]] == [first, second]
+    by = [each["acknowledged_by"] for each in report["unmatched"]]
+    assert by[0] and by[1] is None
 
 
 async def test_how_long_safe_mode_lasts_is_a_figure(gateway: World) -> None:

@@ -202,6 +202,13 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             page=_QUARANTINE,
             done="You answer for it.",
         ),
+        "unproved.accept": Action(
+            permission="quarantine:resolve",
+            path=_POLICY_API + "/unproved/{id}/accept",
+            page=_QUARANTINE,
+            done="It is closed: it counts nowhere, whatever nodes tell later.",
+            body=_given("reason"),
+        ),
         "policy.approve": Action(
             permission="policy:approve",
             path=_POLICY_API + "/proposals/{id}/approve",

@@ -16,6 +16,7 @@ from tron_payment.console.pages import PAGE_OPT
 APPROVALS: Final = "/api/v1/payouts/approvals"
 QUARANTINE: Final = "/api/v1/payouts/quarantine"
 UNEXPLAINED: Final = "/api/v1/policy/unexplained"
+UNPROVED: Final = "/api/v1/policy/unproved"
 AUDIT: Final = "/api/v1/audit"
 PAGE_ROWS: Final = 50
 AUDIT_FILTERS: Final = ("object_id", "actor", "action")
@@ -56,15 +57,17 @@ async def approvals(desk: NamedDependency[Desk], done: Text = None) -> Any:
 
 @get("/console/quarantine", opt=PAGE_OPT)
 async def quarantine(desk: NamedDependency[Desk], done: Text = None) -> Any:
-    """What the chain contradicts, and movements of our money that nobody here ordered."""
+    """What the chain contradicts, movements of our money that nobody here ordered, and TRX that too
+    few nodes tell."""
     held = await desk.api.get(QUARANTINE)
-    unexplained = await desk.api.maybe(UNEXPLAINED)
+    unexplained, unproved = await desk.api.all(UNEXPLAINED, UNPROVED)
     return desk.page(
         "quarantine.html",
         "/console/quarantine",
         done=done,
         held=held["data"],
         unexplained=unexplained["data"] if unexplained else [],
+        unproved=unproved["data"] if unproved else [],
     )
 
 

@@ -1,5 +1,6 @@
 """Reconciliations as stored, and every query on them."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +13,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from tron_payment.db.audit import AuditEntry
 from tron_payment.db.cas import compare_and_set
 from tron_payment.db.faults import store_errors
+from tron_payment.engine import Unexplained
 
 FINISHED_ACTION: Final = "reconciliation.finished"
 UNMATCHED_ACTION: Final = "transaction.unmatched"
@@ -123,6 +125,14 @@ class Reconciliation(Document):
         indexes: ClassVar[list[IndexModel]] = [
             IndexModel([("status", ASCENDING), ("created_at", DESCENDING)], name="last"),
         ]
+
+
+async def answered_for(txids: Iterable[str]) -> dict[str, str]:
+    """Who has acknowledged which of these transactions."""
+    query = {"_id": {"$in": sorted(set(txids))}, "acknowledged_by": {"$ne": ""}}
+    with store_errors():
+        found = await Unexplained.find(query).to_list()
+    return {each.id: each.acknowledged_by for each in found}
 
 
 async def last(status: ReconciliationStatus) -> Reconciliation | None:

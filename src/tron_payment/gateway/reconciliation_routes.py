@@ -1,6 +1,6 @@
 """HTTP of the reconciliation: the last report, its signed file, and a new run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -16,6 +16,7 @@ from tron_payment.gateway.reconciliation_documents import (
     Dissent,
     Reconciliation,
     ReconciliationStatus,
+    answered_for,
 )
 from tron_payment.gateway.service import Gateway
 from tron_payment.http.permissions import require
@@ -53,6 +54,8 @@ class UnmatchedView(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     amount: str
     currency: str
+    acknowledged_by: str | None
+    """Who has looked at it and answers for it; null while nobody does."""
 
 
 class DissentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +99,9 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: str | None
 
     @classmethod
-    def of(cls, report: Reconciliation | None, tokens: TokenRegistry) -> "ReconciliationView":
+    def of(
+        cls, report: Reconciliation | None, tokens: TokenRegistry, answered_for: Mapping[str, str]
+    ) -> "ReconciliationView":
         def text(asset: str, units: int) -> str:
             return decimal_text(units, tokens.asset(asset).decimals)
 
@@ -134,6 +139,7 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
                     address=each.address,
                     amount=text(each.asset, each.units),
                     currency=each.asset,
+                    acknowledged_by=answered_for.get(each.txid),
                 )
                 for each in report.unmatched
             ],
@@ -180,6 +186,12 @@ _NONE = ReconciliationView(
 )
 
 
+async def _view(report: Reconciliation | None, gateway: Gateway) -> ReconciliationView:
+    """As it is now: people answer for what a report lists after it is signed."""
+    answered = await answered_for(each.txid for each in report.unmatched) if report else {}
+    return ReconciliationView.of(report, gateway.tokens, answered)
+
+
 class ReconciliationController(Controller):
     """`/payments/reconciliation`: ledger against chain."""
 
@@ -197,10 +209,9 @@ class ReconciliationController(Controller):
         if run:
             require(principal, "reconciliation:run")
             started = await gateway.reconciliations.request(principal.id)
-            view = ReconciliationView.of(started, gateway.tokens)
-            return Response(view, status_code=HTTP_202_ACCEPTED)
+            return Response(await _view(started, gateway), status_code=HTTP_202_ACCEPTED)
         report = await gateway.reconciliations.last()
-        return Response(ReconciliationView.of(report, gateway.tokens), status_code=HTTP_200_OK)
+        return Response(await _view(report, gateway), status_code=HTTP_200_OK)
 
     @get("/{reconciliation_id:str}", opt=READ)
     async def read(
@@ -209,9 +220,7 @@ class ReconciliationController(Controller):
         gateway: NamedDependency[Gateway],
     ) -> ReconciliationView:
         """One reconciliation as it stands."""
-        return ReconciliationView.of(
-            await gateway.reconciliations.get(reconciliation_id), gateway.tokens
-        )
+        return await _view(await gateway.reconciliations.get(reconciliation_id), gateway)
 
     @get("/{reconciliation_id:str}/file", opt=FILE, media_type="application/json")
     async def file(
