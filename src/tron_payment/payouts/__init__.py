@@ -7,6 +7,7 @@ from tron_payment.module import House, Module
 from tron_payment.payouts import policy_desk
 from tron_payment.payouts.analytics import Analytics
 from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.attention_routes import UnexplainedController, UnprovedController
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.batch_names import (
     is_named,
@@ -57,8 +58,6 @@ from tron_payment.payouts.schedules import Schedule, Schedules
 from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.service import Payouts
 from tron_payment.payouts.telling import Telling
-from tron_payment.payouts.unexplained_routes import UnexplainedController
-from tron_payment.payouts.unproved_routes import UnprovedController
 from tron_payment.payouts.views import PayoutView, shown_status
 from tron_payment.usdt import Screening, TokenRegistry, Transfers
 from tron_payment.wallets import Wallets
