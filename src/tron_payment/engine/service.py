@@ -241,8 +241,8 @@ class Engine:
 
     async def on_block(self, block: SolidBlock) -> None:
         """For the follower: apply one solidified block."""
-        await self.settler.on_block(block)
-        self._tell_loop.wake.set()
+        if await self.settler.on_block(block):
+            self._tell_loop.wake.set()
         self._dispatch_loop.wake.set()
 
     async def tell(self) -> bool:

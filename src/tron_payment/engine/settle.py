@@ -79,8 +79,11 @@ class Settler:
         self._alarm = alarm
         self._safe_mode = safe_mode
 
-    async def on_block(self, block: SolidBlock) -> None:
+    async def on_block(self, block: SolidBlock) -> bool:
         """Apply one solidified block; the follower calls this for every block, in order.
+
+        Returns:
+            Whether it did anything to an order.
 
         Raises:
             ChainContradiction: Another process has stopped the following, after ours had gone on.
@@ -95,8 +98,9 @@ class Settler:
             raise LostRace(f"block {block.number} on a store that stands at {cursor.number}")
         await self._safe_mode.look(cursor)
         orders = await self._apply(await self._watched.judge(block), cursor)
-        await self._bury(block)
+        buried = await self._bury(block)
         _die_at("settle:buried", orders)
+        return buried or bool(orders)
 
     async def _apply(self, block: SolidBlock, cursor: Position) -> Mapping[str, Order]:
         """Book and end what the block did to us; the orders in it.
@@ -321,14 +325,18 @@ class Settler:
                 ]
             )
 
-    async def _bury(self, block: SolidBlock) -> None:
-        """Store the proof of death of every attempt that can no longer come into the chain."""
+    async def _bury(self, block: SolidBlock) -> bool:
+        """Store the proof of death of every attempt that can no longer come into the chain; whether
+        there was one."""
+        any_dead = False
         while orders := await store.expired(block.timestamp_ms, limit=DEATHS_AT_ONCE):
             cursor = await self._cursors.load()
             assert cursor is not None
             moves = [self._burial(block, order, cursor.started_at_number) for order in orders]
             moved = await store.apply_moves(moves)
             log.warning("attempt.expired", orders=len(moved), block=block.number)
+            any_dead = True
+        return any_dead
 
     def _burial(self, block: SolidBlock, order: Order, followed_from: int) -> Move:
         """The move after an attempt's death; it holds only while the wish to cancel is what we saw.
