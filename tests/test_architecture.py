@@ -48,7 +48,7 @@ FLOORS: Final[tuple[frozenset[str], ...]] = (
     frozenset({"gateway"}),
     frozenset({"deployments", "console", "reload", "devices", "healthcheck"}),
     frozenset({"assembly"}),
-    frozenset({"service", "measuring", "keeping"}),
+    frozenset({"service", "measuring", "keeping", "auditing"}),
     frozenset({"app"}),
     frozenset({"development", "serve", "welcome"}),
     frozenset({"demo", "operator"}),

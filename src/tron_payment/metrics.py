@@ -82,6 +82,8 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "audit_pending": Spec("Accepted requests not in the audit log yet (installation)"),
     "audit_pending_oldest_seconds": Spec("Age of the oldest of them (installation)"),
     "audit_chain_ok": Spec("1: every entry since our start follows from the one before"),
+    "audit_log_ok": Spec("1: the whole log was sound when it was last read; none before the first"),
+    "audit_verified_age_seconds": Spec("Since the whole log was read and sound, or our start"),
     "loop_steps_total": Spec("Steps of a background loop", ("loop",), True),
     "loop_failures_total": Spec("Steps that failed", ("loop",), True),
     "loop_failing": Spec("1: the last step failed", ("loop",)),

@@ -20,6 +20,7 @@ from litestar import Litestar
 from tron_payment import configuration, development, logs, ports, wallets
 from tron_payment.app import DOCUMENTS, assemble, create_app
 from tron_payment.assembly import Assembly, take_turns
+from tron_payment.auditing import Auditing
 from tron_payment.chain import MongoCursors, NodeClient, Nodes, node_pool
 from tron_payment.core.address import parse_address
 from tron_payment.core.clock import Clock, SystemClock
@@ -157,6 +158,7 @@ def _application(
         spans = Spans(settings.otel_exporter_otlp_endpoint, settings.service_name, VERSION)
         logs.watchers.append(spans)
         assembly.loops.add(*spans.loops)
+    assembly.loops.add(*Auditing(house.audit, house.clock, figures).loops)
     keeping = Keeping(house.clock, settings.retention_days)
     assembly.loops.add(*keeping.loops)
     if signer := HeadSigner.of(settings.audit_signing_key.get_secret_value()):

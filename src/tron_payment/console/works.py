@@ -5,6 +5,7 @@ from typing import Final
 
 WORKS: Final[Mapping[str, str]] = {
     "audit.export": "writes the audit log's signed head out",
+    "audit.verify": "reads the whole audit log anew, once a day",
     "chain.apart": "looks whether nodes still contradict each other",
     "chain.follow": "reads every solidified block and settles what stands in it",
     "engine.internal": "asks again for TRX that contracts sent us and too few nodes told",

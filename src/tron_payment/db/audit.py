@@ -162,13 +162,17 @@ class Audit:
             return [AuditEntry.model_validate(raw) async for raw in found]
 
     async def verify(
-        self, from_seq: int = 1, known: Head | Sequence[Head] | None = None
+        self,
+        from_seq: int = 1,
+        known: Head | Sequence[Head] | None = None,
+        to_seq: int | None = None,
     ) -> BadEntry | None:
         """Read the log and compute its hashes anew; the first bad entry, or None.
 
         Args:
             from_seq: Entries before it are trusted.
             known: Heads kept elsewhere; they show a cut-off or rewritten log.
+            to_seq: Read no further; where the log ends before that, only `known` tells.
         """
         heads = [known] if isinstance(known, Head) else known or ()
         kept = {head.seq: head.hash for head in heads}
@@ -179,7 +183,8 @@ class Audit:
                 if before is None:
                     return BadEntry(seq - 1, Fault.REMOVED)
                 expected = before.hash
-            cursor = AuditEntry.get_pymongo_collection().find({"seq": {"$gte": seq}})
+            wanted = {"$gte": seq} | ({} if to_seq is None else {"$lte": to_seq})
+            cursor = AuditEntry.get_pymongo_collection().find({"seq": wanted})
             async for raw in cursor.sort("seq", ASCENDING).batch_size(_READ_BATCH):
                 fault = _fault(raw, seq, expected)
                 if fault is None and kept.get(seq, raw["hash"]) != raw["hash"]:
