@@ -240,6 +240,7 @@ async def read_upload(body: bytes, media_type: str, principal: Principal) -> Upl
     marks: list[Any] = []
     said: list[Mapping[str, str]] = []
     rows_read = characters = 0
+    await asyncio.sleep(0)
     for number, (raw, came, row) in enumerate(found, 1):
         said.append(_as_came(came))
         try:
