@@ -69,6 +69,7 @@ async def things(service: Service, hook: str) -> dict[str, Any]:
     )
     signing = [await detached(service) for _ in range(2)]
     lost = await failed(service, 2)
+    await told_by_too_few(service)
     world = {
         "quarantined": set_aside[0],
         "failed": lost[0],
