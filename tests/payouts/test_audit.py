@@ -118,7 +118,7 @@ async def of_what_went_wrong(it: Callers) -> None:
     made = await it.order("operator", "POST /payouts/initiate", wish(recipient_address=person()))
     lost = await Payout.get(made["payout_id"])
     assert lost is not None
-    await it.pay.house.engine.refuse(lost.order_id, "of the test")
+    await it.pay.house.engine.refuse(lost.order_id, "attempts_exhausted")
     await it.pay.world.work()
     await it.order("operator", f"POST /payouts/{lost.id}/retry")
     its = await skipped(it.pay, "a-payout-of-the-audit", person(), "pay")

@@ -337,7 +337,9 @@ async def poison(order: Order, recipient: Address, places: set[int]) -> None:
 
 async def test_a_failed_payout_is_tried_again_once_as_a_new_one(pay: Pay) -> None:
     made = await pay.pay(recipient_address=person())
-    await pay.house.engine.refuse((await Payout.get(made["payout_id"])).order_id, "of the test")
+    await pay.house.engine.refuse(
+        (await Payout.get(made["payout_id"])).order_id, "attempts_exhausted"
+    )
     early = await pay.post(f"/payouts/{made['payout_id']}/retry")
     assert refusal(early)[:2] == (409, "not_retryable")
     await pay.world.work()

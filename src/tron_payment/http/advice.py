@@ -111,7 +111,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "not_listed": "propose the address first",
     "not_proved": "wait until more blocks have been read, then look again",
     "not_quarantined": "look at the list: it may have been let out",
-    "not_retryable": "look at the payout: it has not failed, or was tried again already",
+    "not_retryable": "look at the payout: it has not failed, was tried again already, "
+    "or nothing proves it unpaid, as when `payout_id` has its merchant reference",
     "not_your_events": "leave `everything` out",
     "nothing_delegated": "look at what is lent to whom: /staking/resources/{address}",
     "nothing_proposed": "propose an outcome first",

@@ -21,6 +21,7 @@ from tron_payment.db.faults import DuplicateValue
 from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
+from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
@@ -121,7 +122,11 @@ class BatchWork:
                 for payout, outcome in zip(payouts, outcomes, strict=True)
                 if isinstance(outcome, DuplicateValue)
             ]
+            holders = await payouts_store.taken_references(
+                [payout.merchant_reference for payout in late if payout.merchant_reference]
+            )
             for payout in late:  # another payout took the reference since the batch was judged
+                payout.reference_taken_by = holders.get(payout.merchant_reference or "")
                 payout.merchant_reference = None
                 payout.status = PayoutStatus.FAILED
                 payout.reason = MerchantReferenceTaken.code

@@ -62,6 +62,9 @@ class Payout(LeanDocument):
     priority: str
     max_fee_sun: int
     merchant_reference: str | None = None
+    reference_taken_by: str | None = None
+    """The payout that has its merchant reference, where another one was faster."""
+
     metadata: dict[str, str] = Field(default_factory=dict)
     flags: list[str] = Field(default_factory=list)
     decisions: list[dict[str, Any]] = Field(default_factory=list)

@@ -116,7 +116,7 @@ class FeeCapTooHigh(Refused, code="max_fee_too_high"):
 
 
 class NotRetryable(Conflict, code="not_retryable"):
-    """Only a failed payout can be tried again, as a new one, once."""
+    """Only what has failed and is proved unpaid can be tried again, as a new payout, once."""
 
 
 class NotCancelable(Conflict, code="not_cancelable"):
@@ -139,6 +139,56 @@ FOR_SOMEBODY: Final = frozenset(
     }
 )
 """What a payout waits for that does not go away by itself; signatures have a list of their own."""
+
+
+POISONS: Final = frozenset(
+    {
+        "InvalidRecipient",
+        "InvalidAmount",
+        "NotDelivered",
+        "AttestationExpired",
+        "AttestationInvalid",
+    }
+)
+"""Errors of the routers that time does not mend: the payment itself is wrong."""
+
+RETRYABLE_REASONS: Final = POISONS | {
+    "attempts_exhausted",
+    RecipientRefused.code,
+    RecipientIsContract.code,
+    RecipientIsOwn.code,
+    RecipientBlacklisted.code,
+}
+"""Why a payout has failed that was never signed, or each of whose transactions is proved dead."""
+
+RETRYABLE_KINDS: Final = ("receipt: ", "quarantine: ")
+"""The same by beginnings: its own transaction stands in a solidified block and moved nothing; two
+people closed it, and the chain proved that it was not paid."""
+
+
+def is_retryable(reason: str) -> bool:
+    """Whether a payout that failed for this reason may be paid anew.
+
+    Only reasons are named here that prove by themselves that its money did not move and that
+    nothing else stands for it. Where another payout took its merchant reference, that one pays it.
+    A reason that is not known here proves nothing.
+    """
+    return reason in RETRYABLE_REASONS or reason.startswith(RETRYABLE_KINDS)
+
+
+def has_failed_in(order: OrderStatus, reason: str) -> bool:
+    """Whether an order in this status bears out that a payout in it failed for this reason.
+
+    Who left a transaction that was called back finds it canceled; whom two people judged by the
+    router's state finds the transaction settled, which paid the others.
+    """
+    match order:
+        case OrderStatus.FAILED | OrderStatus.CANCELED:
+            return True
+        case OrderStatus.SETTLED:
+            return reason.startswith("quarantine: ")
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True)

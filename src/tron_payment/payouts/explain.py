@@ -8,7 +8,12 @@ from tron_payment.core.clock import rfc3339
 from tron_payment.core.money import decimal_text, trx_text
 from tron_payment.engine import FEE_ABOVE_MAXIMUM, SIMULATION_REVERTED
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.domain import CURRENCIES, PayoutStatus
+from tron_payment.payouts.domain import (
+    CURRENCIES,
+    MerchantReferenceTaken,
+    PayoutStatus,
+    is_retryable,
+)
 from tron_payment.payouts.views import shown_status
 
 WAITS: Final = {
@@ -65,7 +70,8 @@ WAITS: Final = {
     ),
     "safe_mode": (
         "safe mode to end: the database seems to be older than the chain",
-        "nothing; it ends by itself (docs/operations.md, Backups)",
+        "nothing; it ends by itself, `tron-payment safe-mode show` says when "
+        "(docs/operations.md, Backups)",
     ),
     "unexplained_transaction": (
         "a person: nothing here explains a transaction of ours on the chain",
@@ -200,7 +206,9 @@ def _ending(payout: Payout, ended_by: str) -> list[str]:
             ]
         case PayoutStatus.FAILED:
             why, _ = _failure(payout)
-            return [f"{rfc3339(payout.updated_at)}: {why}. No money has moved to the recipient."]
+            taken = payout.reason == MerchantReferenceTaken.code  # the other may have been paid
+            moved = "This one pays nothing." if taken else "No money has moved to the recipient."
+            return [f"{rfc3339(payout.updated_at)}: {why}. {moved}"]
         case PayoutStatus.CANCELED:
             return [f"{rfc3339(payout.updated_at)}: canceled{by} before it was signed."]
         case PayoutStatus.REJECTED:
@@ -226,8 +234,14 @@ def _fee(payout: Payout, needed: str) -> tuple[str, str]:
 
 def _failure(payout: Payout) -> tuple[str, str]:
     """Why it has failed, and what to do."""
+    if payout.reference_taken_by is not None:
+        meaning, advice = FAILURES[MerchantReferenceTaken.code]
+        return meaning.replace("another payout", f"another payout, {payout.reference_taken_by},"), (
+            advice.replace("that payout", payout.reference_taken_by)
+        )
     known = FAILURES.get(payout.reason) or RECEIPTS.get(payout.reason)
-    return known or (f"it failed: {payout.reason}", f"find the cause; then {RETRY}")
+    anew = RETRY if is_retryable(payout.reason) else "see that it was not paid, and make a new one"
+    return known or (f"it failed: {payout.reason}", f"find the cause; then {anew}")
 
 
 def _now(payout: Payout) -> tuple[str | None, str]:

@@ -44,22 +44,11 @@ from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
-from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus, status_of
+from tron_payment.payouts.domain import LIFECYCLE, POISONS, PayoutStatus, status_of
 from tron_payment.payouts.limits import RollingLimits
 from tron_payment.payouts.orders import MODULE, OrderMaker
 from tron_payment.payouts.payee_documents import remember_payees
 from tron_payment.payouts.screen import Screen
-
-POISONS: Final = frozenset(
-    {
-        "InvalidRecipient",
-        "InvalidAmount",
-        "NotDelivered",
-        "AttestationExpired",
-        "AttestationInvalid",
-    }
-)
-"""Errors of the routers that time does not mend: the payment itself is wrong."""
 
 SKIPPED_REASON: Final = "the router has closed this payment's reference before: look at the chain"
 FIRST, SECOND, REST = "first half", "second half", "rest"

@@ -31,6 +31,8 @@ from tron_payment.payouts.domain import (
     PayoutNotFound,
     PayoutStatus,
     Route,
+    has_failed_in,
+    is_retryable,
 )
 from tron_payment.payouts.explain import WAITS
 from tron_payment.payouts.judge import Judge, Judged
@@ -214,16 +216,21 @@ class Payouts:
     ) -> StoredAnswer:
         """Pay what a failed payout did not, as a new payout that names it; once for each.
 
+        A merchant reference stays with the failed payout; so nobody else can take it meanwhile.
+
         Raises:
             PayoutNotFound
-            NotRetryable: It has not failed, or was tried again already.
+            NotRetryable: It has not failed, was tried again already, or is not proved unpaid.
             Refused, Conflict, Unavailable: As any payout.
         """
         old = await self.get(principal, payout_id)
         if old.route is Route.DIRECT:
             require(principal, "payout:direct")
-        if old.status is not PayoutStatus.FAILED:
-            raise NotRetryable(f"it is {old.status.value}")
+        made = await store.retried_by(old.id)
+        if made is None:
+            await self._check_unpaid(old)
+        elif made.id != self._idempotency.object_id("pay", principal.id, key):
+            raise NotRetryable("it was tried again already", extra={"payout_id": made.id})
         wish = PayoutWish(
             user_id=old.user_id,
             recipient_address=old.recipient_address,
@@ -243,6 +250,27 @@ class Payouts:
             answer=answer,
             retry_of=old.id,
         )
+
+    async def _check_unpaid(self, old: Payout) -> None:
+        """See that a payout has failed for a reason that proves it unpaid, as its order says, too.
+
+        Raises:
+            NotRetryable
+        """
+        if old.status is not PayoutStatus.FAILED:
+            raise NotRetryable(f"it is {old.status.value}")
+        if old.reference_taken_by is not None:
+            raise NotRetryable(
+                f"{old.reference_taken_by} has its merchant reference and pays it",
+                extra={"payout_id": old.reference_taken_by},
+            )
+        if old.reason == MerchantReferenceTaken.code:
+            raise NotRetryable("another payout has its merchant reference and pays it")
+        if not is_retryable(old.reason):
+            raise NotRetryable(f"it failed for: {old.reason}, which does not prove it unpaid")
+        order = await self._engine.find(old.order_id)
+        if order is None or not has_failed_in(order.status, old.reason):
+            raise NotRetryable("its order does not say that it is unpaid")
 
     # ---- looking -----------------------------------------------------------------------------
 
