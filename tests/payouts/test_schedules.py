@@ -8,10 +8,13 @@ import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import rfc3339
+from tron_payment.db.events import Event
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.http.idempotency import StoredRequest
-from tron_payment.payouts import batch_answers, batch_rows
+from tron_payment.payouts import Batches, batch_answers, batch_rows, judge
 from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.domain import MerchantReferenceTaken
+from tron_payment.payouts.policy import LimitExceeded, RecipientNotAllowed
 from tron_payment.payouts.schedule_routes import ScheduleRequest
 from tron_payment.payouts.schedules import Every, Schedule, Schedules, occurrence_at
 
@@ -96,12 +99,16 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
         "/payouts/schedules",
         {
             "name": "pay",
-            "payouts": [wish(recipient_address=alice), wish(amount="0.0000001")],
+            "payouts": [wish(recipient_address=alice)],
             "first_at": rfc3339(at),
         },
     )
     assert made.status_code == 202, made.text
     schedule_id = made.json()["schedule_id"]
+    body = {"payouts": [wish(recipient_address=alice), wish(amount="0.0000001")]}
+    await Schedule.get_pymongo_collection().update_one(
+        {"_id": schedule_id}, {"$set": {"body": msgspec.json.encode(body), "rows": 2}}
+    )  # builds before 2026-11-22 accepted such rows
     (schedules,) = [
         each.step.__self__  # type: ignore[attr-defined]
         for each in pay.world.assembly.loops.all
@@ -136,7 +143,7 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
     await pay.settle()
     pay.world.clock.skew = timedelta()
     found = (await pay.get(f"/payouts/schedules/{schedule_id}")).json()
-    assert found["last_refusal"] is None and found["status"] == "finished"
+    assert found["last_refusal"] == "invalid_field" and found["status"] == "finished"
     batch = (await pay.get(f"/payouts/batch/{found['last_batch_id']}")).json()
     assert (batch["schedule_id"], batch["accepted"]) == (schedule_id, 1)
     assert await pay.held(alice) == 12_500_000
@@ -176,6 +183,180 @@ async def test_a_key_that_is_an_occurrence_s_name_is_refused_or_tells_the_schedu
     assert await pay.held(bob) == 12_500_000 * (1 if taken else 2)
     again = await pay.post("/payouts/batch", upload, key=f"{prefix}:{before}:0")
     assert again.json() == early.json()
+
+
+async def told(pay: Pay, schedule_id: str) -> list[tuple[str, Any]]:
+    """Type and data of what was told of a schedule."""
+    events = await Event.find({"object_id": schedule_id}).sort("+seq").to_list()
+    return [(event.type, event.data) for event in events]
+
+
+async def planned(pay: Pay, *rows: dict[str, Any], key: str = "", **more: Any) -> Any:
+    """A schedule that is due in a minute."""
+    at = rfc3339(pay.world.clock.now() + timedelta(minutes=1))
+    body = {"name": "pay", "payouts": list(rows), "first_at": at, **more}
+    made = await pay.post("/payouts/schedules", body, key=key)
+    assert made.status_code == 202, made.text
+    return made.json(), body
+
+
+async def test_a_repeat_after_its_time_gets_the_stored_answer(pay: Pay) -> None:
+    alice = person()
+    made, body = await planned(pay, wish(recipient_address=alice), key="a-key-with-no-answer")
+    pay.world.clock.skew = timedelta(hours=1)
+    try:
+        for _ in range(2):  # before it has run, and after
+            again = await pay.post("/payouts/schedules", body, key="a-key-with-no-answer")
+            assert again.status_code == 202 and again.json() == made, again.text
+            await pay.settle()
+        late = await pay.post("/payouts/schedules", body)
+        assert refusal(late) == (422, "invalid_field", "first_at")
+        other = body | {"name": "another"}
+        reused = await pay.post("/payouts/schedules", other, key="a-key-with-no-answer")
+        assert refusal(reused)[:2] == (422, "idempotency_key_reused")
+    finally:
+        pay.world.clock.skew = timedelta()
+    assert await pay.held(alice) == 12_500_000
+
+
+async def test_what_was_accepted_and_not_stored_is_stored_by_a_repeat_after_its_time(
+    pay: Pay,
+) -> None:
+    """The process died between the two; the client was never answered."""
+    alice = person()
+    made, body = await planned(pay, wish(recipient_address=alice), key="a-key-of-the-dead")
+    await Schedule.get_pymongo_collection().delete_one({"_id": made["schedule_id"]})
+    pay.world.clock.skew = timedelta(hours=1)
+    again = await pay.post("/payouts/schedules", body, key="a-key-of-the-dead")
+    assert again.status_code == 202 and again.json() == made
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    assert await pay.held(alice) == 12_500_000
+
+
+async def test_a_schedule_with_rows_that_a_dry_run_refuses_is_not_made(pay: Pay) -> None:
+    at = rfc3339(pay.world.clock.now() + timedelta(minutes=1))
+    rows = [
+        wish(recipient_address=person()),
+        wish(amount="1e3"),
+        wish(recipient_address="nobody"),
+        wish(route="direct"),
+        wish(recipient_address=person(), kyc_verified=True),
+    ]
+    body = {"name": "x", "payouts": rows, "first_at": at}
+    for role in ("operator", "merchant"):
+        count = await Schedule.find({}).count()
+        answer = await pay.post("/payouts/schedules", body, role=role)
+        assert refusal(answer)[:2] == (422, "rows_refused")
+        batch = {"payouts": rows}
+        dry = await pay.post("/payouts/batch?dry_run=true", batch, role=role, key=None)
+        assert answer.json()["refused"] == dry.json()["refused"] != []
+        assert [row["row"] for row in answer.json()["refused"]][:2] == [2, 3]
+        assert await Schedule.find({}).count() == count
+
+
+async def freeze(pay: Pay, frozen: bool) -> None:
+    wallets = (await pay.get("/wallets")).json()["data"]
+    (treasury,) = (each for each in wallets if each["address"] == pay.world.treasury)
+    changed = await pay.put(
+        f"/wallets/{treasury['wallet_id']}", {"frozen": frozen}, role="operator", sub="op-1"
+    )
+    assert changed.status_code == 200, changed.text
+
+
+async def test_an_occurrence_that_a_frozen_wallet_keeps_back_is_paid_after_the_thaw(
+    pay: Pay,
+) -> None:
+    alice = person()
+    made, _ = await planned(pay, wish(recipient_address=alice))
+    path = f"/payouts/schedules/{made['schedule_id']}"
+    await freeze(pay, True)
+    try:
+        for minutes in (2, 4, 60):
+            pay.world.clock.skew = timedelta(minutes=minutes)
+            await pay.settle()
+            seen = (await pay.get(path)).json()
+            assert (seen["status"], seen["occurrences"]) == ("active", 0)
+            assert seen["waiting_for"] == seen["last_refusal"] == "wallet_frozen"
+    finally:
+        await freeze(pay, False)
+    (event,) = await told(pay, made["schedule_id"])
+    assert event[0] == "schedule.waiting" and event[1]["code"] == "wallet_frozen"
+    pay.world.clock.skew = timedelta(minutes=62)
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    seen = (await pay.get(path)).json()
+    assert (seen["status"], seen["occurrences"]) == ("finished", 1)
+    assert seen["waiting_for"] is None is seen["last_refusal"]
+    assert await pay.held(alice) == 12_500_000
+
+
+async def test_rows_that_a_limit_keeps_back_are_paid_alone_once_it_lets_them(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are paid at once; nobody is paid twice, whatever dies in between."""
+    alice, bob, eve = person(), person(), person()
+    rows = [wish(recipient_address=each) for each in (alice, bob, eve)]
+    made, _ = await planned(pay, *rows, every="day")
+    path = f"/payouts/schedules/{made['schedule_id']}"
+    found = pay.house.use(Batches)
+    many = found._judge.many
+
+    async def strict(principal: Any, wishes: Any) -> Any:
+        """A limit that has room for alice; eve is lost for good."""
+        answers = await many(principal, wishes)
+        why = {bob: LimitExceeded(), eve: RecipientNotAllowed()}
+        return [
+            why.get(wish.recipient_address) or answer
+            for (_, wish), answer in zip(wishes, answers, strict=True)
+        ]
+
+    pay.world.clock.skew = timedelta(minutes=2)
+    with monkeypatch.context() as tight:
+        tight.setattr(found._judge, "many", strict)
+        for again in range(3):
+            await pay.settle()
+            seen = (await pay.get(path)).json()
+            assert (seen["status"], seen["occurrences"]) == ("active", 0)
+            assert seen["waiting_for"] == seen["last_refusal"] == "limit_exceeded"
+            pay.world.clock.skew += timedelta(minutes=2)
+            if again:
+                await Schedule.get_pymongo_collection().update_one(
+                    {"_id": made["schedule_id"]}, {"$set": {"part": 0, "left": []}}
+                )  # as after a crash between the batch and the note of it
+    assert [await pay.held(each) for each in (alice, bob, eve)] == [12_500_000, 0, 0]
+    for _ in range(2):
+        pay.world.clock.skew += timedelta(minutes=2)
+        await pay.settle()
+    pay.world.clock.skew = timedelta()
+    seen = (await pay.get(path)).json()
+    assert (seen["status"], seen["occurrences"], seen["waiting_for"]) == ("active", 1, None)
+    assert [await pay.held(each) for each in (alice, bob, eve)] == [12_500_000, 12_500_000, 0]
+    assert (await pay.post(f"{path}/cancel")).status_code == 200
+    kinds = [
+        (kind, data["code"], data.get("rows"))
+        for kind, data in await told(pay, made["schedule_id"])
+    ]
+    assert kinds[:2] == [
+        ("schedule.waiting", "limit_exceeded", None),
+        ("schedule.refused", "recipient_not_allowed", 1),
+    ]
+    await pay.assert_books_equal_chain()
+
+
+async def test_what_is_refused_for_good_when_it_is_due_is_told(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, _ = await planned(pay, wish(recipient_address=person()))
+    with monkeypatch.context() as patched:
+        patched.setattr(judge, "_taken", lambda *_: MerchantReferenceTaken())
+        pay.world.clock.skew = timedelta(minutes=2)
+        await pay.settle()
+        pay.world.clock.skew = timedelta()
+    seen = (await pay.get(f"/payouts/schedules/{made['schedule_id']}")).json()
+    assert (seen["status"], seen["last_refusal"]) == ("finished", "no_good_row")
+    ((kind, data),) = await told(pay, made["schedule_id"])
+    assert (kind, data["code"], data["rows"]) == ("schedule.refused", "merchant_reference_taken", 1)
 
 
 def test_a_row_that_says_not_verified_is_kept_as_it_was_said() -> None:

@@ -20,6 +20,8 @@ HAS: Final[Mapping[str, str]] = {
     "batch.completed": "is finished: every accepted row was paid",
     "batch.completed_with_errors": "is finished; some accepted rows were not paid",
     "batch.canceled": "has ended; nothing of it was paid",
+    "schedule.waiting": "is due and waits: rows of it cannot be paid now, and stay owed",
+    "schedule.refused": "was due, but rows of it, or all, were refused and are not paid by it",
     "payment.created": "was made",
     "payment.deposit_credited": "has received money",
     "payment.deposit_ignored": "was sent something that does not count",

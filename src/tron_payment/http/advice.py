@@ -161,6 +161,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "route_currency": "pay TRX at POST /payouts/direct, in a batch with `route` direct in its row",
     "route_unavailable": "put the router on the chain (`tron-payment deploy-contracts`) and name "
     "its address, or use another route",
+    "rows_refused": "mend the rows that `refused` names; a dry run of the batch tells the same",
     "schedule_ended": "make a new schedule",
     "schedule_not_found": OWN_LIST,
     "second_factor_not_found": "enrol one first",

@@ -179,7 +179,7 @@ async def build(house: House) -> Module:
         work=work,
         batch_size=settings.payout_batch_size,
     )
-    schedules = Schedules(house.clock, house.idempotency, batches)
+    schedules = Schedules(house.clock, house.idempotency, batches, announcer)
     house.engine.hear(MODULE, outcomes.follow)
     house.engine.gate(desk.gate)
     house.engine.gate(outcomes.gate)

@@ -76,3 +76,31 @@ class Announcer:
             at=at,
             data={"batch_id": batch_id, "status": status},
         )
+
+    async def schedule_waits(self, cause: str, **about: Any) -> None:
+        """Rows of an occurrence cannot be paid now, and stay owed. See `_about`."""
+        kept = self._about(cause, **about)
+        await self.tell([Event(type="schedule.waiting", **kept)])
+
+    async def schedule_refused(self, cause: str, **about: Any) -> None:
+        """Rows of an occurrence, or all of it, are never paid by it. See `_about`."""
+        kept = self._about(f"refused:{cause}", **about)
+        await self.tell([Event(type="schedule.refused", **kept)])
+
+    def _about(
+        self, cause: str, *, schedule_id: str, owner: str, seq: int, at: datetime, **data: Any
+    ) -> dict[str, Any]:
+        """The fields of a schedule's event but its type.
+
+        Args:
+            cause: Part of the event's id.
+            data: The number of the occurrence, the code, the batch of the other rows if any.
+        """
+        return {
+            "id": derived_id("evt", self._secret, schedule_id, cause),
+            "object_id": schedule_id,
+            "owner": owner,
+            "object_seq": seq,
+            "at": at,
+            "data": {"schedule_id": schedule_id, **data},
+        }

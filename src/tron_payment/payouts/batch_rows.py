@@ -5,9 +5,9 @@ A row that is wrong is told by its number, from 1 (a CSV's header is no row); th
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import msgspec
@@ -191,6 +191,13 @@ class Upload:
         earlier = {row["row"]: {name: row[name] for name in _TOLD} for row in kept}
         told = [earlier.get(row.row) or row.told() for row in self.refused]
         return _content(self.outside, told, self.rows)
+
+    def only(self, numbers: Collection[int]) -> "Upload":
+        """These rows of it, with the numbers that they have."""
+        wanted = frozenset(numbers)
+        rows = tuple((number, wish) for number, wish in self.rows if number in wanted)
+        refused = tuple(row for row in self.refused if row.row in wanted)
+        return replace(self, rows=rows, refused=refused)
 
     def told(self, refused: Iterable[RefusedRow]) -> list[dict[str, Any]]:
         """Refused rows as they are kept: what is told of them, and what they said."""

@@ -54,6 +54,9 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     next_at: str | None
     until: str | None
     occurrences: int
+    waiting_for: str | None
+    """Why what is due is not paid yet; it is tried again at `next_at`."""
+
     last_batch_id: str | None
     last_refusal: str | None
     created_at: str
@@ -70,6 +73,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
             next_at=rfc3339(schedule.next_at) if active else None,
             until=None if schedule.until is None else rfc3339(schedule.until),
             occurrences=schedule.occurrence,
+            waiting_for=(schedule.waiting_for or None) if active else None,
             last_batch_id=schedule.last_batch_id,
             last_refusal=schedule.last_refusal,
             created_at=rfc3339(schedule.created_at),
@@ -101,7 +105,10 @@ class ScheduleController(Controller):
         schedules: NamedDependency[Schedules],
         idempotency_key: IdempotencyKey,
     ) -> Response[ScheduleView]:
-        """Have a batch made once, or every day, week or month."""
+        """Have a batch made once, or every day, week or month.
+
+        Rows that a dry run of the batch refuses are named in a 422, and no schedule is made.
+        """
         stored = await schedules.create(
             principal,
             idempotency_key,

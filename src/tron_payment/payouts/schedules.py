@@ -3,10 +3,19 @@
 Each occurrence is a batch whose ids are derived from the schedule and the occurrence's number, so
 a run that died is the same batch when it is run again. Occurrences missed while the service was
 down are run when it is up again, in order: they are owed.
+
+What the rows of an occurrence are refused for when it is due:
+
+    refused                          then
+    none                             one batch; the next occurrence
+    all, some for what may pass      nothing; tried again until it has passed, and told
+    some for what may pass           a batch of the others; the refused ones again, in a batch of
+                                     their own, until it has passed, and told
+    some or all, for good            told; a batch of the others, if any; the next occurrence
 """
 
 import calendar
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final, TypeVar
@@ -14,6 +23,7 @@ from typing import Any, ClassVar, Final, TypeVar
 import structlog
 from beanie import Document
 from litestar.status_codes import HTTP_202_ACCEPTED
+from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.clock import Clock
@@ -23,13 +33,26 @@ from tron_payment.http.idempotency import Idempotency, StoredAnswer, canonical
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, permissions_of
 from tron_payment.http.principals import Principal, Role
+from tron_payment.payouts import batch_documents as batch_store
+from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_answers import Occurrence
 from tron_payment.payouts.batch_rows import Upload, read_upload
-from tron_payment.payouts.batches import Batches
+from tron_payment.payouts.batches import Batches, NoGoodRow
+from tron_payment.payouts.policy import LimitExceeded, RecipientCoolingDown
+from tron_payment.payouts.screen import ScreeningAway
+from tron_payment.wallets import WalletFrozen, WalletScanning
 
 RUNS_AT_ONCE: Final = 5
 CHANGE_ATTEMPTS_MAX: Final = 5
 AHEAD_MAX: Final = timedelta(days=400)
+AGAIN_AFTER: Final = timedelta(minutes=1)
+"""An occurrence that cannot be paid now is looked at again."""
+
+MAY_PASS: Final = frozenset(
+    kind.code
+    for kind in (WalletFrozen, WalletScanning, LimitExceeded, RecipientCoolingDown, ScreeningAway)
+)
+"""What rows are refused for that ends by itself, or when somebody ends it: they stay owed."""
 
 V = TypeVar("V")
 
@@ -61,6 +84,10 @@ class BadTime(Refused, code="invalid_field"):
     """The time is past, too far ahead, or without its zone."""
 
 
+class RowsRefused(Refused, code="rows_refused"):
+    """Some of the rows would be refused; a schedule is accepted whole."""
+
+
 class ReferenceRepeats(Refused, code="reference_repeats"):
     """A merchant reference is used once, and this would use it again and again."""
 
@@ -82,6 +109,15 @@ class Schedule(Document):
     until: datetime | None = None
     next_at: datetime
     occurrence: int = 0
+    part: int = 0
+    """Batches that the occurrence which is due has already."""
+
+    left: list[int] = Field(default_factory=list)
+    """The rows that those have not paid and that are still owed; empty before the first."""
+
+    waiting_for: str = ""
+    """Why what is owed is not paid yet: the code of a refusal that may pass."""
+
     status: ScheduleStatus = ScheduleStatus.ACTIVE
     version: int = 0
     op_id: str = ""
@@ -106,10 +142,13 @@ class Schedule(Document):
 class Schedules:
     """Keeps schedules and runs those that are due."""
 
-    def __init__(self, clock: Clock, idempotency: Idempotency, batches: Batches) -> None:
+    def __init__(
+        self, clock: Clock, idempotency: Idempotency, batches: Batches, announcer: Announcer
+    ) -> None:
         self._clock = clock
         self._idempotency = idempotency
         self._batches = batches
+        self._announcer = announcer
 
     async def create(
         self,
@@ -124,22 +163,32 @@ class Schedules:
         content: bytes,
         answer: Callable[[Schedule], bytes],
     ) -> StoredAnswer:
-        """Store a schedule once; a repeat gets the stored answer.
+        """Store a schedule once; a repeat gets the stored answer, also after its time has come.
 
         Args:
             body: The rows as a batch's JSON.
 
         Raises:
             BadTime, ReferenceRepeats
-            Refused: The rows cannot be read; whether they may be paid is judged each time.
+            RowsRefused: A dry run refuses some of the rows, which are in `extra`. Whether they may
+                be paid is judged again each time.
+            Refused: The rows cannot be read.
         """
-        now = self._clock.now()
-        for param, time in (("first_at", first_at), ("until", until)):
-            if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
-                raise BadTime(param=param)
+        now, operation = self._clock.now(), "payouts.schedule"
+        schedule_id = self._idempotency.object_id("sch", principal.id, key)
+        earlier = await self._idempotency.find(
+            principal_id=principal.id, key=key, operation=operation, content=content
+        )
         upload = await self._read(body, principal, every)
+        if earlier is None:
+            for param, time in (("first_at", first_at), ("until", until)):
+                if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
+                    raise BadTime(param=param)
+            _, refused = await self._batches.judge(principal, upload)
+            if refused:
+                raise RowsRefused(extra={"refused": [row.told() for row in refused]})
         schedule = Schedule(
-            id=self._idempotency.object_id("sch", principal.id, key),
+            id=schedule_id,
             principal=principal.id,
             role=principal.role.value,
             permissions=sorted(principal.permissions),
@@ -156,7 +205,7 @@ class Schedules:
         return await self._idempotency.run(
             principal_id=principal.id,
             key=key,
-            operation="payouts.schedule",
+            operation=operation,
             content=content,
             answer=(HTTP_202_ACCEPTED, answer(schedule)),
             effect=lambda: insert_once(schedule),
@@ -221,38 +270,86 @@ class Schedules:
             role=role,
             permissions=permissions_of(role) & frozenset(schedule.permissions),
         )
-        outcome: dict[str, Any] = {"last_refusal": None}
-        number = schedule.occurrence
-        batch_id = self._idempotency.object_id(
-            "bat", schedule.principal, f"schedule:{schedule.id}:{number}"
-        )
+        number, part = schedule.occurrence, schedule.part
+        text = f"{schedule.id}:{number}" + (f":{part}" if part else "")
+        batch_id = self._idempotency.object_id("bat", schedule.principal, f"schedule:{text}")
         # Builds before 2026-11-22 had that text for a key, too, and the rows as they read them for
         # content. What they left there is passed by: the batch's own id keeps it from being two.
         # No client's key has a line break.
-        key = f"occurrence\n{schedule.id}:{number}"
+        key = f"occurrence\n{text}"
+        content = canonical([schedule.id, number, part] if part else [schedule.id, number])
+        outcome: dict[str, Any] = {}
+        refused: list[Mapping[str, Any]] = []
+        code = ""
         try:
+            upload = await self._read(schedule.body, principal, schedule.every)
             await self._batches.request(
                 principal,
                 key,
-                await self._read(schedule.body, principal, schedule.every),
+                upload.only(schedule.left) if part else upload,
                 lambda batch: batch.id.encode(),
-                occurrence=Occurrence(schedule.id, batch_id, canonical([schedule.id, number])),
+                occurrence=Occurrence(schedule.id, batch_id, content),
             )
-            outcome["last_batch_id"] = batch_id
+            batch = await batch_store.by_id(batch_id, {})
+            assert batch is not None, batch_id
+            outcome |= {"last_batch_id": batch_id, "part": part + 1}
+            refused += batch_store.unpack_refused(batch)
+            outcome["left"] = _owed(refused)
         except AppError as refusal:
             if refusal.status >= 500 or refusal.retryable:
                 raise
-            outcome["last_refusal"] = refusal.code
-            log.warning("schedule.refused", schedule_id=schedule.id, code=refusal.code)
-        following = schedule.occurrence + 1
-        next_at = occurrence_at(schedule.first_at, schedule.every, following)
-        ended = next_at is None or (schedule.until is not None and next_at > schedule.until)
-        if ended:
-            outcome["status"] = ScheduleStatus.FINISHED
+            code = refusal.code
+            if isinstance(refusal, NoGoodRow):
+                refused += refusal.extra["refused"]
+        await self._go_on(schedule, outcome, refused, code)
+
+    async def _go_on(
+        self,
+        schedule: Schedule,
+        outcome: dict[str, Any],
+        refused: list[Mapping[str, Any]],
+        code: str,
+    ) -> None:
+        """Tell what was not paid, and note what is next; a batch that exists stays as it is.
+
+        Args:
+            outcome: What the batch has changed; empty when there is none.
+            refused: The rows that were not accepted.
+            code: Why there is no batch; empty when there is one.
+        """
+        now = self._clock.now()
+        owed = next((row["code"] for row in refused if row["code"] in MAY_PASS), "")
+        lost = [row for row in refused if row["code"] not in MAY_PASS]
+        code = code or (refused[0]["code"] if refused else "")
+        if owed:
+            outcome |= {"waiting_for": owed, "next_at": now + AGAIN_AFTER, "last_refusal": owed}
+        else:
+            following = schedule.occurrence + 1
+            next_at = occurrence_at(schedule.first_at, schedule.every, following)
+            outcome |= {"waiting_for": "", "last_refusal": code or None, "part": 0, "left": []}
+            outcome |= {"occurrence": following, "next_at": next_at or schedule.next_at}
+            if next_at is None or (schedule.until is not None and next_at > schedule.until):
+                outcome["status"] = ScheduleStatus.FINISHED
+        made = outcome.get("last_batch_id")
+        common = {
+            "schedule_id": schedule.id,
+            "owner": schedule.principal,
+            "occurrence": schedule.occurrence,
+            "seq": schedule.version + 1,
+            "batch_id": made,
+            "at": now,
+        }
+        told = f"{schedule.occurrence}:{schedule.part}"
+        if owed and (made or schedule.waiting_for != owed):
+            log.warning("schedule.waits", schedule_id=schedule.id, code=owed)
+            await self._announcer.schedule_waits(f"{told}:{owed}", code=owed, **common)
+        if (made and lost) or (code and not owed):
+            code = lost[0]["code"] if lost else code
+            log.warning("schedule.refused", schedule_id=schedule.id, code=code)
+            rows = len(lost) or len(schedule.left) or schedule.rows
+            await self._announcer.schedule_refused(told, code=code, rows=rows, **common)
         try:
-            await self._change(
-                schedule, occurrence=following, next_at=next_at or schedule.next_at, **outcome
-            )
+            await self._change(schedule, **outcome)
         except LostRace:
             return  # another process has run it, or it was canceled meanwhile
 
@@ -271,6 +368,11 @@ class Schedules:
         if repeats and any(wish.merchant_reference for _, wish in upload.rows):
             raise ReferenceRepeats(param="merchant_reference")
         return upload
+
+
+def _owed(refused: Iterable[Mapping[str, Any]]) -> list[int]:
+    """The rows that may be accepted later."""
+    return [row["row"] for row in refused if row["code"] in MAY_PASS]
 
 
 def occurrence_at(first_at: datetime, every: Every, number: int) -> datetime | None:
