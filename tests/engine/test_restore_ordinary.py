@@ -14,7 +14,8 @@ from tests.conftest import Mongo
 from tests.engine.sim_node import SimNode
 from tests.engine.test_restore import UNITS, begun_why
 from tests.engine.test_restore_claims import Refusing, is_paid_once, signs_what_it_can
-from tests.engine.test_restore_liars import NODES, made, process, restored, sign_all
+from tests.engine.test_restore_forks import BEFORE, is_found, paid_in_the_newest
+from tests.engine.test_restore_liars import NODES, Bad, made, process, restored, sign_all
 from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment.chain import Block, BlockHeader, NodeHasNot, NodeUnavailable
 from tron_payment.core.errors import Unavailable
@@ -22,6 +23,9 @@ from tron_payment.engine.safe_mode import LAG_MAX_MS
 
 ROUND_BLOCKS = 2
 """Blocks between two tries."""
+
+MOMENT_ROUNDS = 5
+"""Until the late one has the head of the start and five blocks: half a minute at most."""
 
 ROUNDS_MAX = LAG_MAX_MS // 3_000 // ROUND_BLOCKS + 5
 """Then the start counts as far behind, and safe mode begins."""
@@ -70,7 +74,7 @@ async def test_a_node_without_the_fresh_blocks_it_tells_of_delays_for_a_moment(
 ) -> None:
     await mongo.connect(ALL_DOCUMENTS)
     world = await ordinary(boast_at, late_at)
-    assert await rounds_until_signed(world) <= 3
+    assert await rounds_until_signed(world) <= MOMENT_ROUNDS
     assert world.alarms == []
     await world.run_until_final("a", blocks=12)
     assert world.network.token[ALICE] == UNITS
@@ -88,8 +92,35 @@ async def test_a_far_head_that_is_refuted_moves_no_target(mongo: Mongo) -> None:
         await sign_all(world)
     boast.ahead, world.nodes[1].away = 0, False
     world.pass_time(ROUND_BLOCKS)
-    assert await rounds_until_signed(world) <= 3
+    assert await rounds_until_signed(world) <= MOMENT_ROUNDS
     assert world.alarms == []
+
+
+@dataclass
+class Between(SimNode):
+    """Its head is dated between those of two honest nodes, one block apart, at any height."""
+
+    ahead: int = 0
+
+    async def head(self) -> BlockHeader:
+        found = await super().head()
+        number, told_ms = found.number + self.ahead, found.timestamp_ms - 1
+        return replace(found, number=number, timestamp_ms=told_ms)
+
+
+@pytest.mark.parametrize("ahead", [-50, 50, 10**9])
+async def test_a_believable_date_passes_off_no_height(mongo: Mongo, ahead: int) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create(nodes=NODES, agreement=2)
+    await world.tick(60)
+    await world.engine.place(world.wish("a", UNITS))
+    world.pass_time(2)
+    world.nodes[1] = Between(world.network, world.nodes[1].alias, ahead=ahead)
+    world.nodes[2].lag = lambda: 1
+    world.start()
+    await rounds_until_signed(world, blocks=1)
+    assert world.alarms == []
+    await world.run_until_final("a", blocks=12)
 
 
 @dataclass
@@ -178,20 +209,16 @@ async def test_nodes_that_catch_up_meanwhile_are_read_to_where_they_then_are(
 ) -> None:
     """Their heads at the first try said too little about the chain at that time."""
     await mongo.connect(ALL_DOCUMENTS)
-    world, bad = await made(0)
-    signed_before = await restored(world, 8)
-    bad.hides = True
-    paid_in = next(made.header.number for made in world.network.blocks if made.transactions)
+    world = await paid_in_the_newest(solid_lag=5)
+    paid_in = world.network.tip.number
+    world.nodes[0] = Bad(world.network, "n0", hides=True)
     honest = refuse_once(world, first=0)
-    lag = world.network.tip.number - paid_in + 2
     for node in honest:
-        node.lag = lambda: lag
+        node.lag = lambda: BEFORE
     await signs_what_it_can(world, looks=1)
     assert not any(node.times for node in honest)
     for node in honest:
         node.lag, node.first, node.times = lambda: 0, paid_in, 1
     await signs_what_it_can(world, looks=1)
-    assert await begun_why() == [] and len(world.key.signed) == signed_before
-    await signs_what_it_can(world, looks=1)
-    assert await begun_why() == ["forgotten"]
-    await is_paid_once(world, signed_before)
+    assert await begun_why() == [] and len(world.key.signed) == 1
+    await is_found(world)

@@ -1,15 +1,18 @@
-"""Safe mode ends once, by what is stored at that moment."""
+"""Safe mode begins and ends by what is stored at that moment, and each is written down before."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from tests.conftest import Mongo
 from tests.engine.points import Crash
-from tests.engine.world import ALL_DOCUMENTS, World
+from tests.engine.test_restore import UNITS, begun_why, held_until_backed_up, restore
+from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment.chain import MongoCursors
-from tron_payment.engine import SafeMode
+from tron_payment.db.cas import insert_once
+from tron_payment.engine import SafeMode, safe_mode
 
 FEW_BLOCKS = 120
 """Six minutes: enough to be taken for a restore."""
@@ -95,3 +98,73 @@ async def test_a_human_who_dies_ending_it_leaves_the_entry(
         await world.engine.safe_mode.end("tom")
     assert await SafeMode.count() == 0
     assert world.alarms[-1] == ("safe_mode.ended", {"by": "tom"})
+
+
+async def test_who_dies_at_its_beginning_leaves_the_entry(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create()
+    await world.engine.place(world.wish("a"))
+    world.pass_time(FEW_BLOCKS)
+    world.start()
+
+    async def die(_: object) -> bool:
+        raise Crash
+
+    with monkeypatch.context() as dying:
+        dying.setattr(safe_mode, "insert_once", die)
+        with pytest.raises(Crash):
+            await world.process.run_dry()
+    assert [event for event, _ in world.alarms] == ["safe_mode.begun"]
+    assert world.key.signed == [] and await SafeMode.count() == 0
+    world.start()
+    await world.process.run_dry()
+    assert await SafeMode.count() == 1
+    await world.run_until_final("a", blocks=80)
+
+
+async def test_one_that_ends_while_another_begins_has_begun(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replica that has looked long ago ends an old one when we have found it to be on."""
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create()
+    backup, held = await held_until_backed_up(world, "a", "b", "c")
+    held[0] = False
+    world.clock.advance(timedelta(seconds=6))
+    await world.process.run_dry()
+    world.pass_time(3)
+    await restore(backup)
+    at = await MongoCursors().load()
+    assert at is not None
+    other, now = world.another().engine.safe_mode, world.clock.now()
+    other._looked, other._seen = True, at.number
+    places = [0]
+
+    async def meanwhile(mode: SafeMode) -> bool:
+        places[0] += 1
+        if places[0] == 1:
+            await SafeMode(since=now, lag_ms=1, until_ms=at.timestamp_ms).insert()
+        created = await insert_once(mode)
+        if places[0] == 1:
+            assert not created and await other.why_not_sign(at) == ""
+        return created
+
+    monkeypatch.setattr(safe_mode, "insert_once", meanwhile)
+    world.start()
+    await world.process.run_dry()
+    assert places == [2] and await begun_why() == ["forgotten"]
+    await world.tick(40)
+    assert world.network.token[ALICE] == 3 * UNITS
+
+
+async def test_who_begins_what_is_on_lets_it_last_longer(world: World) -> None:
+    (before,) = await SafeMode.find_all().to_list()
+    world.pass_time(FEW_BLOCKS)
+    world.start()
+    await world.process.run_dry()
+    (after,) = await SafeMode.find_all().to_list()
+    assert (after.since, after.why) == (before.since, before.why)
+    assert after.until_ms > before.until_ms
+    assert [event for event, _ in world.alarms] == ["safe_mode.begun"]

@@ -4,9 +4,11 @@ proto3 JSON leaves defaults out, so a missing number is 0 and a missing list is 
 are hex as with ``visible: false``; texts such as messages are hex of UTF-8.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+
+from tron_payment.chain.wire import INT64_MAX
 
 REFUSAL_SUCCESS: Final = "SUCCESS"
 
@@ -17,10 +19,14 @@ class Answer(msgspec.Struct, gc=False, kw_only=True):
     Error: str = ""
 
 
+Int64 = Annotated[int, msgspec.Meta(ge=0, le=INT64_MAX)]
+"""Of a protobuf's int64 what is not negative: the store keeps no more."""
+
+
 class HeaderData(msgspec.Struct, gc=False, kw_only=True):
-    number: int = 0
+    number: Int64 = 0
     parent_id: str = msgspec.field(name="parentHash")
-    timestamp_ms: int = msgspec.field(name="timestamp", default=0)
+    timestamp_ms: Int64 = msgspec.field(name="timestamp", default=0)
 
 
 class HeaderPart(msgspec.Struct, gc=False):

@@ -27,6 +27,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Final
 
 import structlog
@@ -36,10 +37,10 @@ from pymongo import ASCENDING, IndexModel
 from tron_payment import chain
 from tron_payment.chain import (
     READ_AHEAD_BLOCKS,
+    Block,
     BlockTransaction,
     Cursors,
     MalformedRawData,
-    NodeRefused,
     Nodes,
     NodesUnavailable,
     Position,
@@ -47,14 +48,14 @@ from tron_payment.chain import (
 )
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
-from tron_payment.core.errors import Unavailable
-from tron_payment.db.cas import insert_once
+from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
-from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Reading, Tip, tip
+from tron_payment.engine.reading import Reading
+from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, tip
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
@@ -62,9 +63,6 @@ LAG_MAX_MS: Final = 5 * 60 * 1000
 SCAN_BLOCKS_MAX: Final = 2_000
 """Between the store and the head at a start; more of them count as far behind. Five minutes of the
 main net are 100."""
-
-SCAN_AT_ONCE: Final = 8
-"""Blocks read together."""
 
 LOOK_MAX_S: Final = 120.0
 """One look takes no longer, however slowly a node answers; the next goes on where it ended."""
@@ -76,6 +74,9 @@ and following goes on."""
 REWIND_BLOCKS_MAX: Final = READ_AHEAD_BLOCKS + 5
 """A new primary may show the cursor as it was a moment ago, at most one step and a few blocks,
 which the blocks will bear out; further back is another store."""
+
+BEGIN_ATTEMPTS_MAX: Final = 10
+"""Times that somebody may begin or end it while we begin it."""
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""
@@ -144,25 +145,27 @@ class SafeModes:
         self._lifetime_ms = lifetime_s * 1000
         self._looking = asyncio.Lock()
         self._looked = False
-        self._reading = Reading()
-        self._kept_back = 0
+        self._anew = False
+        self._reading = Reading(nodes)
         self._seen = 0
 
     async def look(self, at: Position) -> None:
         """Before a process applies a block or signs: may the store be a restored one?
 
-        At the first call, and when the store has gone back since, the blocks up to the head are
-        read; the other calls cost nothing.
+        At the first call, after `look_anew`, and when the store has gone back since, the blocks up
+        to the head are read; the other calls cost nothing.
 
         Raises:
             Unavailable: Too few nodes tell the head or show a block; nothing may be done yet.
         """
         async with self._looking:
+            if self._anew:
+                self._anew, self._looked, self._reading = False, False, Reading(self._nodes)
             if at.number < self._seen:
                 at = await self._look_back(at)
             if not self._looked:
                 if at.number < self._reading.at:  # another store than when the look began
-                    self._reading = Reading()
+                    self._reading = Reading(self._nodes)
                 self._reading.at = at.number
                 said = await tip(self._nodes)
                 self._reading.aim(said, at, to_ms(self._clock.now()))
@@ -170,6 +173,10 @@ class SafeModes:
                     await self._begin(why, said, at)
                 self._looked = True
             self._seen = max(self._seen, at.number)
+
+    def look_anew(self) -> None:
+        """Others have done the work meanwhile: what this process has seen of the store is old."""
+        self._anew = True
 
     async def _suspicion(self, at: Position, said: Tip) -> str:
         """Why a store that stands there may be a restored one; empty when it is not.
@@ -186,53 +193,26 @@ class SafeModes:
             return "behind"
         try:
             async with asyncio.timeout(LOOK_MAX_S):
-                return await self._scan(at, said)
+                return await self._reading.go_on(said, at, partial(self._judge, at, said))
         except (TimeoutError, NodesUnavailable) as problem:
             slow = isinstance(problem, TimeoutError)
-            if self._reading.read >= self._reading.to + FRESH_BLOCKS:
+            if self._reading.read >= self._reading.to:
                 return ""  # what is left was made since the look began
-            if self._reading.read >= min(head.number, self._reading.to):
-                self._kept_back += 1
-                if slow or self._kept_back >= KEPT_BACK_MAX:
+            if self._reading.read >= self._reading.agreed_to(said):
+                self._reading.kept_back += 1
+                if slow or self._reading.kept_back >= KEPT_BACK_MAX:
                     return "behind"
             if slow:
                 raise NodesUnavailable(f"blocks up to {head.number} are shown slowly") from None
             raise
 
-    async def _scan(self, at: Position, said: Tip) -> str:
-        reading, first, last = self._reading, at.number + 1, said.scanned_to(at)
-        agreed, fresh = min(said.head.number, reading.to), min(reading.to + FRESH_BLOCKS, last)
-        for end in (agreed, fresh, last):
-            for numbers in _together(range(first, end + 1)):
-                found = await chain.all_of(self._read(number, at, said) for number in numbers)
-                if any(found):
-                    return next(filter(None, found))
-                if not all(reading.is_shown(each, said, self._nodes) for each in numbers):
-                    return ""  # ahead of all that may be true, and only claimed
-                reading.read = numbers[-1]
-            first = max(first, end + 1)
-        return ""
-
-    async def _read(self, number: int, at: Position, said: Tip) -> str:
-        """Let those show a block that still have to; why the store may be a restored one."""
-        asked, enough = said.witnesses(self._nodes, number, self._reading.to)
-        shown = self._reading.shown(number)
-        for alias in asked:
-            if enough and len(shown.intersection(asked)) >= enough:
-                break
-            if alias in shown:
-                continue
-            try:
-                block = await self._nodes.ask(alias, lambda node: node.block(number, False))
-            except (Unavailable, NodeRefused):
-                continue
-            told_ms = min(block.timestamp_ms, said.bound_ms(number, at))
-            if told_ms - at.timestamp_ms > LAG_MAX_MS:
-                return "behind"
-            if unknown := await self._unknown(number, block.transactions):
-                log.warning("safe_mode.forgotten", txids=unknown, block=number)
-                return "forgotten"
-            shown.add(alias)
+    async def _judge(self, at: Position, said: Tip, block: Block) -> str:
+        told_ms = min(block.timestamp_ms, said.bound_ms(block.number, at))
+        if told_ms - at.timestamp_ms > LAG_MAX_MS:
+            return "behind"
+        if unknown := await self._unknown(block.number, block.transactions):
+            log.warning("safe_mode.forgotten", txids=unknown, block=block.number)
+            return "forgotten"
         return ""
 
     async def _unknown(self, number: int, transactions: Sequence[BlockTransaction]) -> list[str]:
@@ -261,7 +241,7 @@ class SafeModes:
         if at.number < self._seen - REWIND_BLOCKS_MAX:
             await self._begin("rewound", await tip(self._nodes), at)
         else:
-            self._looked, self._reading = False, Reading()
+            self._looked, self._reading = False, Reading(self._nodes)
         self._seen = at.number
         return at
 
@@ -274,19 +254,26 @@ class SafeModes:
         await self._begin("adopted", await tip(self._nodes), at)
 
     async def _begin(self, why: str, said: Tip, at: Position) -> None:
-        """Begin it, or let it last longer: a restored store may hold one that had begun before."""
+        """Begin it, or let it last longer: a restored store may hold one that had begun before.
+
+        Written down before it is done: rather twice than never.
+        """
         lowest, claimed = said.claimed(at)
         newest_ms = max(said.newest_ms(at), at.timestamp_ms)
         lag_ms, until_ms = newest_ms - at.timestamp_ms, newest_ms + self._lifetime_ms
         mode = SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
         mode.claimed_from, mode.claimed_to = lowest, claimed
-        if not await insert_once(mode):
-            later = {"$max": {"until_ms": until_ms, "claimed_to": claimed}}
-            later["$min"] = {"claimed_from": lowest}
-            await SafeMode.get_pymongo_collection().update_one({"_id": _ID}, later)
-            return
-        log.warning("safe_mode.begun", lag_ms=lag_ms, why=why)
-        await self._alarm("safe_mode.begun", {"lag_ms": lag_ms, "why": why})
+        later = {"$max": {"until_ms": until_ms, "claimed_to": claimed}}
+        later["$min"] = {"claimed_from": lowest}
+        for _ in range(BEGIN_ATTEMPTS_MAX):
+            lasts = await SafeMode.get_pymongo_collection().update_one({"_id": _ID}, later)
+            if lasts.matched_count:
+                return
+            log.warning("safe_mode.begun", lag_ms=lag_ms, why=why)
+            await self._alarm("safe_mode.begun", {"lag_ms": lag_ms, "why": why})
+            if await insert_once(mode):
+                return
+        raise LostRace("others keep beginning and ending safe mode")
 
     async def is_on(self) -> bool:
         return await SafeMode.find_one({"_id": _ID}) is not None
@@ -357,10 +344,6 @@ class SafeModes:
             {"_id": txid, "acknowledged_by": ""}, {"$set": {"acknowledged_by": by}}
         )
         return bool(result.matched_count)
-
-
-def _together(numbers: range) -> list[range]:
-    return [numbers[i : i + SCAN_AT_ONCE] for i in range(0, len(numbers), SCAN_AT_ONCE)]
 
 
 def _as_read(mode: SafeMode) -> dict[str, Any]:

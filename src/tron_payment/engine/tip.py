@@ -5,8 +5,8 @@ three seconds apart. Nor is its height, once as many nodes as have to agree have
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from tron_payment import chain
 from tron_payment.chain import BlockHeader, NodeRefused, Nodes, NodesUnavailable, Position
@@ -25,18 +25,23 @@ SLACK_MS: Final = 15_000
 """Turns that witnesses missed: by so much a block may be later than its height says."""
 
 
-REPLACED_BLOCKS_MAX: Final = 27
-"""So many below the common head, one of each witness of the main net, no fork has ever reached."""
-
 NO_CLAIM: Final = 2**62
+
+
+class Head(NamedTuple):
+    """How far the nodes are together. Height and date are each of a node of its own, so that none
+    passes off a height by a date that is believable."""
+
+    number: int
+    timestamp_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tip:
     """What the nodes that answer say at one moment."""
 
-    head: BlockHeader
-    """The common one, as `Nodes.head`."""
+    head: Head
+    """What half of them and as many as have to agree have reached, as `Nodes.head`."""
 
     reach: int
     """Fewer nodes than have to agree are below this height; all higher ones are refuted, but for
@@ -109,67 +114,6 @@ class Tip:
         return claimers, len(claimers) if number <= min(self.reach, to) else 0
 
 
-@dataclass(slots=True)
-class Reading:
-    """What the tries of one look have in common: how far they must read, and who has shown what.
-
-    A payment that the store may have forgotten was sent before the look began, so that it stands no
-    higher than the chain was at that time. A try that succeeds at once reads up to the head that it
-    is told; later ones need no more, or a node which tells heads and shows no blocks could keep
-    the target out of reach for ever, while another is a block behind. So the target stays: it is
-    lowered only as far as all nodes, none of them away, say that the chain is not so high, as the
-    look would be bounded if it began then; and raised when the chain, at its pace, must have been
-    higher at the beginning than was told, as when the nodes were only about to catch up.
-    """
-
-    at: int = -1
-    """Where the store has stood. Another look begins when it goes back."""
-
-    to: int = -1
-    """Blocks above are shown or not; -1 before the nodes have told their heads."""
-
-    read: int = -1
-    """What this try has read to, so that only what is claimed or fresh is left of it."""
-
-    _began_ms: int = 0
-    _head: int = -1
-    """The common one at the last try."""
-
-    _shown: dict[int, set[str]] = field(default_factory=dict)
-
-    def aim(self, said: Tip, at: Position, now_ms: int) -> None:
-        """One more try begins.
-
-        It goes on where the last one has stopped, block by block and node by node, but for blocks
-        that a fork might have replaced meanwhile.
-        """
-        if self.to < 0:
-            self.to, self._began_ms = said.reach, now_ms
-        if said.whole:
-            self.to = min(self.to, said.reach)
-        made_since = max(0, now_ms - self._began_ms) // BLOCK_MS + 1
-        self.to = max(self.to, said.reach - made_since)
-        lasting = self._head - REPLACED_BLOCKS_MAX
-        self._shown = {n: by for n, by in self._shown.items() if at.number < n <= lasting}
-        self._head, self.read = said.head.number, at.number
-
-    def shown(self, number: int) -> set[str]:
-        """The aliases of the nodes that have shown this block, to be added to."""
-        return self._shown.setdefault(number, set())
-
-    def is_shown(self, number: int, said: Tip, nodes: Nodes) -> bool:
-        """Whether anybody shows it.
-
-        Raises:
-            NodesUnavailable: Somebody does not show what they should.
-        """
-        asked, enough = said.witnesses(nodes, number, self.to)
-        count = len(self.shown(number).intersection(asked))
-        if count < enough:
-            raise NodesUnavailable(f"block {number} is shown by {count} of {enough} nodes")
-        return count > 0
-
-
 async def tip(nodes: Nodes) -> Tip:
     """Ask every node that is not set apart.
 
@@ -186,8 +130,8 @@ async def tip(nodes: Nodes) -> Tip:
     claims = tuple(each for each in told if each is not None)
     if len(claims) < nodes.agreement:
         raise NodesUnavailable(f"the head is told by {len(claims)} of {nodes.agreement} nodes")
-    newest = sorted((header for _, header in claims), key=lambda h: (-h.timestamp_ms, -h.number))
-    head = newest[max((len(newest) + 1) // 2, nodes.agreement) - 1]
-    lowest = sorted(header.number for header in newest)
-    whole = len(claims) == len(told)
-    return Tip(head, max(head.number, lowest[nodes.agreement - 1]), claims, whole)
+    numbers = sorted((header.number for _, header in claims), reverse=True)
+    dates = sorted((header.timestamp_ms for _, header in claims), reverse=True)
+    place = max((len(claims) + 1) // 2, nodes.agreement) - 1
+    reach = max(numbers[place], numbers[-nodes.agreement])
+    return Tip(Head(numbers[place], dates[place]), reach, claims, len(claims) == len(told))

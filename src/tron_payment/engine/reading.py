@@ -1,0 +1,145 @@
+"""What a look at a start reads of the chain: which blocks, of whom, and that they hang together.
+
+A node's block that is not solidified is bound to nothing but its id and its parent's, and a fork
+may replace it while others are read. So what counts is a chain: at each height one and the same
+block, shown by as many nodes as have to agree, which follows the one that was read before, down to
+the store's. One of them at least is honest, and has shown what stands in it.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from tron_payment import chain
+from tron_payment.chain import Block, NodeRefused, Nodes, NodesUnavailable, Position
+from tron_payment.core.errors import Unavailable
+from tron_payment.engine.tip import BLOCK_MS, FRESH_BLOCKS, Tip
+
+SCAN_AT_ONCE: Final = 8
+"""Blocks read together."""
+
+REPLACED_BLOCKS_MAX: Final = 27
+"""What a fork may have replaced: one block of each witness of the main net."""
+
+Judge = Callable[[Block], Awaitable[str]]
+"""Why a store that does not know of this block may be a restored one; empty when it knows all."""
+
+
+class _Link(NamedTuple):
+    block_id: str
+    parent_id: str
+
+
+@dataclass(slots=True)
+class Reading:
+    """What the tries of one look have in common: how far they must read, and who has shown what.
+
+    A payment that the store may have forgotten was sent before the look began, so that it stands no
+    higher than the chain was then. A try that succeeds at once reads to the head that it is told;
+    later ones need read a few blocks more, where a fork could have moved a payment, and not to
+    the newest: a node which tells heads and shows no blocks would keep that out of reach for ever,
+    while another is a block behind. So the target stays. It is lowered only as far as all nodes,
+    none of them away, say that the chain is not so high, as if the look began then; and raised
+    when the chain, at its pace, must have been higher at the beginning than was told, as when the
+    nodes were only about to catch up.
+    """
+
+    nodes: Nodes
+    at: int = -1
+    """Where the store has stood. Another look begins when it goes back."""
+
+    to: int = -1
+    """Blocks above are shown or not; -1 before the nodes have told their heads."""
+
+    read: int = -1
+    """What this try has read to."""
+
+    kept_back: int = 0
+    """Tries in which only blocks were missing that are claimed."""
+
+    _began_ms: int = 0
+    _shown: dict[int, dict[str, _Link]] = field(default_factory=dict)
+    """By height and alias: judged, and not asked for again by later tries."""
+
+    def aim(self, said: Tip, at: Position, now_ms: int) -> None:
+        """One more try begins; it goes on where the last one has stopped."""
+        told = said.reach + FRESH_BLOCKS
+        if self.to < 0:
+            self.to, self._began_ms = told, now_ms
+        if said.whole:
+            self.to = min(self.to, told)
+        made_since = max(0, now_ms - self._began_ms) // BLOCK_MS + 1
+        self.to = max(self.to, told - made_since)
+        self.read = at.number
+        self._shown = {n: shown for n, shown in self._shown.items() if n > at.number}
+
+    def agreed_to(self, said: Tip) -> int:
+        """Up to here as many nodes show each block as have to agree."""
+        return min(said.head.number, self.to)
+
+    async def go_on(self, said: Tip, at: Position, judge: Judge) -> str:
+        """Read what is left; the first reason that `judge` finds, or nothing.
+
+        Raises:
+            NodesUnavailable: Somebody does not show what they should, or a fork came between.
+        """
+        last, must = said.scanned_to(at), min(said.reach, self.to)
+        first, before = at.number + 1, {at.block_id}
+        for end in (self.agreed_to(said), min(self.to, last), last):
+            for numbers in _together(range(first, end + 1)):
+                found = await chain.all_of(self._read(each, said, judge) for each in numbers)
+                if any(found):
+                    return next(filter(None, found))
+                for number in numbers:
+                    if number <= must:
+                        before = self._linked(number, said, before)
+                    elif not self._shown.get(number):
+                        return ""  # ahead of all that may be true, and only claimed
+                self.read = numbers[-1]
+            first = max(first, end + 1)
+        return ""
+
+    async def _read(self, number: int, said: Tip, judge: Judge) -> str:
+        """Let those show a block that still have to."""
+        asked, enough = said.witnesses(self.nodes, number, self.to)
+        shown = self._shown.setdefault(number, {})
+        for alias in asked:
+            if alias in shown or (enough and self._same(number, asked, said) >= enough):
+                continue
+            try:
+                block = await self.nodes.ask(alias, lambda node: node.block(number, False))
+            except (Unavailable, NodeRefused):
+                continue
+            if why := await judge(block):
+                return why
+            shown[alias] = _Link(block.block_id, block.parent_id)
+        return ""
+
+    def _same(self, number: int, asked: list[str], said: Tip) -> int:
+        """How many show the same block; how many show any where nobody has to agree."""
+        links = [link for alias, link in self._shown[number].items() if alias in asked]
+        if number > self.agreed_to(said):
+            return len(links)
+        return max(Counter(links).values(), default=0)
+
+    def _linked(self, number: int, said: Tip, before: set[str]) -> set[str]:
+        """The ids that count at this height; they follow those before. Where nobody has to agree,
+        everybody who shows a block shows one that does."""
+        asked, enough = said.witnesses(self.nodes, number, self.to)
+        links = Counter(link for alias, link in self._shown[number].items() if alias in asked)
+        if links.total() < enough:
+            by = f"{links.total()} of {enough} nodes"
+            raise NodesUnavailable(f"block {number} is shown by {by}")
+        least = enough if number <= self.agreed_to(said) else 1
+        counted = [link for link, count in links.items() if count >= least]
+        found = {link.block_id for link in counted if link.parent_id in before}
+        if not found or (least < enough and len(found) < len(counted)):
+            lasting = number - REPLACED_BLOCKS_MAX
+            self._shown = {n: shown for n, shown in self._shown.items() if n < lasting}
+            raise NodesUnavailable(f"the nodes are on forks at block {number}")
+        return found
+
+
+def _together(numbers: range) -> list[range]:
+    return [numbers[i : i + SCAN_AT_ONCE] for i in range(0, len(numbers), SCAN_AT_ONCE)]
