@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from beanie import Document
 from litestar import Litestar, Router
-from litestar.di import Provide
 from prometheus_client import CollectorRegistry
 
 from tron_payment import (
@@ -47,6 +46,7 @@ from tron_payment.http.api_keys import ApiKey, ApiKeys
 from tron_payment.http.app import HttpApp, Lifespan, create_http
 from tron_payment.http.audit_routes import audit_router
 from tron_payment.http.authentication import Authenticator
+from tron_payment.http.given import always
 from tron_payment.http.health import Check
 from tron_payment.http.idempotency import Idempotency, StoredRequest
 from tron_payment.http.journal import IDLE_S as JOURNAL_IDLE_S
@@ -265,9 +265,7 @@ def create_app(
             *service_routes(assembly, checks, registry, reloader),
         ],
         authenticator=authenticator,
-        dependencies={
-            name: Provide(_always(each), sync_to_thread=False) for name, each in objects.items()
-        },
+        dependencies={name: always(each) for name, each in objects.items()},
         limiter=limiter,
         step_up=step_up,
         journal=assembly.journal,
@@ -302,10 +300,3 @@ def _follow_idle_s(settings: Settings) -> float:
         half_s = settings.devnet_block_ms / 2_000
         return min(max(half_s, FOLLOW_IDLE_S), FOLLOW_PUBLIC_IDLE_S)
     return FOLLOW_IDLE_S if settings.tron_network is Network.PRIVATE else FOLLOW_PUBLIC_IDLE_S
-
-
-def _always(value: Any) -> Any:
-    def provide() -> Any:
-        return value
-
-    return provide

@@ -1,12 +1,11 @@
 """Assembles the HTTP floor: `create_http` makes a Litestar application out of routers."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from litestar import Litestar, Request, Router
+from litestar import Litestar, Router
 from litestar.di import Provide
-from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ControllerRouterHandler, Receive, Scope, Send
 from prometheus_client import CollectorRegistry
 
@@ -15,6 +14,7 @@ from tron_payment.http.authentication import Authenticator
 from tron_payment.http.exchange import CodeCheck, exchange_of
 from tron_payment.http.front import FrontDoor
 from tron_payment.http.gate import Gate, check_routes
+from tron_payment.http.given import Given, give
 from tron_payment.http.journal import Journal
 from tron_payment.http.limits import (
     BATCH_BODY_BYTES_MAX,
@@ -81,9 +81,9 @@ def create_http(
     app = HttpApp(
         route_handlers=list(routers),
         dependencies={
-            "principal": Provide(provide_principal, sync_to_thread=False),
-            "request_id": Provide(provide_request_id, sync_to_thread=False),
-            "code_check": Provide(provide_code_check, sync_to_thread=False),
+            "principal": Given(principal_in),
+            "request_id": Given(request_id_in),
+            "code_check": Given(code_check_in),
             **(dependencies or {}),
         },
         middleware=[gate] if journal is None else [gate, Acting(journal)],
@@ -99,36 +99,23 @@ def create_http(
     add_paths(app, further)
     check_routes(app.routes)
     learn_parameters(app.routes)
-    _provide_one_by_one(app.routes)
+    give(app.routes)
     app.front.learn_methods(app.routes)
     return app
 
 
-def _provide_one_by_one(routes: Iterable[BaseRoute]) -> None:
-    """Call the providers of a request one after another.
-
-    Litestar gathers those that do not need each other in a task group, with a task each: a tenth
-    of a small read. At most one of ours waits for anything, so nothing is gained by that.
-    """
-    for route in routes:
-        handled = route.route_handler_map.values() if isinstance(route, HTTPRoute) else ()
-        for _, model in handled:
-            batches = model.dependency_batches
-            model.dependency_batches = [{one} for batch in batches for one in batch]
-
-
-def provide_principal(request: Request[Any, Any, Any]) -> Principal:
+def principal_in(scope: Any) -> Principal:
     """Who calls; only for handlers that are not open."""
-    principal = exchange_of(request.scope).principal
+    principal = exchange_of(scope).principal
     assert principal is not None, "an open handler asked for its principal"
     return principal
 
 
-def provide_request_id(request: Request[Any, Any, Any]) -> str:
+def request_id_in(scope: Any) -> str:
     """The id of this request, for logs and audit."""
-    return exchange_of(request.scope).request_id
+    return exchange_of(scope).request_id
 
 
-def provide_code_check(request: Request[Any, Any, Any]) -> CodeCheck:
+def code_check_in(scope: Any) -> CodeCheck:
     """Asks for the caller's second factor; for handlers whose content decides about that."""
-    return CodeCheck(exchange_of(request.scope))
+    return CodeCheck(exchange_of(scope))
