@@ -12,10 +12,14 @@ from typing import Final
 _ID_BYTES: Final = 15
 """15 bytes are 24 base32 characters without padding."""
 
+_ID_LENGTH: Final = 24
+_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
+"""A base32 character for each value of a byte; eight values share one, so all are as likely."""
+
 
 def new_id(prefix: str) -> str:
     """A random id such as ``pay_3kq...``."""
-    return f"{prefix}_{_text(secrets.token_bytes(_ID_BYTES))}"
+    return f"{prefix}_{secrets.token_bytes(_ID_LENGTH).translate(_LETTERS).decode()}"
 
 
 def derived_id(prefix: str, secret: bytes, *parts: str) -> str:
