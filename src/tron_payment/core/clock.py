@@ -15,7 +15,8 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
-        return from_ms(time.time_ns() // 1_000_000)
+        # as a float a present time has steps under a microsecond, so its milliseconds are whole
+        return datetime.fromtimestamp(time.time_ns() // 1_000_000 / 1000, UTC)
 
 
 class ManualClock:
