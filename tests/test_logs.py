@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
-from tron_payment.logs import REDACTED, redact, scrub
+from tron_payment.logs import REDACTED, as_json, redact, scrub
 
 KEY = "c0ffee" * 10 + "1234"
 PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow"
@@ -63,6 +64,29 @@ def test_counts_and_flags_of_secret_names_stay() -> None:
     assert redact(None, "", dict(event)) == event
 
 
+def test_what_json_has_not_is_shown_as_text_without_secrets() -> None:
+    made = redact(None, "", {"odd": ValueError(f"key {KEY}"), "of": {7: Decimal("1.5")}})
+    assert made == {"odd": f"ValueError('key {REDACTED}')", "of": {"7": "Decimal('1.5')"}}
+
+
+@pytest.mark.parametrize("text", ["\ud800", "é\n\u2028", '"', "\x00"])
+def test_every_text_makes_one_readable_line(text: str) -> None:
+    line = as_json(None, "", {"event": "x.happened", "text": text})
+    assert b"\n" not in line
+    assert json.loads(line) == {"event": "x.happened", "text": text}
+
+
+def test_subclasses_of_plain_types_are_shown_plainly() -> None:
+    class Name(str):
+        __slots__ = ()
+
+    class Count(int):
+        __slots__ = ()
+
+    event = redact(None, "", {"name": Name("a"), "count": Count(3)})
+    assert json.loads(as_json(None, "", event)) == {"name": "a", "count": 3}
+
+
 SCRIPT = f"""
 import logging, structlog
 from tron_payment import logs
@@ -86,7 +110,7 @@ def test_every_line_is_json_and_clean_ours_and_the_libraries() -> None:
     assert [line["level"] for line in lines] == ["info", "warning", "error", "error"]
     assert lines[0]["txid"] == KEY
     assert all(line["ts"].endswith("Z") for line in lines)
-    clean = done.stderr.replace(f'"txid": "{KEY}"', "")
+    clean = done.stderr.replace(f'"txid":"{KEY}"', "")
     for secret in ("hunter2", KEY, PHRASE, JWT):
         assert secret not in clean, secret
     assert done.stdout == ""

@@ -10,8 +10,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
 from functools import lru_cache
+from json import dumps as json_text
 from typing import Any, Final
 
+import msgspec
 import structlog
 
 REDACTED: Final = "<redacted>"
@@ -115,15 +117,16 @@ def configure(*, json: bool, level: str = "INFO") -> None:
         structlog.processors.format_exc_info,
         redact,
     ]
-    renderer: Any = (
-        structlog.processors.JSONRenderer()
-        if json
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    printer: Any = structlog.PrintLoggerFactory(sys.stderr)
+    render_theirs = render
+    if json:
+        render, render_theirs = as_json, _as_json_text
+        printer = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(
-        processors=[meter, *shared, show, renderer],
+        processors=[meter, *shared, show, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=printer,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -133,7 +136,7 @@ def configure(*, json: bool, level: str = "INFO") -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 redact,
-                renderer,
+                render_theirs,
             ],
         )
     )
@@ -149,23 +152,39 @@ def show(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     return event
 
 
+def as_json(_: object, __: str, event: Mapping[str, Any]) -> bytes:
+    """Structlog processor: one line, as msgspec writes it: in a tenth of the time."""
+    try:
+        return msgspec.json.encode(event)
+    except (TypeError, ValueError):  # a subclass of str or int, half of a surrogate pair
+        return json_text(event, default=repr).encode()
+
+
+def _as_json_text(_: object, method: str, event: Mapping[str, Any]) -> str:
+    return as_json(_, method, event).decode()
+
+
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Structlog processor: take secrets out of one event."""
     return {key: _redacted(key, value) for key, value in event.items()}
 
 
 def _redacted(key: str, value: Any) -> Any:
-    if _is_secret(key) and not isinstance(value, int):
+    if isinstance(value, int):
+        return value
+    if _is_secret(key):
         return REDACTED
     if isinstance(value, str):
         return scrub(value, hashes_are_public=key in _PUBLIC_HASHES)
+    if value is None or isinstance(value, float):
+        return value
     if isinstance(value, bytes | bytearray):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):
-        return {name: _redacted(str(name), each) for name, each in value.items()}
+        return {str(name): _redacted(str(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(key, each) for each in value]
-    return value
+    return scrub(repr(value), hashes_are_public=key in _PUBLIC_HASHES)
 
 
 @lru_cache(maxsize=KEYS_MAX)
