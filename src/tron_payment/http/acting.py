@@ -9,11 +9,10 @@ sees the answer's status before it leaves. What a handler's ``opt["audit"]`` say
     "none"      it changes nothing, whatever its method: quotes and estimates
 """
 
+from functools import partial
 from typing import Any, Final
 
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 from tron_payment.core.ids import new_id
 from tron_payment.db.acts import Doing, under_way
@@ -31,36 +30,39 @@ ANYBODY: Final = "-"
 
 def kind_of(opt: dict[str, Any], method: str) -> str:
     """How a handler's success comes into the audit log."""
-    default = NONE if method in READING or opt.get("open") else ACT
-    kind: str = opt.get(OPTION, default)
+    if method in READING:
+        return NONE
+    kind: str = opt.get(OPTION, NONE if opt.get("open") else ACT)
     assert kind in (ACT, REQUEST, NONE), kind
-    return kind if method not in READING else NONE
+    return kind
 
 
-class Acting(ASGIMiddleware):
+class Acting:
     """Stores and ends acts."""
-
-    scopes = (ScopeType.HTTP,)
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        handler: Any = scope["route_handler"]
-        method: Any = scope.get("method")
-        kind = kind_of(handler.opt, method)
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """The middleware."""
+        return partial(self.handle, app)
+
+    async def handle(self, app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
+        """Answer one request and bring into the log what it did."""
+        handler = scope["route_handler"]
+        kind = kind_of(handler.opt, scope["method"])
         if kind == NONE:
-            await next_app(scope, receive, send)
+            await app(scope, receive, send)
             return
         now = _doing(scope, exchange_of(scope), handler.opt)
         with under_way(now):
             if kind == REQUEST:
-                await next_app(scope, receive, send)
+                await app(scope, receive, send)
             else:
-                await self._through(now, scope, receive, send, next_app)
+                await self._through(now, app, scope, receive, send)
 
     async def _through(
-        self, now: Doing, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp
+        self, now: Doing, app: ASGIApp, scope: Any, receive: Receive, send: Send
     ) -> None:
         """A crash, a 5xx and a caller who hangs up leave the stored act: its recovery tells.
 
@@ -78,7 +80,7 @@ class Acting(ASGIMiddleware):
             await send(message)
 
         try:
-            await next_app(scope, receive, watch)
+            await app(scope, receive, watch)
         except Exception as error:
             if not status and now.stays and problem_of(error).status < 500:
                 await self._journal.finish(now, pending)

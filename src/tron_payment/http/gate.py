@@ -9,14 +9,13 @@ names another class than the method's. What strangers write is counted for each 
 """
 
 from collections.abc import Iterable
+from functools import partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
-from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
-from litestar.middleware import ASGIMiddleware
 from litestar.routes import BaseRoute, HTTPRoute
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Send
 
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.exchange import exchange_of
@@ -41,10 +40,8 @@ class UnguardedRoute(RuntimeError):
     """A handler says neither which permission it needs nor that it is open."""
 
 
-class Gate(ASGIMiddleware):
+class Gate:
     """Authenticates, then counts."""
-
-    scopes = (ScopeType.HTTP,)
 
     def __init__(
         self, authenticator: Authenticator, limiter: RateLimiter, step_up: StepUp | None = None
@@ -53,7 +50,11 @@ class Gate(ASGIMiddleware):
         self._limiter = limiter
         self._step_up = step_up if step_up is not None and step_up.required else None
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """The middleware; `check_routes` sees that all that is behind it is HTTP."""
+        return partial(self.handle, app)
+
+    async def handle(self, app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
         """Admit a request that has a handler; nothing of its body is read before."""
         handler = scope["route_handler"]
         await self.admit(scope, handler.opt)
@@ -70,7 +71,7 @@ class Gate(ASGIMiddleware):
             check_surface(scope, handler)
             exchange = exchange_of(scope)
             exchange.ask_code = lambda: step_up.check(principal, _code_in(scope))
-        await next_app(scope, receive, send)
+        await app(scope, receive, send)
 
     async def admit(self, scope: Any, opt: dict[str, Any]) -> None:
         """Learn who calls and count the request.
