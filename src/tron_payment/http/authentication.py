@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from tron_payment.core.errors import Forbidden, Unauthenticated
-from tron_payment.http.headers import RawHeaders, header
+from tron_payment.http.headers import Headers, header
 from tron_payment.http.permissions import PERMISSIONS, permissions_of
 from tron_payment.http.principals import Principal, Role
 from tron_payment.http.tokens import LEEWAY_S, VERIFIED_MAX, TokenInvalid, TrustAnchor
@@ -91,8 +91,8 @@ class Authenticator:
         self._known: OrderedDict[str, tuple[dict[str, Any], Principal]] = OrderedDict()
         """By token, as long as the anchor remembers these very claims; it judges them each time."""
 
-    async def authenticate(self, headers: RawHeaders) -> Principal:
-        """Say who sent these headers, which `check_headers` has passed.
+    async def authenticate(self, headers: Headers) -> Principal:
+        """Say who sent these headers, which `read_headers` has passed.
 
         Raises:
             Unauthenticated: No credential, a bad one, or context headers that differ.
@@ -106,7 +106,7 @@ class Authenticator:
             raise
         return principal
 
-    async def _identify(self, headers: RawHeaders) -> Principal:
+    async def _identify(self, headers: Headers) -> Principal:
         authorization, key = header(headers, b"authorization"), header(headers, b"x-api-key")
         if authorization is not None and key is not None:
             raise TwoCredentials()
@@ -203,7 +203,7 @@ def _kyc(claim: Any) -> str | None:
     return None if text.lower() in _NO_KYC else text
 
 
-def _compare(headers: RawHeaders, principal: Principal) -> None:
+def _compare(headers: Headers, principal: Principal) -> None:
     user_id, role = header(headers, b"x-user-id"), header(headers, b"x-user-role")
     if user_id is not None and user_id != principal.id:
         raise ContextMismatch("X-User-ID is not the token's subject")

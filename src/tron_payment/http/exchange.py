@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tron_payment.http.headers import Headers
 from tron_payment.http.principals import Principal
 
 SCOPE_KEY: Final = "tron_payment.exchange"
@@ -14,6 +15,9 @@ class Exchange:
     """One request and its answer."""
 
     request_id: str
+    headers: Headers = field(default_factory=dict)
+    """Of the request; none before `read_headers` has passed them."""
+
     principal: Principal | None = None
     answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     """Added to the answer, whatever it will be: rate limits and the like."""

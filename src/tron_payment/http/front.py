@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from tron_payment.core.errors import Unavailable
 from tron_payment.http.exchange import SCOPE_KEY, Exchange
 from tron_payment.http.gate import Gate
-from tron_payment.http.headers import check_headers, request_id_of
+from tron_payment.http.headers import read_headers, request_id_of
 from tron_payment.http.limits import SECURITY_HEADERS
 from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, Problem, problem_of
 
@@ -87,7 +87,7 @@ class FrontDoor:
         try:
             if self._open > self._open_max:
                 raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
-            check_headers(scope["headers"])
+            exchange.headers = read_headers(scope["headers"])
         except Exception as exc:
             await visit.answer(problem_of(exc))
         else:

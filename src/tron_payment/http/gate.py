@@ -80,20 +80,19 @@ class Gate:
             Unauthenticated, Forbidden, TooManyRequests
         """
         exchange = exchange_of(scope)
-        asked = opt.get("rate")
+        asked, reading = opt.get("rate"), scope["method"] in _READING
         if opt.get("open"):
-            if asked is None and scope["method"] not in _READING:
+            if asked is None and not reading:
                 asked = RateClass.WRITE
             if asked is not None:
                 await self._limiter.admit(
                     source_of(scope.get("client")), RateClass(asked), exchange.answer_headers
                 )
             return
-        exchange.principal = await self._authenticator.authenticate(scope["headers"])
-        default = RateClass.READ if scope["method"] in _READING else RateClass.WRITE
-        await self._limiter.admit(
-            exchange.principal.id, RateClass(asked or default), exchange.answer_headers
-        )
+        exchange.principal = await self._authenticator.authenticate(exchange.headers)
+        usual = RateClass.READ if reading else RateClass.WRITE
+        kind = usual if asked is None else RateClass(asked)
+        await self._limiter.admit(exchange.principal.id, kind, exchange.answer_headers)
 
 
 def _code_in(scope: Any) -> str:
@@ -101,7 +100,7 @@ def _code_in(scope: Any) -> str:
     Raises:
         CodeMissing
     """
-    code = header(scope["headers"], _CODE)
+    code = header(exchange_of(scope).headers, _CODE)
     if code is None:
         raise CodeMissing(param=CODE_HEADER)
     return code

@@ -6,13 +6,15 @@ characters are 400 before anything is believed.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tron_payment.core.errors import Malformed
 from tron_payment.core.ids import new_id
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
+"""What `read_headers` has found unambiguous: lower-case names, and the first value of each."""
 
 SINGLE: Final = frozenset(
     {
@@ -44,25 +46,24 @@ class OddHeader(Malformed, code="odd_header"):
     """A header is repeated, or spelt so that two readers could understand it differently."""
 
 
-def check_headers(headers: RawHeaders) -> None:
-    """Refuse a request whose headers are ambiguous.
+def read_headers(raw: RawHeaders) -> Headers:
+    """The headers by name; refuses a request whose headers are ambiguous.
 
     Raises:
         OddHeader: A duplicate, an underscore or other look-alike, or an unreadable value.
     """
-    seen: set[bytes] = set()
-    for name, value in headers:
+    found: dict[bytes, bytes] = {}
+    for name, value in raw:
         name = name.lower()
         plain = name.replace(b"_", b"-").strip()
         if plain in SINGLE:
             shown = plain.decode()
             if name != plain:
                 raise OddHeader(f"write {shown} with hyphens", param=shown)
-            if name in seen:
+            if name in found:
                 raise OddHeader(f"{shown} came more than once", param=shown)
             if _PLAIN_VALUE.fullmatch(value) is None or value != value.strip():
                 raise OddHeader(f"{shown} holds characters that do not belong there", param=shown)
-            seen.add(name)
         elif plain.replace(b"-", b"") in _SQUEEZED:
             raise OddHeader("a header looks like one that decides something, and is not it")
         elif _HEADER_NAME.fullmatch(name) is None and _HEADER_NAME.fullmatch(plain) is None:
@@ -71,16 +72,16 @@ def check_headers(headers: RawHeaders) -> None:
             raise OddHeader("a header's value holds control characters")
         if name == b"content-length" and _LENGTH.fullmatch(value) is None:
             raise OddHeader("content-length is not a number", param="content-length")
-    if b"content-length" in seen and b"transfer-encoding" in seen:
+        found.setdefault(name, value)
+    if b"content-length" in found and b"transfer-encoding" in found:
         raise OddHeader("content-length and transfer-encoding exclude each other")
+    return found
 
 
-def header(headers: RawHeaders, name: bytes) -> str | None:
-    """The value of a header that `check_headers` has seen; None when absent."""
-    for key, value in headers:
-        if key.lower() == name:
-            return value.decode("latin-1")
-    return None
+def header(headers: Headers, name: bytes) -> str | None:
+    """The value of a header as text; None when absent."""
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")
 
 
 def request_id_of(headers: RawHeaders) -> str:

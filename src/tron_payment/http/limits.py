@@ -20,6 +20,7 @@ from litestar.types import Empty
 
 from tron_payment.core.errors import Malformed
 from tron_payment.http.depth import TOO_DEEP, too_deep
+from tron_payment.http.exchange import exchange_of
 from tron_payment.http.headers import header
 from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.problems import (
@@ -74,7 +75,7 @@ class KeyInvalid(InvalidHeader, code="idempotency_key_invalid"):
 
 
 def check_key(key: str) -> None:
-    """Refuse a key of the wrong length or alphabet; `check_headers` saw that it is printable.
+    """Refuse a key of the wrong length or alphabet; `read_headers` saw that it is printable.
 
     Raises:
         KeyInvalid: Too short, too long, or with spaces.
@@ -104,7 +105,7 @@ def check_surface(scope: Any, handler: BaseRouteHandler) -> None:
         NotAcceptable, BodyTooLarge, UnsupportedMediaType, KeyMissing, KeyInvalid,
         UnknownParameter, InvalidParameter
     """
-    headers, opt = scope["headers"], handler.opt
+    headers, opt = exchange_of(scope).headers, handler.opt
     accept = header(headers, b"accept")
     if accept and not _acceptable(accept, tuple(opt.get("produces", (JSON,)))):
         raise NotAcceptable(param="Accept")

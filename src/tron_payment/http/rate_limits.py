@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from tron_payment.core.errors import RateLimited
 
@@ -56,8 +56,7 @@ class TooManyRequests(RateLimited, code="rate_limited"):
     """Too many requests of this class; wait and repeat."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What a bucket answered."""
 
     allowed: bool
@@ -132,9 +131,9 @@ class RateLimiter:
         rate = self._rates[kind]
         allowance = await self._store.take(f"{kind}:{principal_id}", rate)
         answer_headers += [
-            (b"ratelimit-limit", str(rate.burst).encode()),
-            (b"ratelimit-remaining", str(allowance.remaining).encode()),
-            (b"ratelimit-reset", str(allowance.reset_s).encode()),
+            (b"ratelimit-limit", b"%d" % rate.burst),
+            (b"ratelimit-remaining", b"%d" % allowance.remaining),
+            (b"ratelimit-reset", b"%d" % allowance.reset_s),
         ]
         if not allowance.allowed:
             raise TooManyRequests(
