@@ -7,8 +7,10 @@ so are txids and block ids, which is why those are let through by name and nothi
 import logging
 import re
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
+from datetime import UTC, datetime
 from functools import lru_cache
 from json import dumps as json_text
 from typing import Any, Final
@@ -33,6 +35,9 @@ _LEVELS: Final = {
     "exception": logging.ERROR,
     "critical": logging.CRITICAL,
 }
+
+_LEVEL_NAMES: Final = {"exception": "error", "warn": "warning"}
+"""Methods of a logger that are not called as their level is."""
 
 _SECRET_KEY: Final = re.compile(
     r"(private|secret|seed|mnemonic|passphrase|password|token|authorization|signature|"
@@ -112,10 +117,9 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     set_level(level)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
         structlog.processors.format_exc_info,
         redact,
+        stamp,
     ]
     render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     printer: Any = structlog.PrintLoggerFactory(sys.stderr)
@@ -132,10 +136,10 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared[:-1]],
+            foreign_pre_chain=shared[:2],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                redact,
+                *shared[2:],
                 render_theirs,
             ],
         )
@@ -143,6 +147,19 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+def stamp(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: how bad it is, and when it was, UTC."""
+    event["level"] = _LEVEL_NAMES.get(method, method)
+    seconds, ns = divmod(time.time_ns(), 1_000_000_000)
+    event["ts"] = f"{_second_text(seconds)}.{ns // 1000:06}Z"
+    return event
+
+
+@lru_cache(maxsize=1)
+def _second_text(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def show(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -166,7 +183,12 @@ def _as_json_text(_: object, method: str, event: Mapping[str, Any]) -> str:
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Structlog processor: take secrets out of one event."""
-    return {key: _redacted(key, value) for key, value in event.items()}
+    return {
+        key: value
+        if type(value) is str and not _is_suspect(value) and not _is_secret(key)
+        else _redacted(key, value)
+        for key, value in event.items()
+    }
 
 
 def _redacted(key: str, value: Any) -> Any:
@@ -194,8 +216,13 @@ def _is_secret(key: str) -> bool:
 
 def scrub(text: str, *, hashes_are_public: bool = False) -> str:
     """A text without anything that looks like a key, a phrase, a token or credentials."""
-    if len(text) < _PHRASE_MIN and "@" not in text and "eyJ" not in text:
+    if not _is_suspect(text):
         return text
     text = _JWT.sub(REDACTED, _CREDENTIALS.sub(f"://{REDACTED}@", text[:TEXT_MAX]))
     text = _PHRASE.sub(REDACTED, text)
     return text if hashes_are_public else _PRIVATE_KEY_TEXT.sub(REDACTED, text)
+
+
+def _is_suspect(text: str) -> bool:
+    """Whether it is long enough for a key or a phrase, or may hold a token or credentials."""
+    return len(text) >= _PHRASE_MIN or "@" in text or "eyJ" in text
