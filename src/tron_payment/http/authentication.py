@@ -99,26 +99,15 @@ class Authenticator:
             Forbidden: A valid token with a role that does not exist.
         """
         try:
-            principal = await self._identify(headers)
+            secret, is_key = _credential(headers)
+            principal = await (self._of_key if is_key else self._of_token)(secret)
             _compare(headers, principal)
         except (Unauthenticated, UnknownRole) as refusal:
             log.warning("caller.refused", reason=refusal.code, detail=refusal.detail)
             raise
         return principal
 
-    async def _identify(self, headers: Headers) -> Principal:
-        authorization, key = header(headers, b"authorization"), header(headers, b"x-api-key")
-        if authorization is not None and key is not None:
-            raise TwoCredentials()
-        if key is None:
-            if authorization is None:
-                raise TokenMissing()
-            scheme, _, credential = authorization.partition(" ")
-            if scheme.lower() != "bearer" or not credential:
-                raise TokenMissing("the scheme is Bearer")
-            if not credential.startswith(API_KEY_PREFIX):
-                return await self._of_token(credential)
-            key = credential
+    async def _of_key(self, key: str) -> Principal:
         found = await self._keys.principal_of(key) if self._keys else None
         if found is None:
             raise KeyInvalid()
@@ -142,6 +131,21 @@ class Authenticator:
             if not await self._one_time.claim(known_as, expires_at + timedelta(seconds=LEEWAY_S)):
                 raise TokenUsed()
         return principal
+
+
+def _credential(headers: Headers) -> tuple[str, bool]:
+    """The token or the API key, and whether it is a key."""
+    key, authorization = header(headers, b"x-api-key"), header(headers, b"authorization")
+    if authorization is None:
+        if key is None:
+            raise TokenMissing()
+        return key, True
+    if key is not None:
+        raise TwoCredentials()
+    scheme, _, credential = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not credential:
+        raise TokenMissing("the scheme is Bearer")
+    return credential, credential.startswith(API_KEY_PREFIX)
 
 
 _EXPIRY_MAX_S: Final = 32_503_680_000

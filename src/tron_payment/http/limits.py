@@ -21,7 +21,7 @@ from litestar.types import Empty
 from tron_payment.core.errors import Malformed
 from tron_payment.http.depth import TOO_DEEP, too_deep
 from tron_payment.http.exchange import exchange_of
-from tron_payment.http.headers import header
+from tron_payment.http.headers import Headers, header
 from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.problems import (
     PARAM_TEXT_MAX,
@@ -109,20 +109,23 @@ def check_surface(scope: Any, handler: BaseRouteHandler) -> None:
     accept = header(headers, b"accept")
     if accept and not _acceptable(accept, tuple(opt.get("produces", (JSON,)))):
         raise NotAcceptable(param="Accept")
-    length = header(headers, b"content-length")
-    if length is not None and int(length) > body_bytes_max(opt):
-        raise BodyTooLarge(f"at most {body_bytes_max(opt)} bytes")
-    consumes = tuple(opt.get("consumes", (JSON,) if handler.parsed_data_field else ()))
-    has_body = length not in (None, "0") or header(headers, b"transfer-encoding") is not None
-    if consumes and has_body:
-        _check_media_type(header(headers, b"content-type"), consumes)
-    key = header(headers, b"idempotency-key")
-    if key is not None:
-        check_key(key)
+    if b"content-length" in headers or b"transfer-encoding" in headers:
+        _check_body(headers, handler)
+    if b"idempotency-key" in headers:
+        check_key(headers[b"idempotency-key"].decode("latin-1"))
     elif opt.get("idempotent"):
         raise KeyMissing(param=KEY_HEADER)
     if query := scope["query_string"]:
         _check_query(query, opt)
+
+
+def _check_body(headers: Headers, handler: BaseRouteHandler) -> None:
+    opt, length = handler.opt, header(headers, b"content-length")
+    if length is not None and int(length) > body_bytes_max(opt):
+        raise BodyTooLarge(f"at most {body_bytes_max(opt)} bytes")
+    consumes = tuple(opt.get("consumes", (JSON,) if handler.parsed_data_field else ()))
+    if consumes and length != "0":
+        _check_media_type(header(headers, b"content-type"), consumes)
 
 
 def learn_parameters(routes: Iterable[BaseRoute]) -> None:

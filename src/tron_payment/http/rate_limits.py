@@ -84,9 +84,10 @@ class MemoryBuckets:
         """Take one request out of a bucket, if it holds one."""
         now = self._now_ns()
         step = NS_PER_S // rate.per_second
-        full_at = max(self._full_at.get(key, now), now)
-        room = now + step * rate.burst - full_at
-        allowed = room >= step
+        full_at = self._full_at.get(key, now)
+        if full_at < now:
+            full_at = now
+        allowed = full_at - now <= step * (rate.burst - 1)
         if allowed:
             full_at += step
             self._full_at[key] = full_at
