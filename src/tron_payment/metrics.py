@@ -6,19 +6,25 @@ store (orders, payouts, funds, audit) are the installation's, the same from ever
 `max` over them, not `sum`. docs/operations.md explains every line; a test compares.
 """
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     GCCollector,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 from pymongo import monitoring
 
@@ -133,37 +139,66 @@ class Figures(Collector):
             yield family
 
 
-class MongoWatch(monitoring.CommandListener):
+class Times:
+    """How often something took how long; as prometheus_client's histogram, whose three locks for
+    each time are for threads, and whatever is timed here happens in the event loop's."""
+
+    def __init__(self, bounds_s: Sequence[float]) -> None:
+        self._bounds_s = tuple(bounds_s)
+        self._counts = [0] * (len(self._bounds_s) + 1)
+        self._sum_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        self._counts[bisect_left(self._bounds_s, seconds)] += 1
+        self._sum_s += seconds
+
+    @property
+    def count(self) -> int:
+        return sum(self._counts)
+
+    def show(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """Add what was counted to a histogram, whose buckets each count those before them, too."""
+        bounds = [*(str(float(each)) for each in self._bounds_s), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        family.add_metric(labels, buckets, self._sum_s)
+
+    def __add__(self, other: "Times") -> "Times":
+        both = Times(self._bounds_s)
+        both._counts = [sum(pair) for pair in zip(self._counts, other._counts, strict=True)]
+        both._sum_s = self._sum_s + other._sum_s
+        return both
+
+
+class MongoWatch(monitoring.CommandListener, Collector):
     """Times every command of every client of this process."""
 
     def __init__(self) -> None:
-        spec = HISTOGRAMS["mongo_operation_seconds"]
-        self._seconds = Histogram(
-            PREFIX + "mongo_operation_seconds",
-            spec.help,
-            spec.labels,
-            buckets=MONGO_BUCKETS_S,
-            registry=None,
-        )
         spec = COUNTERS["mongo_failures_total"]
         self._failures = Counter(
             PREFIX + "mongo_failures_total", spec.help, spec.labels, registry=None
         )
-        self._by_operation = {
-            name: self._seconds.labels(name) for name in (*MONGO_OPERATIONS, OTHER)
-        }
+        self._times = {name: Times(MONGO_BUCKETS_S) for name in (*MONGO_OPERATIONS, OTHER)}
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """Nothing to note yet."""
 
     def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
-        self._by_operation[_operation(event.command_name)].observe(event.duration_micros / 1e6)
+        self._times[_operation(event.command_name)].add(event.duration_micros / 1e6)
 
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         self._failures.labels(_operation(event.command_name)).inc()
 
+    def collect(self) -> Iterable[Metric]:
+        """For the registry."""
+        name = "mongo_operation_seconds"
+        spec = HISTOGRAMS[name]
+        family = HistogramMetricFamily(PREFIX + name, spec.help, labels=spec.labels)
+        for operation, times in self._times.items():
+            times.show(family, (operation,))
+        yield family
+
     def register(self, registry: CollectorRegistry) -> None:
-        registry.register(self._seconds)
+        registry.register(self)
         registry.register(self._failures)
 
 

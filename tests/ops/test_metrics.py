@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from tests import plain
 from tests.ops.installation import hot_address, until
@@ -31,6 +34,27 @@ def samples(text: str) -> dict[str, dict[tuple[str, ...], float]]:
             labels = tuple(sample.labels[name] for name in sorted(sample.labels))
             found.setdefault(sample.name, {})[labels] = sample.value
     return found
+
+
+def test_times_are_shown_as_the_library_shows_them() -> None:
+    bounds, name, text = metrics.MONGO_BUCKETS_S, "some_seconds", "How long it took"
+    theirs, ours = CollectorRegistry(), HistogramMetricFamily(name, text, labels=("of",))
+    histogram = Histogram(name, text, ("of",), buckets=bounds, registry=theirs)
+    for label, several in (("a", (0.0, 0.001, 0.0011, 10.0, 10.5, 3600.0)), ("b", (0.25, 2.5))):
+        first, second = metrics.Times(bounds), metrics.Times(bounds)
+        for number, seconds in enumerate(several):
+            histogram.labels(label).observe(seconds)
+            (first, second)[number % 2].add(seconds)
+        assert (first + second).count == len(several)
+        (first + second).show(ours, (label,))
+
+    class Ours(Collector):
+        def collect(self) -> list[HistogramMetricFamily]:
+            return [ours]
+
+    shown = CollectorRegistry()
+    shown.register(Ours())
+    assert generate_latest(shown) == generate_latest(theirs)
 
 
 def test_a_running_service_shows_its_figures(live: Live) -> None:

@@ -12,7 +12,9 @@ from typing import Any, Final
 import structlog
 from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Message, Receive, Send
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from tron_payment.core.errors import Unavailable
 from tron_payment.http.exchange import SCOPE_KEY, Exchange
@@ -20,6 +22,7 @@ from tron_payment.http.gate import Gate
 from tron_payment.http.headers import read_headers, request_id_of
 from tron_payment.http.limits import SECURITY_HEADERS
 from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, Problem, problem_of
+from tron_payment.metrics import Times
 
 log = structlog.get_logger()
 
@@ -40,7 +43,7 @@ class Stopping(Unavailable, code="stopping"):
     """The service stops before this was done, or while it was: repeat it with the same key."""
 
 
-class FrontDoor:
+class FrontDoor(Collector):
     """Wraps the application."""
 
     def __init__(
@@ -50,18 +53,28 @@ class FrontDoor:
         self._allowed: dict[str, bytes] = {}
         self._open = 0
         self._open_max = open_max
-        self._requests = Counter(
-            "http_requests", "Requests answered", ("method", "route", "status"), registry=registry
+        self._log = log.bind()  # once, as it is done for each line where nobody has
+        self._times: dict[tuple[str, str, int], Times] = {}
+        """By method, route and status."""
+        registry.register(self)
+
+    def collect(self) -> Iterable[Metric]:
+        """For the registry."""
+        requests = CounterMetricFamily(
+            "http_requests", "Requests answered", labels=("method", "route", "status")
         )
-        self._seconds = Histogram(
-            "http_request_seconds",
-            "Time to the end of the answer",
-            ("method", "route"),
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
+        seconds = HistogramMetricFamily(
+            "http_request_seconds", "Time to the end of the answer", labels=("method", "route")
         )
-        self._measured: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        """By method, route and status, as prometheus_client keeps them, without asking it."""
+        by_route: dict[tuple[str, str], Times] = {}
+        for (method, route, status), times in list(self._times.items()):
+            requests.add_metric((method, route, str(status)), times.count)
+            others = by_route.get((method, route))
+            by_route[method, route] = times if others is None else others + times
+        for labels, times in by_route.items():
+            times.show(seconds, labels)
+        yield requests
+        yield seconds
 
     def learn_methods(self, routes: Iterable[BaseRoute]) -> None:
         """Note which methods each path has; Litestar's own OPTIONS knows only some of them."""
@@ -72,18 +85,12 @@ class FrontDoor:
 
     async def handle(self, scope: Any, receive: Receive, send: Send, app: ASGIApp) -> None:
         """Answer one request."""
-        self._open += 1
-        try:
-            await self._answer(scope, receive, send, app)
-        finally:
-            self._open -= 1
-
-    async def _answer(self, scope: Any, receive: Receive, send: Send, app: ASGIApp) -> None:
         exchange = Exchange(request_id_of(scope["headers"]))
         scope[SCOPE_KEY] = exchange
         visit = _Visit(scope, exchange, self._gate, send, self._allowed)
         started = time.perf_counter()
         bound = structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        self._open += 1
         try:
             if self._open > self._open_max:
                 raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
@@ -98,6 +105,7 @@ class FrontDoor:
                     raise
                 await visit.answer(problem_of(Stopping(retry_after_s=STOPPING_RETRY_S)))
         finally:
+            self._open -= 1
             self._note(scope, visit.status, exchange, time.perf_counter() - started)
             structlog.contextvars.reset_contextvars(**bound)
 
@@ -105,12 +113,10 @@ class FrontDoor:
         route = scope.get("path_template", NO_ROUTE) if "route_handler" in scope else NO_ROUTE
         method = scope["method"] if route != NO_ROUTE else NO_ROUTE
         kind = method, route, status
-        if (measured := self._measured.get(kind)) is None:
-            counter = self._requests.labels(method, route, str(status))
-            measured = self._measured[kind] = counter, self._seconds.labels(method, route)
-        measured[0].inc()
-        measured[1].observe(seconds)
-        log.info(
+        if (times := self._times.get(kind)) is None:
+            times = self._times[kind] = Times(LATENCY_BUCKETS_S)
+        times.add(seconds)
+        self._log.info(
             "request.answered",
             method=scope["method"],
             route=route,
