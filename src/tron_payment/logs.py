@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from json import dumps as json_text
@@ -102,6 +103,9 @@ class Meter:
         return event
 
 
+request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
+"""Of the request that is being answered: on every line that is written meanwhile."""
+
 meter: Final = Meter()
 watchers: Final[list[Callable[[Mapping[str, Any]], None]]] = []
 """Shown every line of ours after it was redacted."""
@@ -116,7 +120,7 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     """Send every log line, ours and the libraries', to standard error in one form."""
     set_level(level)
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        of_request,
         structlog.processors.format_exc_info,
         redact,
         stamp,
@@ -147,6 +151,13 @@ def configure(*, json: bool, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+
+
+def of_request(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: whose line it is."""
+    if current := request_id.get():
+        event.setdefault("request_id", current)
+    return event
 
 
 def stamp(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

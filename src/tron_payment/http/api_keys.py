@@ -17,10 +17,10 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
 import msgspec
-import structlog
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
+from tron_payment import logs
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Forbidden, NotFound, Refused
 from tron_payment.core.ids import new_id
@@ -313,14 +313,13 @@ class ApiKeys:
             "rotated_from": key.rotated_from,
             "waits_for_approval": key.waits_for_approval,
         }
-        request = structlog.contextvars.get_contextvars().get("request_id", "")
         act = Act(
             actor=by.id,
             role=by.role.value,
             action=action,
             object_id=key.id,
             after=facts,
-            request_id=request,
+            request_id=logs.request_id.get(),
         )
         await self._audit.append(act)
 

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tron_payment import logs
 from tron_payment.core.errors import Unavailable
 from tron_payment.http.exchange import SCOPE_KEY, Exchange
 from tron_payment.http.gate import Gate
@@ -89,7 +90,7 @@ class FrontDoor(Collector):
         scope[SCOPE_KEY] = exchange
         visit = _Visit(scope, exchange, self._gate, send, self._allowed)
         started = time.perf_counter()
-        bound = structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        before = logs.request_id.set(exchange.request_id)
         self._open += 1
         try:
             if self._open > self._open_max:
@@ -107,7 +108,7 @@ class FrontDoor(Collector):
         finally:
             self._open -= 1
             self._note(scope, visit.status, exchange, time.perf_counter() - started)
-            structlog.contextvars.reset_contextvars(**bound)
+            logs.request_id.reset(before)
 
     def _note(self, scope: Any, status: int, exchange: Exchange, seconds: float) -> None:
         route = scope.get("path_template", NO_ROUTE) if "route_handler" in scope else NO_ROUTE

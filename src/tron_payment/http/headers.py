@@ -55,27 +55,39 @@ def read_headers(raw: RawHeaders) -> Headers:
     found: dict[bytes, bytes] = {}
     for name, value in raw:
         name = name.lower()
-        plain = name.replace(b"_", b"-").strip()
-        if plain in SINGLE:
-            shown = plain.decode()
-            if name != plain:
-                raise OddHeader(f"write {shown} with hyphens", param=shown)
-            if name in found:
-                raise OddHeader(f"{shown} came more than once", param=shown)
-            if _PLAIN_VALUE.fullmatch(value) is None or value != value.strip():
-                raise OddHeader(f"{shown} holds characters that do not belong there", param=shown)
-        elif plain.replace(b"-", b"") in _SQUEEZED:
-            raise OddHeader("a header looks like one that decides something, and is not it")
-        elif _HEADER_NAME.fullmatch(name) is None and _HEADER_NAME.fullmatch(plain) is None:
-            raise OddHeader("a header's name is not a token")
-        elif _HEADER_VALUE.fullmatch(value) is None:
-            raise OddHeader("a header's value holds control characters")
-        if name == b"content-length" and _LENGTH.fullmatch(value) is None:
-            raise OddHeader("content-length is not a number", param="content-length")
-        found.setdefault(name, value)
+        if name not in SINGLE:
+            _check_other(name, value)
+            found.setdefault(name, value)
+            continue
+        if name in found:
+            raise OddHeader(f"{name.decode()} came more than once", param=name.decode())
+        if _PLAIN_VALUE.fullmatch(value) is None or value != value.strip():
+            raise OddHeader(
+                f"{name.decode()} holds characters that do not belong there", param=name.decode()
+            )
+        found[name] = value
+    length = found.get(b"content-length")
+    if length is not None and _LENGTH.fullmatch(length) is None:
+        raise OddHeader("content-length is not a number", param="content-length")
     if b"content-length" in found and b"transfer-encoding" in found:
         raise OddHeader("content-length and transfer-encoding exclude each other")
     return found
+
+
+def _check_other(name: bytes, value: bytes) -> None:
+    """
+    Raises:
+        OddHeader: A look-alike of one that may come once, or unreadable.
+    """
+    plain = name.replace(b"_", b"-").strip()
+    if plain in SINGLE:
+        raise OddHeader(f"write {plain.decode()} with hyphens", param=plain.decode())
+    if plain.replace(b"-", b"") in _SQUEEZED:
+        raise OddHeader("a header looks like one that decides something, and is not it")
+    if _HEADER_NAME.fullmatch(name) is None and _HEADER_NAME.fullmatch(plain) is None:
+        raise OddHeader("a header's name is not a token")
+    if _HEADER_VALUE.fullmatch(value) is None:
+        raise OddHeader("a header's value holds control characters")
 
 
 def header(headers: Headers, name: bytes) -> str | None:

@@ -102,10 +102,10 @@ def allowance_of(rate: Rate, now_ns: int, full_at_ns: int, *, allowed: bool) -> 
     step = NS_PER_S // rate.per_second
     room = now_ns + step * rate.burst - full_at_ns
     return Allowance(
-        allowed=allowed,
-        remaining=max(0, room // step),
-        reset_s=-(-(full_at_ns - now_ns) // NS_PER_S),
-        retry_after_s=0 if allowed else -(-(step - room) // NS_PER_S),
+        allowed,
+        room // step if room > 0 else 0,
+        -((now_ns - full_at_ns) // NS_PER_S),
+        0 if allowed else -((room - step) // NS_PER_S),
     )
 
 
