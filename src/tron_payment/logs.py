@@ -64,6 +64,8 @@ _PHRASE: Final = re.compile(r"\b(?:[a-z]{3,8} ){11,23}[a-z]{3,8}\b")
 _PHRASE_MIN: Final = 47
 """Characters of twelve words of three letters; a private key is longer."""
 
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})
+
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CREDENTIALS: Final = re.compile(r"://[^/@\s]+@")
 
@@ -194,12 +196,15 @@ def _as_json_text(_: object, method: str, event: Mapping[str, Any]) -> str:
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Structlog processor: take secrets out of one event."""
-    return {
-        key: value
-        if type(value) is str and not _is_suspect(value) and not _is_secret(key)
-        else _redacted(key, value)
-        for key, value in event.items()
-    }
+    clean = {}
+    for key, value in event.items():
+        kind = type(value)
+        if kind is str:
+            plain = len(value) < _PHRASE_MIN and "@" not in value and "eyJ" not in value
+        else:
+            plain = kind in _NUMBERS
+        clean[key] = value if plain and not _is_secret(key) else _redacted(key, value)
+    return clean
 
 
 def _redacted(key: str, value: Any) -> Any:
@@ -227,13 +232,6 @@ def _is_secret(key: str) -> bool:
 
 def scrub(text: str, *, hashes_are_public: bool = False) -> str:
     """A text without anything that looks like a key, a phrase, a token or credentials."""
-    if not _is_suspect(text):
-        return text
     text = _JWT.sub(REDACTED, _CREDENTIALS.sub(f"://{REDACTED}@", text[:TEXT_MAX]))
     text = _PHRASE.sub(REDACTED, text)
     return text if hashes_are_public else _PRIVATE_KEY_TEXT.sub(REDACTED, text)
-
-
-def _is_suspect(text: str) -> bool:
-    """Whether it is long enough for a key or a phrase, or may hold a token or credentials."""
-    return len(text) >= _PHRASE_MIN or "@" in text or "eyJ" in text

@@ -49,9 +49,8 @@ class Acting:
 
     async def handle(self, app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one request and bring into the log what it did."""
-        handler = scope["route_handler"]
-        kind = kind_of(handler.opt, scope["method"])
-        if kind == NONE:
+        method, handler = scope["method"], scope["route_handler"]
+        if method in READING or (kind := kind_of(handler.opt, method)) == NONE:
             await app(scope, receive, send)
             return
         now = _doing(scope, exchange_of(scope), handler.opt)

@@ -1,8 +1,9 @@
 """What is known about one HTTP request while it is answered; it travels in the ASGI scope."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from tron_payment.http.headers import Headers
 from tron_payment.http.principals import Principal
@@ -10,16 +11,15 @@ from tron_payment.http.principals import Principal
 SCOPE_KEY: Final = "tron_payment.exchange"
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """One request and its answer."""
 
     request_id: str
-    headers: Headers = field(default_factory=dict)
+    headers: Headers = {}
     """Of the request; none before `read_headers` has passed them."""
 
     principal: Principal | None = None
-    answer_headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    answer_headers: list[tuple[bytes, bytes]] = []
     """Added to the answer, whatever it will be: rate limits and the like."""
 
     ask_code: Callable[[], Awaitable[None]] | None = None

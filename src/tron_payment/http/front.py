@@ -185,8 +185,10 @@ class _Visit:
         return [*(pair for pair in headers if pair[0].lower() != b"allow"), (b"allow", allowed)]
 
     def _complete(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        present = {name.lower() for name, _ in headers}
-        headers += [pair for pair in SECURITY_HEADERS if pair[0] not in present]
+        present = dict(headers)
+        for pair in SECURITY_HEADERS:
+            if pair[0] not in present:
+                headers.append(pair)
         headers += self._exchange.answer_headers
         headers.append((b"x-request-id", self._exchange.request_id.encode()))
         return headers

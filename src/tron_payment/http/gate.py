@@ -18,8 +18,8 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Send
 
 from tron_payment.http.authentication import Authenticator
-from tron_payment.http.exchange import exchange_of
-from tron_payment.http.headers import header
+from tron_payment.http.exchange import Exchange, exchange_of
+from tron_payment.http.headers import Headers, header
 from tron_payment.http.limits import check_surface
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP, MissingPermission, require
 from tron_payment.http.principals import Principal
@@ -57,24 +57,23 @@ class Gate:
     async def handle(self, app: ASGIApp, scope: Any, receive: Receive, send: Send) -> None:
         """Admit a request that has a handler; nothing of its body is read before."""
         handler = scope["route_handler"]
-        await self.admit(scope, handler.opt)
-        principal = exchange_of(scope).principal
+        exchange = await self.admit(scope, handler.opt)
+        principal, headers = exchange.principal, exchange.headers
         check_permission(principal, handler)
         step_up = self._step_up
         if step_up is None or principal is None:
-            check_surface(scope, handler)
+            check_surface(scope, headers, handler)
         elif handler.opt.get("permission") in STEP_UP:
-            code = _code_in(scope)
-            check_surface(scope, handler)
+            code = _code_in(headers)
+            check_surface(scope, headers, handler)
             await step_up.check(principal, code)  # what is refused before uses up no code
         else:
-            check_surface(scope, handler)
-            exchange = exchange_of(scope)
-            exchange.ask_code = lambda: step_up.check(principal, _code_in(scope))
+            check_surface(scope, headers, handler)
+            exchange.ask_code = lambda: step_up.check(principal, _code_in(headers))
         await app(scope, receive, send)
 
-    async def admit(self, scope: Any, opt: dict[str, Any]) -> None:
-        """Learn who calls and count the request.
+    async def admit(self, scope: Any, opt: dict[str, Any]) -> Exchange:
+        """Learn who calls and count the request; the exchange of the scope.
 
         Raises:
             Unauthenticated, Forbidden, TooManyRequests
@@ -88,19 +87,20 @@ class Gate:
                 await self._limiter.admit(
                     source_of(scope.get("client")), RateClass(asked), exchange.answer_headers
                 )
-            return
+            return exchange
         exchange.principal = await self._authenticator.authenticate(exchange.headers)
         usual = RateClass.READ if reading else RateClass.WRITE
         kind = usual if asked is None else RateClass(asked)
         await self._limiter.admit(exchange.principal.id, kind, exchange.answer_headers)
+        return exchange
 
 
-def _code_in(scope: Any) -> str:
+def _code_in(headers: Headers) -> str:
     """
     Raises:
         CodeMissing
     """
-    code = header(exchange_of(scope).headers, _CODE)
+    code = header(headers, _CODE)
     if code is None:
         raise CodeMissing(param=CODE_HEADER)
     return code
@@ -126,9 +126,11 @@ def check_permission(principal: Principal | None, handler: BaseRouteHandler) -> 
     Raises:
         MissingPermission: They have not.
     """
+    permission = handler.opt.get("permission")
+    if principal is not None and permission in principal.permissions:
+        return
     if handler.opt.get("open") or getattr(handler, "http_methods", None) == {"OPTIONS"}:
         return
-    permission = handler.opt.get("permission")
     if principal is None or permission is None:
         raise MissingPermission()
     require(principal, permission)

@@ -98,9 +98,10 @@ def header(headers: Headers, name: bytes) -> str | None:
 
 def request_id_of(headers: RawHeaders) -> str:
     """The caller's id of this request when it is safe to log, else a new one."""
-    given = [value for name, value in headers if name.lower() == b"x-request-id"]
-    if len(given) == 1:
-        text = given[0].decode("latin-1")
-        if _REQUEST_ID.fullmatch(text):
-            return text
-    return new_id("req")
+    given = None
+    for name, value in headers:
+        if name.lower() == b"x-request-id":
+            if given is not None:
+                return new_id("req")
+            given = value.decode("latin-1")
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else new_id("req")

@@ -20,7 +20,6 @@ from litestar.types import Empty
 
 from tron_payment.core.errors import Malformed
 from tron_payment.http.depth import TOO_DEEP, too_deep
-from tron_payment.http.exchange import exchange_of
 from tron_payment.http.headers import Headers, header
 from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.problems import (
@@ -94,7 +93,7 @@ def body_bytes_max(opt: dict[str, Any]) -> int:
     return BATCH_BODY_BYTES_MAX if opt.get("body") == "batch" else BODY_BYTES_MAX
 
 
-def check_surface(scope: Any, handler: BaseRouteHandler) -> None:
+def check_surface(scope: Any, headers: Headers, handler: BaseRouteHandler) -> None:
     """See to sizes, media types, parameters and the idempotency key, before the body is parsed.
 
     Handlers say in ``opt``: ``produces`` (media types of the answer, default JSON), ``consumes``
@@ -105,9 +104,10 @@ def check_surface(scope: Any, handler: BaseRouteHandler) -> None:
         NotAcceptable, BodyTooLarge, UnsupportedMediaType, KeyMissing, KeyInvalid,
         UnknownParameter, InvalidParameter
     """
-    headers, opt = exchange_of(scope).headers, handler.opt
-    accept = header(headers, b"accept")
-    if accept and not _acceptable(accept, tuple(opt.get("produces", (JSON,)))):
+    opt = handler.opt
+    if (accept := headers.get(b"accept")) and not _acceptable(
+        accept.decode("latin-1"), tuple(opt.get("produces", (JSON,)))
+    ):
         raise NotAcceptable(param="Accept")
     if b"content-length" in headers or b"transfer-encoding" in headers:
         _check_body(headers, handler)

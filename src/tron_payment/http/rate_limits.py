@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
+
+import msgspec
 
 from tron_payment.core.errors import RateLimited
 
@@ -56,7 +58,7 @@ class TooManyRequests(RateLimited, code="rate_limited"):
     """Too many requests of this class; wait and repeat."""
 
 
-class Allowance(NamedTuple):
+class Allowance(msgspec.Struct, frozen=True):
     """What a bucket answered."""
 
     allowed: bool
