@@ -25,6 +25,9 @@ class Exchange(msgspec.Struct):
     ask_code: Callable[[], Awaitable[None]] | None = None
     """Takes one code of the caller's second factor, where approvals need one."""
 
+    def __repr__(self) -> str:
+        return f"Exchange({self.request_id})"  # its headers hold a token
+
 
 class CodeCheck:
     """What a handler calls when the content, and not the route, asks for a second factor."""
