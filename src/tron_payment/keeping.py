@@ -1,10 +1,10 @@
 """What is forgotten, and when: personal data goes, money's books stay.
 
-With RETENTION_DAYS the names of people and the merchant's notes leave what ended so long ago, and
-delivered webhooks go; `tron-payment erase USER_ID` does it for one person now, and drops stored
-answers that have the name. Amounts, addresses, txids, references, journal and audit log stay: they
-are on the chain anyway, or are the proof that nothing was paid twice. Every step is harmless when
-it is done again or by two processes at once.
+With RETENTION_DAYS the names of people and the merchant's notes leave what ended so long ago, what
+webhooks say of it too, and delivered ones go; `tron-payment erase USER_ID` does it for one person
+now, and drops stored answers that have the name. Amounts, addresses, txids, references, journal and
+audit log stay: they are on the chain anyway, or are the proof that nothing was paid twice. Every
+step is harmless when it is done again or by two processes at once.
 """
 
 import zlib
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import structlog
 from beanie import Document
 from pymongo import ASCENDING
@@ -24,12 +25,14 @@ from tron_payment.gateway import Delivery, Payment
 from tron_payment.http.forgetting import forget_about, forget_old
 from tron_payment.loops import Loop
 from tron_payment.payouts import (
+    ERASED,
     LIFECYCLE,
     Batch,
     Payout,
     PayoutStatus,
     Recipient,
     Schedule,
+    is_name,
     is_named,
     rows_of,
     rows_without,
@@ -37,7 +40,6 @@ from tron_payment.payouts import (
     without_person,
 )
 
-ERASED: Final = "erased"
 FORGET_S: Final = 60.0
 BATCH_MAX: Final = 500
 LARGE_MAX: Final = 10
@@ -111,7 +113,13 @@ class Keeping:
         return forgot
 
     async def erase(self, user_id: str) -> Erased:
-        """Take one person's name out of everything that has ended; again is harmless."""
+        """Take one person's name out of everything that has ended; again is harmless.
+
+        Raises:
+            ValueError: It is nobody's name, and would be found everywhere.
+        """
+        if not is_name(user_id):
+            raise ValueError("this is nobody's name")
         count = 0
         with store_errors():
             ended = {"user_id": user_id, "status": {"$in": list(ENDED_PAYOUTS)}}
@@ -226,6 +234,26 @@ async def _erase_events(object_ids: list[str]) -> None:
             {"object_id": {"$in": object_ids}, f"data.{name}": {"$exists": True}},
             {"$set": {f"data.{name}": value}},
         )
+    await _erase_deliveries(object_ids)
+
+
+async def _erase_deliveries(object_ids: list[str]) -> None:
+    """The bodies of webhooks about these, those that are still to be sent or sent again, too.
+
+    A receiver is then sent what the event says now. The endpoints are named so that an index of
+    deliveries finds them.
+    """
+    deliveries = Delivery.get_pymongo_collection()
+    endpoints = await deliveries.distinct("endpoint_id")
+    about = {"endpoint_id": {"$in": endpoints}, "object_id": {"$in": object_ids}}
+    async for raw in deliveries.find(about, {"body": 1}):
+        body = msgspec.json.decode(raw["body"])
+        named = {name for name in PERSONAL if name in body["data"]}
+        if any(body["data"][name] != PERSONAL[name] for name in named):
+            body["data"] |= {name: PERSONAL[name] for name in named}
+            await deliveries.update_one(
+                {"_id": raw["_id"]}, {"$set": {"body": msgspec.json.encode(body)}}
+            )
 
 
 async def _erase_from_batches(user_id: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """What ended long ago forgets names and notes; money, and what is under way, forget nothing."""
 
+import argparse
 import asyncio
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -19,13 +20,15 @@ from tron_payment.keeping import (
     ENDED_BATCHES,
     ENDED_DELIVERIES,
     ENDED_PAYOUTS,
-    ERASED,
     LARGE_MAX,
     PASS_EVERY,
     Keeping,
 )
-from tron_payment.payouts import Payout
+from tron_payment.operator.erase import erase
+from tron_payment.operator.report import Exit
+from tron_payment.payouts import ERASED, Payout, is_name
 from tron_payment.payouts.batch_documents import Batch, BatchStatus, pack_refused, unpack_payouts
+from tron_payment.payouts.batch_names import without_person
 from tron_payment.payouts.recipients import Recipient
 from tron_payment.payouts.schedules import Schedule
 
@@ -272,6 +275,79 @@ async def test_a_valid_attestation_outlives_an_erasure(world: World) -> None:
     world.clock.advance(timedelta(days=2))
     assert not (await world.keeping(days=0).erase("alice")).attested
     assert await world.database["recipients"].count_documents({}) == 0
+
+
+async def delivery(world: World, name: str, about: str, status: str, user: str = "alice") -> None:
+    data = {"user_id": user, "metadata": {"note": "rent"}, "amount": "5"}
+    await world.database["webhook_deliveries"].insert_one(
+        {
+            "_id": name,
+            "endpoint_id": "whk_1",
+            "object_id": about,
+            "status": status,
+            "since": NOW,
+            "event_seq": 1,
+            "body": msgspec.json.encode({"id": f"evt_{name}", "data": data}),
+        }
+    )
+
+
+async def bodies(world: World) -> dict[str, Any]:
+    found = world.database["webhook_deliveries"].find()
+    return {row["_id"]: msgspec.json.decode(row["body"])["data"] async for row in found}
+
+
+@pytest.mark.parametrize("days", [0, DAYS])
+async def test_webhooks_that_are_kept_forget_the_name_with_their_payout(
+    world: World, days: int
+) -> None:
+    await world.payout("ended", "settled", OLD)
+    await world.payout("other", "settled", YOUNG, user="bob")
+    await world.payout("going", "queued", OLD)
+    for status in ("delivered", "failed", "pending", "parked"):
+        await delivery(world, status, "ended", status)
+    await delivery(world, "bob", "other", "delivered", user="bob")
+    await delivery(world, "going", "going", "delivered")
+    before = await bodies(world)
+    for _ in range(2):
+        if days:
+            await all_of(world.keeping())
+        else:
+            await world.keeping(days=0).erase("alice")
+        after = await bodies(world)
+        assert {name: after[name] for name in ("bob", "going")} == {
+            name: before[name] for name in ("bob", "going")
+        }
+        for status in ("delivered", "failed", "pending", "parked"):
+            assert after[status] == {"user_id": ERASED, "metadata": {}, "amount": "5"}, status
+
+
+NOBODY = ["", " ", "\t", "\n", " alice", "alice ", "alice\n", "\u00a0", "- -", "x" * 129, "a\0b"]
+
+
+@pytest.mark.parametrize("name", NOBODY)
+async def test_what_is_nobody_s_name_is_looked_for_nowhere(
+    world: World, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command says so before it connects to anything."""
+    packed = pack_refused([refused_row(1, user_id="bob", amount="x")])
+    rows = {"rows": EMPTY, "refused": packed, "status": "completed", "stage": "placed"}
+    await world.database["batches"].insert_one({"_id": "bat_1", **rows})
+    with pytest.raises(ValueError, match="nobody"):
+        await world.keeping(days=0).erase(name)
+    (kept,) = [row async for row in world.database["batches"].find()]
+    assert kept == {"_id": "bat_1", **rows}
+    assert without_person(packed, name) is None
+    settings: Any = None  # never looked at
+    report = await erase(argparse.Namespace(user_id=name), settings)
+    assert report.exit is Exit.USAGE and report.show(as_json=False) == 2
+    assert "no USER_ID" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a", "--", "alice@example.com", "Jörg Müller", "17", "x" * 128])
+def test_what_may_be_somebody_s_name(name: str) -> None:
+    """Refused rows have names that are no user ids."""
+    assert is_name(name)
 
 
 def test_only_what_can_never_move_again_counts_as_ended() -> None:

@@ -9,6 +9,7 @@ from pymongo.errors import ExecutionTimeout
 
 from tests.payouts.world import Pay, person, wish
 from tron_payment.engine import Order
+from tron_payment.keeping import Keeping
 from tron_payment.operator.remote import check_lines
 from tron_payment.payouts import earlier_documents as earlier
 from tron_payment.payouts.batch_documents import Batch, unpack_payouts
@@ -60,6 +61,23 @@ async def test_what_was_not_paid_is_no_repetition(pay: Pay) -> None:
             {"_id": made["payout_id"]}, {"$set": {"status": status}}
         )
         assert (await checked(pay, [row]))["sent_before"] == 0, status
+
+
+async def test_what_was_paid_to_an_erased_person_is_still_seen(pay: Pay) -> None:
+    """By address, currency and amount: whose it was is not known any more."""
+    alice = person()
+    row = wish(recipient_address=alice, user_id="to-be-erased")
+    made = await pay.batch([row])
+    await pay.settle()
+    assert (await checked(pay, [row]))["sent_before"] == 1
+    assert (await Keeping(pay.world.clock, 0).erase("to-be-erased")).payouts == 1
+    others = [row | {"amount": "12.6"}, row | {"recipient_address": person()}]
+    told = await checked(pay, [row, *others, row | {"user_id": "another"}])
+    assert (told["sent_before"], told["sent_before_complete"]) == (2, True)
+    found = [each["earlier"] and each["earlier"]["batch_id"] for each in told["quotes"]]
+    assert found == [made["batch_id"], None, None, made["batch_id"]]
+    stranger = {"role": "merchant", "sub": "another-shop"}
+    assert (await checked(pay, [row], **stranger))["sent_before"] == 0
 
 
 async def test_only_lately_and_only_what_the_caller_may_see(pay: Pay) -> None:

@@ -7,13 +7,16 @@ from dataclasses import asdict
 
 from tron_payment.db.audit import Act
 from tron_payment.keeping import Keeping
-from tron_payment.operator.report import Exit, Report
+from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
+from tron_payment.payouts import is_name
 from tron_payment.settings import Settings
 
 
 async def erase(arguments: argparse.Namespace, settings: Settings) -> Report:
     """The audit log keeps that it was done, and a fingerprint of the name, not the name."""
+    if not is_name(arguments.user_id):
+        return failure("usage", "say whose name: this is no USER_ID", Exit.USAGE)
     async with assembled(settings) as assembly:
         house = assembly.house
         done = await Keeping(house.clock, 0).erase(arguments.user_id)

@@ -10,6 +10,8 @@ from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.attention_routes import UnexplainedController, UnprovedController
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.batch_names import (
+    ERASED,
+    is_name,
     is_named,
     rows_of,
     rows_without,
@@ -242,6 +244,7 @@ async def build(house: House) -> Module:
 __all__ = [
     "BROADCAST",
     "DOCUMENTS",
+    "ERASED",
     "LIFECYCLE",
     "RETRY",
     "WAITS",
@@ -264,6 +267,7 @@ __all__ = [
     "Schedule",
     "build",
     "explained",
+    "is_name",
     "is_named",
     "rows_of",
     "rows_without",

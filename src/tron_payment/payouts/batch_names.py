@@ -14,15 +14,32 @@ import msgspec
 from tron_payment.http.advice import advice_of
 from tron_payment.payouts.batch_documents import COMPRESSION, pack_refused, unpack_payouts
 from tron_payment.payouts.batch_rows import BatchRow
+from tron_payment.payouts.domain import USER_ID_PATTERN
 
 CUT_FROM: Final = 30
 """Characters; what is shorter was not cut, wherever it is from."""
+
+NAME_MAX: Final = 128
+ERASED: Final = "erased"
+"""What stands for the `user_id` of somebody whose name was taken out."""
 
 CUT_MIN: Final = 4
 """So many characters of a name, at the least, say who it is."""
 
 _AFTER_QUOTED: Final = " is none of "
 _FIELDS: Final = frozenset(BatchRow.__struct_fields__)
+
+
+def is_name(text: str) -> bool:
+    """Whether this can be somebody's name in an upload: it is looked for in every text.
+
+    A `user_id`, or what was refused as one: that may have blanks inside, and letters of any script.
+    An empty text is in every row, and a mere blank between any two words.
+    """
+    if re.fullmatch(USER_ID_PATTERN, text):
+        return True
+    whole = text == text.strip() and text.isprintable() and len(text) <= NAME_MAX
+    return whole and any(each.isalnum() for each in text)
 
 
 def without_names(refused: bytes) -> bytes:
@@ -32,6 +49,8 @@ def without_names(refused: bytes) -> bytes:
 
 def without_person(refused: bytes, user_id: str) -> bytes | None:
     """The same, for rows that name this person anywhere; None when none does."""
+    if not is_name(user_id):
+        return None
     rows = _unpacked(refused)
     named = [_names(row, user_id) for row in rows]
     if not any(named):

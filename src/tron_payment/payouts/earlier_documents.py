@@ -6,6 +6,9 @@ so this refuses nothing. It is said before anything is sent.
 A batch that was accepted a moment ago has its rows in itself and not yet as payouts; they are read
 there, and before the payouts, so that a batch which is drawn up meanwhile is seen once or twice
 and never not at all.
+
+Of payouts whose person was erased address, currency and amount are compared: to warn of one payment
+too many is better than to hide one.
 """
 
 import asyncio
@@ -20,6 +23,7 @@ from pymongo import DESCENDING
 from pymongo.errors import ExecutionTimeout
 
 from tron_payment.payouts.batch_documents import Batch, Stage, unpack_payouts
+from tron_payment.payouts.batch_names import ERASED
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutStatus
 
@@ -85,6 +89,7 @@ _DECODER: Final = msgspec.json.Decoder(_Row)
 async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> Look:
     """By payout id the newest one with the same person, address, amount and currency.
 
+    An erased person is taken for whoever is asked about.
     Those that have failed or ended unpaid do not count.
 
     Args:
@@ -152,7 +157,7 @@ async def _drawn(
         {
             "$match": {
                 "recipient_address": {"$in": addresses},
-                "user_id": {"$in": people},
+                "user_id": {"$in": [*people, ERASED]},
                 "units": {"$in": units},
                 "status": {"$nin": sorted(UNPAID)},
                 **where,
@@ -176,10 +181,14 @@ async def _drawn(
         pipeline, hint="recipient_history", maxTimeMS=QUERY_MS
     )
     read = 0
-    asked = set(wanted)
+    asked: dict[tuple[str, str, int], set[_Same]] = {}
+    for each in wanted:
+        asked.setdefault(each[1:], set()).add(each)
     async for group in cursor:
         read += 1
-        if (same := _same(group["_id"])) in asked:
+        found = _same(group["_id"])
+        alike = asked.get(found[1:], set())
+        for same in alike if found[0] == ERASED else alike & {found}:
             _keep(newest, same, _read(group["newest"]))
     return read < READ_PER_QUERY_MAX
 
