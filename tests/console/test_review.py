@@ -49,7 +49,7 @@ async def test_what_is_quarantined_is_let_out_by_two_people(
 async def test_what_nobody_will_prove_is_closed_with_a_reason(
     sign_in: SignIn, service: Service
 ) -> None:
-    txid = await told_by_too_few(service)
+    txid = await told_by_too_few(service, "5 sun to T<b>")
     approver, viewer = [await sign_in(role) for role in ("approver", "viewer")]
     action, where = "/console/do/unproved.accept", "/console/quarantine"
     shown = (await viewer.get(where)).text

@@ -140,10 +140,10 @@ async def contradicted(service: Service) -> str:
     return found
 
 
-async def told_by_too_few(service: Service) -> str:
+async def told_by_too_few(service: Service, what: str = f"5000000 sun to {RECIPIENT}") -> str:
     """The txid of TRX that one node told, written down in the store as the service does."""
     txid, now = secrets.token_hex(32), datetime.now(UTC)
-    told = {"told": ["5 sun to T<b>"], "told_by": "main", "seen_at": now, "looked_at": now}
+    told = {"told": [what], "told_by": "main", "seen_at": now, "looked_at": now}
     row = {"_id": txid, "block_number": 7, "counted_in": None, "proposal": "", **told}
     async with _stores(service) as stores:
         for store in stores:
