@@ -3,15 +3,16 @@
 import asyncio
 import difflib
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
 import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
-from tron_payment.http.depth import DEPTH_MAX, TOO_DEEP
+from tron_payment.http.depth import DEPTH_MAX, TOO_DEEP, VALUES_MAX
 from tron_payment.http.idempotency import ANSWER_BYTES_MAX
-from tron_payment.http.limits import JSON, VALUES_MAX
+from tron_payment.http.limits import BATCH_BODY_BYTES_MAX, BODY_BYTES_MAX, JSON
 from tron_payment.http.principals import Principal, Role
 from tron_payment.http.problems import BodyTooLarge, InvalidField, MalformedBody
 from tron_payment.payouts import batch_rows
@@ -32,6 +33,7 @@ from tron_payment.payouts.batch_text import (
     ROWS_MAX,
     TooManyRows,
 )
+from tron_payment.payouts.domain import METADATA_ENTRIES_MAX
 
 CALLER = Principal("shop-1", Role.MERCHANT, frozenset({"payout:batch"}))
 HEADER = b"user_id,recipient_address,amount\n"
@@ -78,6 +80,67 @@ def test_a_list_of_millions_is_not_decoded_at_all() -> None:
     for body in (as_json(*[b"1"] * (VALUES_MAX + 2)), b"[" + b"[]," * (VALUES_MAX + 1) + b"1]"):
         with pytest.raises(BodyTooLarge):
             read(body, JSON)
+
+
+def test_what_rows_of_brackets_have_together_is_counted_before_any_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No row is large, few have a comma, and what is read of them is fifty times as large."""
+    decoded: list[bytes] = []
+    monkeypatch.setattr(batch_rows, "_decoded", decoded.append)
+    row = b'{"x":%s}' % (b"[" * 60 + b"]" * 60)
+    rows = [row] * (VALUES_MAX // 61 + 1)
+    for body, form in (
+        (b"\n".join(rows), NDJSON),
+        (b"\n".join([b'"', *rows]), NDJSON),  # a text that does not end hides none
+        (as_json(*rows), JSON),
+    ):
+        with pytest.raises(BodyTooLarge):
+            read(body, form)
+    assert decoded == []
+
+
+FULL_ROW: dict[str, Any] = {
+    **json.loads(GOOD),
+    "currency": "USDT",
+    "route": "v0",
+    "kyc_verified": True,
+    "merchant_reference": "r",
+    "wallet_id": "w",
+    "priority": "low",
+    "max_fee_trx": "30",
+}
+
+
+def full_row(number: int) -> bytes:
+    """Every field, and as many entries of metadata as there may be, with marks in their texts."""
+    metadata = {f"{number}-{entry}": "😀,[{" for entry in range(METADATA_ENTRIES_MAX)}
+    return json.dumps({**FULL_ROW, "metadata": metadata}, ensure_ascii=False).encode()
+
+
+def test_the_largest_upload_that_can_be_meant_is_read_and_takes_little_memory() -> None:
+    rows = list(map(full_row, range(ROWS_MAX)))
+    wide = HEADER + (b"alice,T,5" + b"x" * 800 + b"\n") * (ROWS_MAX - 1) + "a,T,😀".encode()
+    for body, form, good in ((b"\n".join(rows), NDJSON, ROWS_MAX), (wide, CSV, 0)):
+        assert len(body) <= BATCH_BODY_BYTES_MAX
+
+        async def measured(body: bytes = body, form: str = form) -> tuple[int, int]:
+            upload = await read_upload(body, form, CALLER)
+            return len(upload.rows), tracemalloc.get_traced_memory()[1]
+
+        tracemalloc.start()
+        try:
+            read_rows, peak = asyncio.run(measured())
+        finally:
+            tracemalloc.stop()
+        assert read_rows == good and peak < 100_000_000
+    assert len(read(as_json(*rows[: ROWS_MAX // 10]), JSON).rows) == ROWS_MAX // 10
+
+
+async def test_a_quote_of_one_payout_is_no_larger_than_the_payout(pay: Pay) -> None:
+    body = json.dumps(wish(recipient_address=person(), metadata={"a": "x" * BODY_BYTES_MAX}))
+    answer = await pay.post("/payouts/quote", content=body.encode())
+    assert refusal(answer)[:2] == (413, "body_too_large")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import Empty
 
 from tron_payment.core.errors import Malformed
-from tron_payment.http.depth import TOO_DEEP, too_deep
+from tron_payment.http.depth import TOO_DEEP, VALUES_MAX, too_deep, too_many_values
 from tron_payment.http.headers import Headers, header
 from tron_payment.http.hints import instead_at, meant
 from tron_payment.http.problems import (
@@ -40,9 +40,6 @@ from tron_payment.http.repeats import repeated, repeated_outside
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
-VALUES_MAX: Final = 1_000_000
-"""Commas, or brackets that open, in a JSON body: a list of millions of values is hundreds of
-megabytes when it is read. A row of a batch would need a hundred of them to get here."""
 
 ACCEPT_TEXT_MAX: Final = 1_000
 PARAMETERS_MAX: Final = 100
@@ -230,7 +227,7 @@ def decode_json(
         MalformedBody: Not JSON, or nested too deep; this is judged before the content.
         Refused: Well-formed, but not of this type; `param` names the field.
     """
-    if max(body.count(b","), body.count(b"[") + body.count(b"{")) > VALUES_MAX:
+    if too_many_values(body):
         raise BodyTooLarge(f"at most {VALUES_MAX} values")
     if inside and too_deep(body):
         raise MalformedBody(TOO_DEEP)
@@ -240,14 +237,14 @@ def decode_json(
             raise InvalidField("it is there more than once", param=name[:PARAM_TEXT_MAX])
         return decoded
     except msgspec.ValidationError as error:
-        refused = error
+        refused = error.with_traceback(None)  # it would hold this frame, and all that it read
     except RecursionError:
         raise MalformedBody(TOO_DEEP) from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise MalformedBody("the body is not JSON") from None
     content = None
     try:
-        content = msgspec.json.decode(body)
+        content = msgspec.json.decode(body, type=Any if inside else msgspec.Raw)
     except msgspec.ValidationError:
         pass  # such as a number that no float holds
     except RecursionError:

@@ -11,12 +11,12 @@ from litestar.params import FromPath, QueryParameter
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 
 from tron_payment.http.idempotency import MaybeIdempotencyKey, required_key, respond
-from tron_payment.http.limits import JSON
+from tron_payment.http.limits import BODY_BYTES_MAX, JSON
 from tron_payment.http.openapi import answer_spec
 from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
-from tron_payment.http.problems import BodyMissing
+from tron_payment.http.problems import BodyMissing, BodyTooLarge
 from tron_payment.payouts.batch_documents import unpack_refused
 from tron_payment.payouts.batch_rows import (
     CSV,
@@ -232,6 +232,8 @@ class QuoteController(Controller):
             upload = await read_upload(body, JSON, principal)
             view: Any = await _quoted(batches, quotes, principal, upload)
             return Response(view)
+        if len(body) > BODY_BYTES_MAX:
+            raise BodyTooLarge(f"at most {BODY_BYTES_MAX} bytes for one payout")
         wish = PayoutRequest.read(body)
         judged = await payouts.judge(principal, wish.wish(None))
         (cost,) = await quotes.costs([judged.payout])

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tron_payment.core.errors import Refused
-from tron_payment.http.problems import MalformedBody
+from tron_payment.http.depth import VALUES_MAX, too_many_values
+from tron_payment.http.problems import BodyTooLarge, MalformedBody
 
 ROWS_MAX: Final = 10_000
 ROW_BYTES_MAX: Final = 64 * 1024
@@ -45,11 +46,14 @@ def ndjson_rows(body: bytes) -> list[bytes]:
 
     Raises:
         TooManyRows
+        BodyTooLarge: More than `VALUES_MAX` values in all rows together.
     """
     rows: list[bytes] = []
     for line in _LINE.finditer(body.removeprefix(BOM_UTF8)):
         rows.append(line[0])
         check_count(rows)
+    if too_many_values(*rows):
+        raise BodyTooLarge(f"at most {VALUES_MAX} values")
     return rows
 
 
@@ -61,12 +65,12 @@ def csv_rows(body: bytes) -> Iterator[list[str]]:
         TooManyRows: More than `ROWS_MAX`, or more than `LINES_MAX` lines.
     """
     try:
-        text = body.decode("utf-8-sig")
+        body.decode()
     except UnicodeDecodeError:
         raise MalformedBody("the CSV is not UTF-8") from None
-    if "\0" in text:
+    if b"\0" in body:
         raise MalformedBody("the CSV has a zero byte")
-    lines = _Lines(text)
+    lines = _Lines(body)
     records = csv.reader(lines, strict=True)
     try:
         yield next(records, [])
@@ -84,10 +88,14 @@ def csv_rows(body: bytes) -> Iterator[list[str]]:
 
 
 class _Lines:
-    """Lines of a text, until there are too many of them or they are too long."""
+    """Lines of a text in UTF-8, until there are too many of them or they are too long.
 
-    def __init__(self, text: str) -> None:
-        self._lines = io.StringIO(text, newline="")
+    They are decoded one after the other: with one letter beyond 16 bits a text of eight megabytes
+    has thirty-two.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        self._lines = io.TextIOWrapper(io.BytesIO(body), encoding="utf-8-sig", newline="")
         self._count = 0
         self.row = 0
         """Characters of the row that is being read; whoever has got it sets it to 0."""
