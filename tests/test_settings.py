@@ -112,6 +112,17 @@ def test_a_store_that_cannot_be_named_so_is_said_without_its_password(
     assert found.startswith(f"{name}: mongodb://USER") and "p@ss" not in found
 
 
+@pytest.mark.parametrize("option", ["tlsCAFile", "tlsCertificateKeyFile"])
+@pytest.mark.parametrize("name", ["MONGODB_URI", "SIGNER_JOURNAL_URI"])
+def test_a_file_that_the_store_needs_and_that_is_not_there_is_a_problem_with_words(
+    folder: Path, name: str, option: str
+) -> None:
+    (folder / "mongodb_uri").unlink()
+    uri = f"mongodb://u:p@mongo/?replicaSet=rs0&tls=true&{option}={folder}/none"
+    (found,) = problems({"MONGODB_URI": "mongodb://mongo/?replicaSet=rs0", name: uri}, folder)
+    assert found.startswith(f"{name}: a file that it names (tlsCAFile") and "u:p" not in found
+
+
 def test_no_secret_is_shown_by_the_settings_themselves(folder: Path) -> None:
     shown = repr(load({}, secrets_dir=folder))
     for text in (SECRET, "ab" * 32, "user:pass"):

@@ -99,11 +99,8 @@ def _way_out_problems(settings: Settings) -> list[str]:
         if text.startswith("mongodb+srv"):
             if not settings.is_development:
                 problems.append(f"{name}: name the members; mongodb+srv would ask a name server")
-        elif text and not _is_mongo_uri(text):
-            problems.append(
-                f"{name}: mongodb://USER:PASSWORD@HOST:PORT/?replicaSet=NAME, with "
-                "special characters of user and password as %XX"
-            )
+        elif text and (problem := _mongo_uri_problem(text)):
+            problems.append(f"{name}: {problem}")
     return problems
 
 
@@ -188,12 +185,20 @@ def _is_key(digits: str) -> bool:
         return False
 
 
-def _is_mongo_uri(text: str) -> bool:
+def _mongo_uri_problem(text: str) -> str:
+    """What is wrong with it, without its words, which may quote the password; empty: nothing."""
     try:
         parse_uri(text)
-    except (PyMongoError, ValueError, TypeError):  # their texts may quote the password
-        return False
-    return True
+    except OSError:
+        return (
+            "a file that it names (tlsCAFile, tlsCertificateKeyFile) is not there or not readable"
+        )
+    except (PyMongoError, ValueError, TypeError):
+        return (
+            "mongodb://USER:PASSWORD@HOST:PORT/?replicaSet=NAME, with special characters of user "
+            "and password as %XX"
+        )
+    return ""
 
 
 def _is_network(text: str) -> bool:
