@@ -48,7 +48,10 @@ def paying(number: int, *recipients: Address) -> SolidBlock:
         contract = chain.Transfer(somebody(), to, 5)
         raw = chain.encode(chain.RawData(contract, b"\0\1", bytes(8), 2**41, 2**41 + index))
         rows.append(SolidTransaction(raw, Receipt(id=chain.txid(raw)), index))
-    return SolidBlock(number, f"{number:064x}", f"{number - 1:064x}", number * 3_000, tuple(rows))
+    parent_id = f"{number - 1:064x}"
+    return SolidBlock(
+        number, f"{number:064x}", parent_id, number * 3_000, tuple(rows), is_evidence=True
+    )
 
 
 def paid(part: SolidBlock) -> list[Address]:

@@ -22,7 +22,8 @@ from tron_payment.chain import Follower
 from tron_payment.chain.internal import INTERNAL_MAX
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.engine import InternalVerdict, OpeningRequest, internal
-from tron_payment.engine.internal import IDLE_S, TOLD_MAX
+from tron_payment.engine.internal import IDLE_S
+from tron_payment.engine.internal_told import TOLD_MAX
 
 __all__ = ["three", "unswept"]
 

@@ -2,7 +2,14 @@
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.apart import APART_POLL_S, Apart, ApartNode
-from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction, SolidBlock, join
+from tron_payment.chain.blocks import (
+    Block,
+    BlockHeader,
+    BlockTransaction,
+    SolidBlock,
+    join,
+    told_by_one,
+)
 from tron_payment.chain.breaker import BreakerState
 from tron_payment.chain.calls import all_of, both
 from tron_payment.chain.contracts import (
@@ -49,7 +56,7 @@ from tron_payment.chain.follower import (
     Position,
     Quiet,
 )
-from tron_payment.chain.internal import INTERNAL_MAX, InternalTransfer
+from tron_payment.chain.internal import INTERNAL_MAX, InternalMove, InternalTransfer
 from tron_payment.chain.node import NodeClient
 from tron_payment.chain.nodes import NodeAnswer, Nodes, NodeStatus
 from tron_payment.chain.raw_data import (
@@ -122,6 +129,7 @@ __all__ = [
     "FollowerStatus",
     "FreezeV2",
     "Handler",
+    "InternalMove",
     "InternalTransfer",
     "Log",
     "MalformedRawData",
@@ -178,6 +186,7 @@ __all__ = [
     "reference",
     "signed",
     "split_signed",
+    "told_by_one",
     "trc20_transfers",
     "txid",
     "type_number_of",

@@ -1,16 +1,25 @@
 """A solidified block with its receipts: the only evidence there is."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple, Self
 
 import msgspec
+import structlog
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.errors import BlockInconsistent
-from tron_payment.chain.internal import internal_transfers, tells_internal
+from tron_payment.chain.internal import (
+    INTERNAL_MAX,
+    internal_transfers,
+    some_moving,
+    tell_alike,
+    tells_internal,
+    tells_too_much,
+)
 from tron_payment.chain.transactions import (
     SolidTransaction,
     all_parties,
@@ -19,6 +28,14 @@ from tron_payment.chain.wire import INT64_MAX
 
 SHOWN_DIGITS: Final = 16
 SHOWN_CHARACTERS_MAX: Final = 200
+SHOWN_TRANSFERS_MAX: Final = 5
+
+TOLD_PER_BLOCK_MAX: Final = 2 * INTERNAL_MAX
+"""Internal transactions of one block that are taken of what the same nodes tell, and too few
+others: twice what the dearest transaction can have. Who invents more of them, in an answer of
+`calls.BLOCK_BYTES_MAX`, keeps us busy no longer."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,10 @@ class SolidBlock:
     parent_id: str
     timestamp_ms: int
     transactions: tuple[SolidTransaction, ...] = ()
+    is_evidence: bool = field(default=False, compare=False)
+    """Whether it is solidified and as many nodes as have to agree have shown it to this process:
+    `Nodes.solid_block` says so, and nobody else. What one node shows may go away, or be a lie."""
+
     _by_txid: dict[str, SolidTransaction] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -163,15 +184,23 @@ def internal_disagreement(
         telling = [alias for alias in others if tells_internal(others[alias][each.index])]
         if len(telling) + tells_internal(each.receipt) < 2:
             continue
-        said = {alias: internal_transfers(others[alias][each.index]) for alias in telling}
-        own = internal_transfers(each.receipt)
-        if len({*said.values(), *([own] if own else [])}) > 1:
-            for alias, transfers in said.items():
-                if transfers != own:
-                    sums = ", ".join(f"{one.amount_sun} sun to {one.to}" for one in transfers)
-                    text = f"other internal transactions of {each.txid}: {sums}"
-                    found.setdefault(alias, text[:SHOWN_CHARACTERS_MAX])
+        said = {alias: others[alias][each.index] for alias in telling}
+        first = each.receipt if tells_internal(each.receipt) else said[telling[0]]
+        if all(tell_alike(first, receipt) for receipt in said.values()):
+            continue
+        for alias, receipt in said.items():
+            if not tell_alike(each.receipt, receipt):
+                text = f"other internal transactions of {each.txid}: {_sums(receipt)}"
+                found.setdefault(alias, text[:SHOWN_CHARACTERS_MAX])
     return found
+
+
+def _sums(receipt: Receipt) -> str:
+    some = msgspec.structs.replace(
+        receipt, internal_transactions=some_moving(receipt, SHOWN_TRANSFERS_MAX)
+    )
+    transfers = internal_transfers(some)[:SHOWN_TRANSFERS_MAX]
+    return ", ".join(f"{one.amount_sun} sun to {one.to}" for one in transfers)
 
 
 def with_internal(
@@ -180,7 +209,8 @@ def with_internal(
     """The block with the TRX that as many nodes as have to agree say contracts have moved.
 
     A node that says nothing may not keep it (``vm.saveInternalTx``, off by default) or hide it; so
-    what is told counts from `agreement` nodes on, and less is `SolidTransaction.unproved`.
+    what is told counts from `agreement` nodes on, and less is `SolidTransaction.unproved`. Of
+    that, `TOLD_PER_BLOCK_MAX` is taken.
 
     Args:
         reader: Alias of the node that the block is from.
@@ -188,12 +218,21 @@ def with_internal(
         agreement: Nodes that have to say the same, the one that was read among them.
     """
     changed: dict[int, SolidTransaction] = {}
+    taken, left = Counter[str](), Counter[str]()
     for each in block.transactions:
         receipts = {reader: each.receipt} | {a: other[each.index] for a, other in others.items()}
         told = {a: receipt for a, receipt in receipts.items() if tells_internal(receipt)}
         proved = len(told) >= agreement
-        if told and not (proved and each.internal):
-            parts = next(iter(told.values())).internal_transactions
+        known = proved and reader in told and not tells_too_much(each.receipt)
+        if told and not known:
+            first, by = next(iter(told.values())), ",".join(sorted(told))
+            if proved:
+                parts = first.internal_transactions
+            else:
+                room = TOLD_PER_BLOCK_MAX - taken[by]
+                parts = some_moving(first, room)
+                taken[by] += len(parts)
+                left[by] += len(parts) == room
             receipt = msgspec.structs.replace(each.receipt, internal_transactions=parts)
             changed[each.index] = SolidTransaction(
                 each.raw,
@@ -202,9 +241,20 @@ def with_internal(
                 internal_proved=proved,
                 internal_told_by=sorted(told),
             )
+    for by, transactions in left.items():
+        if transactions:
+            log.warning(
+                "block.told_too_much", block=block.number, told_by=by, transactions=transactions
+            )
     if not changed:
         return block
     return block.only(changed.get(each.index, each) for each in block.transactions)
+
+
+def told_by_one(block: SolidBlock, reader: str) -> SolidBlock:
+    """The block as one node shows it, whom nobody confirms: what it says that contracts have moved
+    is `SolidTransaction.unproved`, and bounded."""
+    return with_internal(block, reader, {}, agreement=2)
 
 
 def _gist(receipt: Receipt) -> tuple[object, ...]:

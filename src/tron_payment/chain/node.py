@@ -12,6 +12,7 @@ from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction
 from tron_payment.chain.calls import BLOCK_BYTES_MAX, ERROR, Calls, Pool, printable
 from tron_payment.chain.contracts import Resource
 from tron_payment.chain.errors import AnswerTooLong, CallTooLong, NodeHasNot, NodeUnavailable
+from tron_payment.chain.wire import bytes_of_hex
 from tron_payment.core.address import Address, InvalidAddress, address_hex, address_of_hex
 
 _RESOURCE_NUMBERS: Final = {Resource.BANDWIDTH: 0, Resource.ENERGY: 1}
@@ -102,8 +103,8 @@ class NodeClient:
         return self._sane(
             lambda: v.TransactionView(
                 answer.txid,
-                bytes.fromhex(answer.raw_data_hex),
-                tuple(bytes.fromhex(each) for each in answer.signature),
+                bytes_of_hex(answer.raw_data_hex),
+                tuple(bytes_of_hex(each) for each in answer.signature),
             )
         )
 
@@ -166,7 +167,7 @@ class NodeClient:
         return v.CallResult(
             energy_used=answer.energy_used,
             energy_penalty=answer.energy_penalty,
-            output=self._sane(lambda: bytes.fromhex(output)),
+            output=self._sane(lambda: bytes_of_hex(output)),
             reverted=bool(message) or failed,
             message=printable(message),
         )
@@ -295,7 +296,7 @@ class NodeClient:
 
 def _transaction(part: a.TransactionPart) -> BlockTransaction:
     ret = part.ret[0].contract_ret if part.ret else ""
-    return BlockTransaction(part.txid, bytes.fromhex(part.raw_data_hex), ret)
+    return BlockTransaction(part.txid, bytes_of_hex(part.raw_data_hex), ret)
 
 
 def _is_id(text: str) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from typing import Final, TypeVar
@@ -210,7 +211,8 @@ class Nodes:
             asks = partial(witness, block, told)
             confirming = await self._confirming(number, block.block_id, reader, asks)
             if confirming is not None:
-                return self._with_internal(block, reader, {a: told[a] for a in confirming})
+                whole = self._with_internal(block, reader, {a: told[a] for a in confirming})
+                return replace(whole, is_evidence=True)
         raise NodesUnavailable(f"no node is left whose block {number} others confirm")
 
     async def solid_header(self, number: int) -> BlockHeader:
@@ -232,8 +234,7 @@ class Nodes:
         if said := internal_disagreement(block, told):
             what = f"block {block.number} {block.block_id}"
             raise self._contradiction(block.number, what, reader, said)
-        name = reader.client.alias
-        return with_internal(block, name, told, self.agreement)
+        return with_internal(block, reader.client.alias, told, self.agreement)
 
     async def _confirming(
         self,

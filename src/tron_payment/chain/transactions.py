@@ -15,10 +15,12 @@ from tron_payment.chain.contract_codec import read_owner
 from tron_payment.chain.contracts import NOBODY, VM_TYPES, Contract
 from tron_payment.chain.internal import (
     INTERNAL_MAX,
+    InternalMove,
     InternalTransfer,
     internal_transfers,
     kept,
-    transfers_touching,
+    moves_touching,
+    transfer,
 )
 from tron_payment.chain.raw_data import (
     read_contract,
@@ -27,11 +29,14 @@ from tron_payment.chain.raw_data import (
     read_memo,
     read_parties,
 )
+from tron_payment.chain.wire import bytes_of_hex
 from tron_payment.core.address import (
     Address,
     InvalidAddress,
     address_of,
     address_of_hex,
+    bare_digits,
+    bare_of_hex,
 )
 
 SUCCESS: Final = "SUCCESS"
@@ -44,7 +49,6 @@ LATE_INDEX: Final = 1_000_000
 _WORD_HEX: Final = 64
 _ADDRESS_PADDING_HEX: Final = 24
 _BARE: Final = 20
-_BARE_HEX: Final = 2 * _BARE
 _PADDING: Final = "0" * _ADDRESS_PADDING_HEX
 
 
@@ -225,9 +229,14 @@ class SolidTransaction:
         believed by nobody."""
         return () if self.internal else self._told
 
-    def told_of(self, parties: AbstractSet[bytes]) -> tuple[InternalTransfer, ...]:
+    def told_of(self, parties: AbstractSet[bytes]) -> tuple[InternalMove, ...]:
         """Those of `internal` and `unproved` to or from one of these, the last 20 bytes of each."""
-        return transfers_touching(self.receipt, parties)
+        return moves_touching(self.receipt, parties)
+
+    def as_if_proved(self, parties: AbstractSet[bytes], most: int) -> Self:
+        """The same as if what is told of these were true, so many of them at most. For screens: no
+        book may rest on it."""
+        return self.with_internal(kept(map(transfer, self.told_of(parties)[:most])))
 
     def internal_parts(self) -> list[dict[str, Any]]:
         """`internal`, to be kept; `with_internal` reads it again."""
@@ -254,15 +263,14 @@ class SolidTransaction:
     def parties(self) -> list[bytes]:
         """The 20 bytes of every address that money may have moved to or from, with repeats and
         perhaps more than those."""
-        found = read_parties(self.raw)
+        found: list[bytes | None] = [*read_parties(self.raw)]
         for log in self.receipt.log:
             for topic in log.topics:
-                if topic.startswith(_PADDING):
-                    found.append(_bytes(topic[_ADDRESS_PADDING_HEX:]))
+                if _is_address_word(topic):
+                    found.append(bare_of_hex(topic[_ADDRESS_PADDING_HEX:]))
         for internal in self.receipt.internal_transactions:
-            found.append(_bytes(internal.caller[-_BARE_HEX:]))
-            found.append(_bytes(internal.to[-_BARE_HEX:]))
-        return found
+            found += (bare_of_hex(internal.caller), bare_of_hex(internal.to))
+        return [each for each in found if each is not None]
 
 
 def late_internal(
@@ -292,12 +300,11 @@ def all_parties(transactions: Sequence[SolidTransaction]) -> set[bytes]:
         receipt = each.receipt
         for log in receipt.log:
             for topic in log.topics:
-                if topic.startswith(_PADDING) and len(topic) == _WORD_HEX:
+                if _is_address_word(topic):
                     digits.append(topic[_ADDRESS_PADDING_HEX:])
         for internal in receipt.internal_transactions:
-            for side in (internal.caller[-_BARE_HEX:], internal.to[-_BARE_HEX:]):
-                if len(side) == _BARE_HEX:
-                    digits.append(side)
+            digits += (bare_digits(internal.caller), bare_digits(internal.to))
+    digits = [each for each in digits if each]
     read = _bytes("".join(digits))
     if len(read) != _BARE * len(digits):  # dirt among them would hide the others
         return {party for each in transactions for party in each.parties()}
@@ -327,7 +334,7 @@ def trc20_transfers(tx: SolidTransaction) -> list[TokenTransfer]:
                 address_of_hex(log.address),
                 address_of_hex(topics[1][_ADDRESS_PADDING_HEX:]),
                 address_of_hex(topics[2][_ADDRESS_PADDING_HEX:]),
-                int.from_bytes(bytes.fromhex(data)),
+                int.from_bytes(bytes_of_hex(data)),
             )
         except ValueError:
             continue
@@ -350,6 +357,6 @@ def _address(text: str) -> Address:
 
 def _bytes(text: str) -> bytes:
     try:
-        return bytes.fromhex(text)
+        return bytes_of_hex(text)
     except ValueError:
         return b""

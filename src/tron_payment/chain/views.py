@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tron_payment.chain import answers as a
 from tron_payment.chain.contracts import Permission, PermissionKind, Resource
+from tron_payment.chain.wire import bytes_of_hex
 from tron_payment.core.address import Address, InvalidAddress, address_of_hex
 
 _RESOURCES = {each.value: each for each in Resource}
@@ -227,7 +228,7 @@ def contract_of(answer: a.ContractInfoAnswer) -> ContractInfo | None:
         origin=address_of_hex(contract.origin_address),
         name=contract.name,
         code_hash=contract.code_hash,
-        runtime_code=bytes.fromhex(answer.runtimecode),
+        runtime_code=bytes_of_hex(answer.runtimecode),
         consume_user_resource_percent=contract.consume_user_resource_percent,
         origin_energy_limit=contract.origin_energy_limit,
         energy_factor=answer.contract_state.energy_factor,
@@ -268,7 +269,7 @@ def delegation_of(part: a.DelegationPart) -> Delegation:
 def text_of_hex(text: str) -> str:
     """A node's text that may be hex of UTF-8; as it is when it is not."""
     try:
-        return bytes.fromhex(text).decode()
+        return bytes_of_hex(text).decode()
     except (ValueError, UnicodeDecodeError):
         return text
 
@@ -287,11 +288,14 @@ def _permission_of(part: a.PermissionPart) -> Permission:
         keys=tuple((address_of_hex(key.address), key.weight) for key in part.keys),
         name=part.permission_name,
         id=part.id,
-        operations=bytes.fromhex(part.operations),
+        operations=bytes_of_hex(part.operations),
         parent_id=part.parent_id,
     )
 
 
 def _number_in(text: str) -> int:
     """From ``Num:237,ID:...``."""
-    return int(text.partition(",")[0].removeprefix("Num:") or 0)
+    digits = text.partition(",")[0].removeprefix("Num:") or "0"
+    if not (digits.isascii() and digits.isdecimal()):
+        raise ValueError("a block number that is none")
+    return int(digits)

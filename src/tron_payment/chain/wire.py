@@ -24,6 +24,18 @@ class MalformedWire(ValueError):
     """These bytes are not a protocol buffers message."""
 
 
+def bytes_of_hex(text: str) -> bytes:
+    """What a node writes in hex digits; any number of them, and nothing else.
+
+    Raises:
+        ValueError: Something else in it, such as the blanks that `bytes.fromhex` passes over.
+    """
+    raw = bytes.fromhex(text)
+    if 2 * len(raw) != len(text):
+        raise ValueError("blanks among hex digits")
+    return raw
+
+
 Fields = list[tuple[int, int | bytes]]
 """Field number and value; an int came as a varint, bytes came length-delimited."""
 

@@ -18,6 +18,9 @@ Address = NewType("Address", str)
 PREFIX: Final = 0x41
 ADDRESS_TEXT_LENGTH: Final = 34
 _CACHE_ENTRIES: Final = 65_536
+_BARE: Final = 20
+_BARE_HEX: Final = 2 * _BARE
+_PREFIX_HEX: Final = f"{PREFIX:02x}"
 _DIGITS: Final = bytes.maketrans(base58.BITCOIN_ALPHABET, bytes(range(58)))
 
 
@@ -87,10 +90,29 @@ def address_of_hex(text: str) -> Address:
     Raises:
         InvalidAddress: Not hex, or of another length.
     """
+    bare = bare_of_hex(text)
+    if bare is None:
+        raise InvalidAddress("the address is not hex")
+    return address_of(bare)
+
+
+def bare_digits(text: str) -> str:
+    """The last 40 of an address's 40 or 42 characters; empty when it has neither, or another
+    prefix. Whether they are hex is for `bare_of_hex` to say."""
+    if len(text) == _BARE_HEX:
+        return text
+    has_prefix = len(text) == len(_PREFIX_HEX) + _BARE_HEX and text.startswith(_PREFIX_HEX)
+    return text[len(_PREFIX_HEX) :] if has_prefix else ""
+
+
+def bare_of_hex(text: str) -> bytes | None:
+    """The last 20 bytes of an address in 40 hex digits, or 42 beginning with 41; else None. One
+    reader for all, so that nobody finds an address where another finds none."""
     try:
-        return address_of(bytes.fromhex(text))
+        raw = bytes.fromhex(bare_digits(text))
     except ValueError:
-        raise InvalidAddress("the address is not hex") from None
+        return None
+    return raw if len(raw) == _BARE else None  # blanks between digits are passed over there
 
 
 def _checksum(raw: bytes) -> bytes:

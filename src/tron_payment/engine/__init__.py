@@ -22,6 +22,7 @@ from tron_payment.engine.fees import (
     MustWait,
 )
 from tron_payment.engine.internal import InternalVerdicts
+from tron_payment.engine.internal_booked import as_counted
 from tron_payment.engine.internal_documents import InternalVerdict
 from tron_payment.engine.movements import Movement, MovementKind, movements
 from tron_payment.engine.openings import (
@@ -86,6 +87,7 @@ __all__ = [
     "Watched",
     "Wish",
     "addresses_in",
+    "as_counted",
     "balance_of",
     "contract_document",
     "movements",

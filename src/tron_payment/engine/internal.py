@@ -9,6 +9,11 @@ it found, before any handler acts, and all who come after go by that:
 - what too few told (`SolidTransaction.unproved`) does not. It is asked for again until enough
   nodes say the same, and then counts in a later block, as if it had come in that one.
 
+Only evidence is looked at in this way (`SolidBlock.is_evidence`): what one node shows of a block
+that may go away is never written down. A proposal bears the id of the block that proves it, and
+counts in that one only. One that bears none is an older build's: it counts if the block at hand
+tells the same, as evidence, and is asked for again if not.
+
 Somebody else may be applying the block at this very moment, and not know. So it is proposed first,
 and certain only when nobody can have passed it by. The cursor is noted (`Cursors.note`): who has
 looked at the block before that cannot leave it, and looks again. In its own block, the block's
@@ -26,7 +31,8 @@ What counts nowhere decides nothing. So it may be left out where there is too mu
 meets the block again writes it down as it is told then.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from typing import Final
@@ -37,23 +43,23 @@ from tron_payment.chain import (
     INTERNAL_MAX,
     ChainContradiction,
     Cursors,
-    InternalTransfer,
     NodeRefused,
     Nodes,
     SolidBlock,
     SolidTransaction,
     late_internal,
 )
-from tron_payment.core.address import Address, bare_bytes
+from tron_payment.core.address import bare_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Unavailable
-from tron_payment.core.money import UNITS_MAX
+from tron_payment.db.cas import LostRace
 from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import Holder
 from tron_payment.engine import documents as store
 from tron_payment.engine import internal_documents as verdicts
-from tron_payment.engine.internal_booked import decide, parties
+from tron_payment.engine.internal_booked import decide, has_in_own_block, parties
 from tron_payment.engine.internal_documents import InternalVerdict
+from tron_payment.engine.internal_told import Told, fitting, told_in
 from tron_payment.engine.openings import being_opened, opened_with_balance
 
 AHEAD_BLOCKS: Final = 10
@@ -71,9 +77,6 @@ as many of what comes late: each may be a posting, and an entry takes `POSTINGS_
 waits for a later block; a transaction with more of them is a person's to judge."""
 
 LISTED_MAX: Final = 1_000
-TOLD_MAX: Final = 20
-"""Transfers of one transaction that are kept for people and logged."""
-
 OPENED_MAX: Final = 1_000
 LOGGED_PER_BLOCK_MAX: Final = 20
 
@@ -101,10 +104,16 @@ class InternalVerdicts:
         has booked them asks `booked` what of them is certain.
 
         Args:
+            block: Evidence: solidified, and shown by as many nodes as have to agree.
             part: The transactions of the block in which an address of ours may be a party.
             ours: Those addresses, the last 20 bytes of each.
+
+        Raises:
+            LostRace: The store is further behind than the block before this one.
         """
-        found = [each for each in part.transactions if _concern(each, ours)]
+        if not block.is_evidence:
+            raise AssertionError(f"block {block.number} is no evidence: nothing is decided by it")
+        found = await _found(part, ours)
         if found:
             await self._write_down(block, found, ours)
         counted = await self._counted_in(block)
@@ -112,7 +121,7 @@ class InternalVerdicts:
             return part
         changed = {each.txid: each for each in part.transactions}
         for each in found:
-            changed[each.txid] = each.without_internal()
+            changed[each.txid] = each.transaction.without_internal()
         late: list[SolidTransaction] = []
         for verdict in counted:
             if verdict.is_late:
@@ -181,13 +190,14 @@ class InternalVerdicts:
 
     async def _counted_in(self, block: SolidBlock) -> list[InternalVerdict]:
         """What counts in a block that is being applied: what is certain, and what is proposed for
-        its own block, if nobody can leave that block without having seen it."""
+        its own block, if this very block is its proof and nobody can leave it without having seen
+        that."""
         rows = await verdicts.counted_in(block.number)
         proposed = [each for each in rows if each.proposal]
         if not proposed:
             return rows
         # a fork's block may have had what this one has not: nobody would ever decide that
-        own = [e for e in proposed if not e.is_late and block.find(e.id) is not None]
+        own = [each for each in proposed if _is_proved_by(block, each)]
         noted = bool(own) and await self._cursors.note(block.number)
         tentative = {each.proposal for each in own} if noted else set()
         for each in proposed:
@@ -200,32 +210,37 @@ class InternalVerdicts:
         ]
 
     async def _write_down(
-        self, block: SolidBlock, found: Sequence[SolidTransaction], ours: AbstractSet[bytes]
+        self, block: SolidBlock, found: Sequence[Told], ours: AbstractSet[bytes]
     ) -> None:
         now = self._clock.now()
-        fits = _fitting(found, ours)
-        known = {each.txid: parties(_moved(each, ours)) for each in found}
+        fits = fitting(found, SIDES_MAX)
+        known = {each.txid: each.own(ours) for each in found}
         opened = await opened_with_balance({side for sides in known.values() for side in sides})
         at = await self._cursors.load()  # after the openings: one at this block is not among them
-        if at is None or at.number >= block.number:
+        if at is None or at.number < block.number - 1:
+            raise LostRace(f"block {block.number} on a store that stands at {at and at.number}")
+        if at.number >= block.number:
             opened = {}
         rows = [
             InternalVerdict(
                 id=each.txid,
                 opened=sorted({*opened} & known[each.txid])[:OPENED_MAX],
                 block_number=block.number,
+                block_id=block.block_id,
                 counted_in=block.number if each.txid in fits else None,
                 proposal=verdicts.a_name() if each.txid in fits else "",
-                parts=each.internal_parts() if each.txid in fits else [],
+                parts=each.transaction.internal_parts() if each.txid in fits else [],
                 sides=fits.get(each.txid, 0),
-                told=_told(each, ours),
-                told_by=",".join(each.internal_told_by),
-                amount_sun=_amount_sun(each, ours),
+                told=each.texts(),
+                told_by=",".join(each.transaction.internal_told_by),
+                amount_sun=each.amount_sun(ours),
                 seen_at=now,
                 looked_at=now,
             )
             for each in found
         ]
+        for elsewhere in await verdicts.elsewhere([each.id for each in rows], block.number):
+            await self._stands_here(elsewhere, next(e for e in rows if e.id == elsewhere.id))
         unproved = [each for each in rows if not each.proposal]
         if unproved:
             unproved, left = await verdicts.with_room(unproved, now - ASKED_FOR)
@@ -237,6 +252,14 @@ class InternalVerdicts:
             log.error("transfer.unproved", txid=each.id, block=block.number, told=each.told)
         if more := fresh[LOGGED_PER_BLOCK_MAX:]:
             log.error("transfer.unproved", block=block.number, more_in_block=len(more))
+
+    async def _stands_here(self, elsewhere: InternalVerdict, here: InternalVerdict) -> None:
+        """An older build has written it down by what one node showed, of a block that went away:
+        nobody finds it there. Unless the books have it, it is what this block says."""
+        if elsewhere.proposal:
+            await decide(elsewhere)
+        if await verdicts.replace(elsewhere, here):
+            log.warning("transfer.stands_elsewhere", txid=here.id, block=here.block_number)
 
     async def _withdraw_left_behind(self) -> None:
         """Who has passed a block has decided all that he knew of: nobody has counted the rest,
@@ -290,40 +313,28 @@ class InternalVerdicts:
         return False
 
 
-def _concern(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> bool:
-    """Whether contracts have moved TRX to or from us in it, as far as anybody tells."""
-    return transaction.succeeded and bool(_moved(transaction, ours))
+async def _found(part: SolidBlock, ours: AbstractSet[bytes]) -> list[Told]:
+    """The transactions in which contracts have moved TRX to or from us, as far as anybody tells."""
+    found = []
+    for each in part.transactions:
+        told = told_in(each, ours)
+        if told.moves:
+            found.append(told)
+        if each.receipt.internal_transactions:
+            await asyncio.sleep(0)  # a node may tell very much: others get their turn
+    return found
 
 
-def _told(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> list[str]:
-    moved = _moved(transaction, ours)
-    some = [f"{each.amount_sun} sun to {each.to}" for each in moved[:TOLD_MAX]]
-    return [*some, f"and {len(moved) - TOLD_MAX} more"] if len(moved) > TOLD_MAX else some
-
-
-def _amount_sun(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> int:
-    came = [t.amount_sun for t in _moved(transaction, ours) if bare_bytes(t.to) in ours]
-    return min(sum(came), UNITS_MAX)
-
-
-def _moved(transaction: SolidTransaction, ours: AbstractSet[bytes]) -> list[InternalTransfer]:
-    """What is told to have come to us or gone from us."""
-    return [each for each in transaction.told_of(ours) if not each.rejected]
-
-
-def _fitting(found: Iterable[SolidTransaction], ours: AbstractSet[bytes]) -> dict[str, int]:
-    """Those that enough nodes tell and one block has room for, and the sides of each."""
-    fits: dict[str, int] = {}
-    room = SIDES_MAX
-    for each in found:
-        if each.internal and (sides := _sides(_moved(each, ours))) <= room:
-            fits[each.txid] = sides
-            room -= sides
-    return fits
-
-
-def _sides(transfers: Iterable[InternalTransfer]) -> int:
-    return len({(each.caller, each.to) for each in transfers})
+def _is_proved_by(block: SolidBlock, verdict: InternalVerdict) -> bool:
+    """Whether a proposal for its own block was made by who had read this very one, as evidence; or,
+    when it does not say so, as an older build's, whether this reading tells the same."""
+    transaction = block.find(verdict.id)
+    if verdict.is_late or transaction is None:
+        return False
+    if verdict.block_id:
+        return verdict.block_id == block.block_id
+    said = late_internal(verdict.id, verdict.parts, block.number, 0).internal
+    return bool(said) and said == transaction.internal
 
 
 async def _sides_of(transaction: SolidTransaction) -> int:
@@ -331,7 +342,7 @@ async def _sides_of(transaction: SolidTransaction) -> int:
     with store_errors():
         known = {"_id": {"$in": sorted(parties(transaction.internal))}}
         rows = await Holder.find(known).to_list()
-    return _sides(_moved(transaction, {bare_bytes(Address(each.id)) for each in rows}))
+    return told_in(transaction, {bare_bytes(each.id) for each in rows}).sides()
 
 
 async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> str:
@@ -347,6 +358,8 @@ async def _unsafe(verdict: InternalVerdict, transaction: SolidTransaction) -> st
             return "the books of an address were opened later"
         if at is not None and at >= verdict.block_number:
             return "the books of an address were opened later"
+    if await has_in_own_block(verdict):
+        return "the books have it in its own block"
     for order in await store.owning([verdict.id]):
         if order.result is None or order.result["txid"] != verdict.id:
             return f"it belongs to {order.id}, which has not ended by it"

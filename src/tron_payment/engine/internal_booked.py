@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from tron_payment.chain import InternalTransfer, late_internal
+from tron_payment.chain import InternalTransfer, SolidBlock, late_internal
 from tron_payment.core.address import Address
 from tron_payment.core.money import TRX
 from tron_payment.db.faults import store_errors
@@ -23,6 +23,25 @@ async def decide(verdict: InternalVerdict, *, unknown: bool = False) -> None:
         await verdicts.confirm(verdict)
     else:
         await verdicts.withdraw(verdict)
+
+
+async def has_in_own_block(verdict: InternalVerdict) -> bool:
+    """Whether it is booked with the block in which it stands, whatever was decided since."""
+    return await _is_booked(
+        verdict.model_copy(update={"counted_in": verdict.block_number}), unknown=False
+    )
+
+
+async def as_counted(block: SolidBlock) -> SolidBlock:
+    """A block as the books are to have it: what contracts have moved stands in the block in which
+    it counts for certain, and in no other."""
+    txids = [each.txid for each in block.transactions if each.internal]
+    gone = await verdicts.counted_elsewhere(txids, block.number)
+    own = [e.without_internal() if e.txid in gone else e for e in block.transactions]
+    rows = await verdicts.counted_in(block.number)
+    late = [each for each in rows if each.is_late and not each.proposal]
+    came = [late_internal(each.id, each.parts, block.number, at) for at, each in enumerate(late)]
+    return block.only([*own, *came])
 
 
 async def _is_booked(verdict: InternalVerdict, *, unknown: bool) -> bool:

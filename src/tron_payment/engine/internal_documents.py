@@ -36,6 +36,11 @@ class InternalVerdict(Document):
     block_number: int
     """Where it stands."""
 
+    block_id: str = ""
+    """Of that block, as it was solidified and as many nodes as have to agree showed it to who wrote
+    this down. Empty of an older build, which may have had it from one node, of a block that went
+    away: that is no proof."""
+
     counted_in: int | None = None
     """The block in which it counts; None as long as too few nodes tell it."""
 
@@ -90,6 +95,10 @@ class InternalVerdict(Document):
         return self.counted_in != self.block_number
 
 
+_NOT_ACCEPTED: Final = {"accepted_by": {"$in": ["", None]}}  # an older build's has none
+_UNDECIDED: Final = {"$or": [{"counted_in": None}, {"proposal": {"$gt": ""}}]}
+
+
 def a_name() -> str:
     """Of a proposal."""
     return uuid4().hex
@@ -98,6 +107,37 @@ def a_name() -> str:
 async def write_down(found: list[InternalVerdict]) -> set[str]:
     """Those that nobody has written down before; their ids."""
     return await insert_many_once(found)
+
+
+async def elsewhere(txids: list[str], number: int) -> list[InternalVerdict]:
+    """Those of these transactions that were written down as standing in another block than this,
+    and count nowhere for certain."""
+    found: list[InternalVerdict] = []
+    for start in range(0, len(txids), KEPT_MAX):
+        some = {"_id": {"$in": txids[start : start + KEPT_MAX]}, "block_number": {"$ne": number}}
+        with store_errors():
+            found += await InternalVerdict.find(some | _UNDECIDED).to_list()
+    return found
+
+
+async def counted_elsewhere(txids: list[str], number: int) -> set[str]:
+    """Those of these transactions of a block that count for certain in another one."""
+    where = {"_id": {"$in": txids}, "counted_in": {"$nin": [None, number]}, "proposal": ""}
+    with store_errors():
+        rows = InternalVerdict.get_pymongo_collection().find(where, {"_id": 1})
+        return {row["_id"] async for row in rows}
+
+
+async def replace(old: InternalVerdict, new: InternalVerdict) -> bool:
+    """What is written down of a transaction that counts nowhere; False when it is another by now,
+    or counts."""
+    where = {"_id": old.id, "block_number": old.block_number, "counted_in": None}
+    change = new.model_dump(exclude={"id", "seen_at"})
+    with store_errors():
+        result = await InternalVerdict.get_pymongo_collection().update_one(
+            where | _NOT_ACCEPTED, {"$set": change}
+        )
+    return bool(result.matched_count)
 
 
 async def with_room(
@@ -176,7 +216,7 @@ def _waits(seen_after: datetime) -> dict[str, Any]:
     return {
         "counted_in": None,
         "seen_at": {"$gt": seen_after},
-        "accepted_by": {"$in": ["", None]},  # an older build's has none
+        **_NOT_ACCEPTED,
     }
 
 
@@ -256,7 +296,7 @@ async def accept(txid: str, by: str, reason: str) -> bool:
     """Nobody waits for it any more; False when it counts, or somebody has accepted it before."""
     with store_errors():
         result = await InternalVerdict.get_pymongo_collection().update_one(
-            {"_id": txid, "counted_in": None, "accepted_by": {"$in": ["", None]}},
+            {"_id": txid, "counted_in": None} | _NOT_ACCEPTED,
             {"$set": {"accepted_by": by, "reason": reason}},
         )
     return bool(result.matched_count)
@@ -269,7 +309,7 @@ async def propose(
     proposed = {"counted_in": number, "parts": parts, "sides": sides, "proposal": a_name()}
     with store_errors():
         result = await InternalVerdict.get_pymongo_collection().update_one(
-            {"_id": verdict.id, "counted_in": None, "accepted_by": {"$in": ["", None]}},
+            {"_id": verdict.id, "counted_in": None} | _NOT_ACCEPTED,
             {"$set": proposed},
         )
     return verdict.model_copy(update=proposed) if result.matched_count else None

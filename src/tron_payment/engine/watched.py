@@ -29,6 +29,9 @@ READ_BATCH: Final = 2_000
 ENTRIES_AT_ONCE: Final = 1_000
 FILLS_MAX: Final = 3
 
+SHOWN_MAX: Final = 100
+"""Transfers by contracts that one transaction shows before it is solidified."""
+
 log = structlog.get_logger()
 
 Source = Callable[[], AsyncIterator[list[str]]]
@@ -65,11 +68,12 @@ class Watched:
     async def judge(self, block: SolidBlock) -> SolidBlock:
         """The block with only those of its transactions in which an address of ours may be a party.
 
-        Knows every address that was in the journal when it was called.
+        Knows every address that was in the journal when it was called. `perhaps` is for blocks
+        that are no evidence: of those, nothing may be written down.
         """
         async with self._following:
             await self._follow()
-            ours = self._ours(block)
+            ours = self.ours(block)
             part = _part(block, ours)
             if self._internal is not None:
                 part = await self._internal.judged(block, part, ours)
@@ -99,7 +103,7 @@ class Watched:
                 loud = await self._internal.first_within(first, blocks[-1].number)
                 end = end if loud is None else loud - first
             for count, block in enumerate(blocks[:end]):
-                if _part(block, self._ours(block)).transactions:
+                if _part(block, self.ours(block)).transactions:
                     return count
                 await asyncio.sleep(0)  # others get their turn
         return end
@@ -109,7 +113,18 @@ class Watched:
         known = self._known
         return known[1] if known is not None and known[0] is block else await self.judge(block)
 
-    def _ours(self, block: SolidBlock) -> set[bytes]:
+    async def perhaps(self, block: SolidBlock) -> SolidBlock:
+        """The part of a block that may go away, as one node shows it, with what that says of
+        contracts as if it were true: for screens. Nothing is written, and nothing decided."""
+        async with self._following:
+            await self._follow()
+            ours = self.ours(block)
+        part = _part(block, ours)
+        return part.only(each.as_if_proved(ours, SHOWN_MAX) for each in part.transactions)
+
+    def ours(self, block: SolidBlock) -> set[bytes]:
+        """The last 20 bytes of each address of ours that may be a party of one of the block's
+        transactions; as of the last look at a block."""
         return set(self._addresses.perhaps(block.parties()))
 
     async def _follow(self) -> None:

@@ -38,6 +38,7 @@ SEARCH_BATCH: Final = 5_000
 log = structlog.get_logger()
 
 Describe = Callable[[Payment], dict[str, Any]]
+Found = dict[str, tuple[Payment, list[Incoming]]]
 
 
 class Deposits:
@@ -62,32 +63,37 @@ class Deposits:
 
     async def on_block(self, block: SolidBlock) -> None:
         """Apply one solidified block: credit what came, then expire what was waited for."""
-        found = await self.find(block)
+        found = await self._find(await self._watched.part(block))
         if found:
             await self._store(block, found)
         await self._expire(block)
 
-    async def find(self, block: SolidBlock) -> dict[str, tuple[Payment, list[Incoming]]]:
-        """What the block brings to invoices, by payment id.
+    async def on_its_way(self, block: SolidBlock) -> Found:
+        """What a block that may still go away would bring to invoices, by payment id. For screens:
+        nothing is written."""
+        return await self._find(await self._watched.perhaps(block))
+
+    async def _find(self, hits: SolidBlock) -> Found:
+        """What a block brings to invoices, by payment id.
 
         An invoice's address is watched before it is issued.
+
+        Args:
+            hits: Those of its transactions that may concern us.
         """
-        hits = await self._watched.part(block)
-        keys = list({each for transaction in hits.transactions for each in transaction.parties()})
+        keys = list(self._watched.ours(hits))
         payments: dict[Address, Payment] = {}
         for start in range(0, len(keys), SEARCH_BATCH):
             payments |= await store.by_keys(keys[start : start + SEARCH_BATCH])
         if not payments:
             return {}
-        found: dict[str, tuple[Payment, list[Incoming]]] = {}
+        found: Found = {}
         for one in incoming(hits, payments.keys(), self._tokens.by_contract):
             payment = payments[one.recipient]
             found.setdefault(payment.id, (payment, []))[1].append(one)
         return found
 
-    async def _store(
-        self, block: SolidBlock, found: dict[str, tuple[Payment, list[Incoming]]]
-    ) -> None:
+    async def _store(self, block: SolidBlock, found: Found) -> None:
         senders = {one.sender for _, arrivals in found.values() for one in arrivals if one.sender}
         ours = set(await (await self._ledger.view()).holders(senders))
         deposits = {

@@ -1,5 +1,8 @@
 """What is on its way: payments in blocks that are not solidified yet. For screens, never for books.
 
+One node is asked, and believed: it may be lying, and the block may go away. So nothing is written,
+neither here nor by those who are asked which addresses are ours (`Watched.perhaps`).
+
 Kept in memory: after a restart the newest blocks are simply read again. Nothing is read while no
 invoice is open.
 """
@@ -10,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from tron_payment.chain import NodeClient, Nodes, SolidBlock, both, join
+from tron_payment.chain import NodeClient, Nodes, SolidBlock, both, join, told_by_one
 from tron_payment.core.errors import AppError
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.deposits import Deposits
@@ -56,7 +59,7 @@ class Hints:
         except AppError as problem:
             log.info("head.unread", block=number, reason=problem.code)
             return False
-        for payment_id, (payment, arrivals) in (await self._deposits.find(block)).items():
+        for payment_id, (payment, arrivals) in (await self._deposits.on_its_way(block)).items():
             for one in arrivals:
                 if one.asset is not None and payment.booked_block < number:
                     self._note(payment_id, Seen(one.txid, one.asset, one.units, number))
@@ -82,4 +85,4 @@ async def _block(node: NodeClient, number: int) -> SolidBlock:
     block, receipts = await both(
         node.block(number, solid=False), node.receipts(number, solid=False)
     )
-    return join(block, receipts)
+    return told_by_one(join(block, receipts), node.alias)
