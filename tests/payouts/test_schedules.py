@@ -1,11 +1,13 @@
 """Scheduled and monthly batches: each occurrence once, at its time."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
 
+from tests.gateway.test_doors import UNIT, enforce
 from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import rfc3339
 from tron_payment.db.events import Event
@@ -14,6 +16,7 @@ from tron_payment.http.idempotency import StoredRequest
 from tron_payment.payouts import Batches, batch_answers, batch_rows, judge
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.domain import MerchantReferenceTaken
+from tron_payment.payouts.limits import Ceiling, Window
 from tron_payment.payouts.policy import LimitExceeded, RecipientNotAllowed
 from tron_payment.payouts.schedule_routes import ScheduleRequest
 from tron_payment.payouts.schedules import Every, Schedule, Schedules, occurrence_at
@@ -109,11 +112,7 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
     await Schedule.get_pymongo_collection().update_one(
         {"_id": schedule_id}, {"$set": {"body": msgspec.json.encode(body), "rows": 2}}
     )  # builds before 2026-11-22 accepted such rows
-    (schedules,) = [
-        each.step.__self__  # type: ignore[attr-defined]
-        for each in pay.world.assembly.loops.all
-        if isinstance(getattr(each.step, "__self__", None), Schedules)
-    ]
+    schedules = runner(pay)
     insert = batch_answers.insert_once
 
     async def dies(document: Any) -> bool:
@@ -183,6 +182,13 @@ async def test_a_key_that_is_an_occurrence_s_name_is_refused_or_tells_the_schedu
     assert await pay.held(bob) == 12_500_000 * (1 if taken else 2)
     again = await pay.post("/payouts/batch", upload, key=f"{prefix}:{before}:0")
     assert again.json() == early.json()
+
+
+def runner(pay: Pay) -> Schedules:
+    """Runs what is due, as each replica does."""
+    steps = (getattr(each.step, "__self__", None) for each in pay.world.assembly.loops.all)
+    (found,) = (each for each in steps if isinstance(each, Schedules))
+    return found
 
 
 async def told(pay: Pay, schedule_id: str) -> list[tuple[str, Any]]:
@@ -342,6 +348,39 @@ async def test_rows_that_a_limit_keeps_back_are_paid_alone_once_it_lets_them(
         ("schedule.refused", "recipient_not_allowed", 1),
     ]
     await pay.assert_books_equal_chain()
+
+
+async def test_replicas_that_run_one_occurrence_at_once_make_one_batch_and_lose_none(
+    pay: Pay,
+) -> None:
+    """What one has counted keeps the others out; the batch is there all the same."""
+    alice = person()
+    rows = [wish(recipient_address=alice), wish(recipient_address=alice, amount="11")]
+    made, _ = await planned(pay, *rows)
+    path = f"/payouts/schedules/{made['schedule_id']}"
+    await enforce(pay.world, ceilings=(Ceiling("recipient", Window.DAY, "USDT", 20 * UNIT),))
+    try:
+        pay.world.clock.skew = timedelta(minutes=2)
+        for minutes in (2, 4, 8):
+            pay.world.clock.skew = timedelta(minutes=minutes)
+            await asyncio.gather(*(runner(pay).step() for _ in range(4)))
+            seen = (await pay.get(path)).json()
+            assert seen["last_batch_id"] is not None
+            assert (seen["status"], seen["waiting_for"]) == ("active", "limit_exceeded")
+        await pay.settle()
+        assert await pay.held(alice) in (12_500_000, 11_000_000)
+    finally:
+        pay.world.clock.skew = timedelta()
+        await enforce(pay.world)
+    pay.world.clock.skew = timedelta(minutes=30)
+    await asyncio.gather(*(runner(pay).step() for _ in range(4)))
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    seen = (await pay.get(path)).json()
+    assert (seen["status"], seen["last_refusal"]) == ("finished", None)
+    assert await pay.held(alice) == 23_500_000
+    found = await Batch.find({"schedule_id": made["schedule_id"]}).to_list()
+    assert [each.accepted for each in found] == [1, 1]
 
 
 async def test_what_is_refused_for_good_when_it_is_due_is_told(

@@ -28,7 +28,12 @@ class Announcer:
 
     async def made(self, payouts: Sequence[Payout]) -> None:
         """Tell that these payouts exist now, in the status that they have."""
-        await self.tell([self.event(p, p.status.value, "made", 0, p.created_at) for p in payouts])
+        events = []
+        for payout in payouts:
+            why = {"reason": payout.reason} if payout.reason else {}  # its reference was taken
+            event = self.event(payout, payout.status.value, "made", 0, payout.created_at, **why)
+            events.append(event)
+        await self.tell(events)
 
     def event(
         self,

@@ -137,7 +137,8 @@ class BatchWork:
 
     async def _end_rows(self, batch: Batch) -> None:
         assert batch.ending is not None
-        rows = await self.every_row(batch)
+        every = await self.every_row(batch)
+        rows = [row for row in every if row.status is not PayoutStatus.FAILED]  # it stays failed
         status = PayoutStatus(batch.ending)
         now = self._clock.now()
         for piece in pieces(rows):

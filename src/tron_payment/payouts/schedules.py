@@ -14,17 +14,12 @@ What the rows of an occurrence are refused for when it is due:
     some or all, for good            told; a batch of the others, if any; the next occurrence
 """
 
-import calendar
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import structlog
-from beanie import Document
 from litestar.status_codes import HTTP_202_ACCEPTED
-from pydantic import Field
-from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
@@ -39,6 +34,12 @@ from tron_payment.payouts.batch_answers import Occurrence
 from tron_payment.payouts.batch_rows import Upload, read_upload
 from tron_payment.payouts.batches import Batches, NoGoodRow
 from tron_payment.payouts.policy import LimitExceeded, RecipientCoolingDown
+from tron_payment.payouts.schedule_documents import (
+    Every,
+    Schedule,
+    ScheduleStatus,
+    occurrence_at,
+)
 from tron_payment.payouts.screen import ScreeningAway
 from tron_payment.wallets import WalletFrozen, WalletScanning
 
@@ -59,19 +60,6 @@ V = TypeVar("V")
 log = structlog.get_logger()
 
 
-class Every(StrEnum):
-    ONCE = "once"
-    DAY = "day"
-    WEEK = "week"
-    MONTH = "month"
-
-
-class ScheduleStatus(StrEnum):
-    ACTIVE = "active"
-    FINISHED = "finished"
-    CANCELED = "canceled"
-
-
 class ScheduleNotFound(NotFound, code="schedule_not_found"):
     """There is no such schedule, or it is not yours."""
 
@@ -90,53 +78,6 @@ class RowsRefused(Refused, code="rows_refused"):
 
 class ReferenceRepeats(Refused, code="reference_repeats"):
     """A merchant reference is used once, and this would use it again and again."""
-
-
-class Schedule(Document):
-    """Rows that become a batch at their times."""
-
-    id: str  # type: ignore[assignment]  # sch_...
-    principal: str
-    role: str
-    permissions: list[str]
-    name: str
-    body: bytes
-    """The upload as JSON."""
-
-    rows: int
-    every: Every
-    first_at: datetime
-    until: datetime | None = None
-    next_at: datetime
-    occurrence: int = 0
-    part: int = 0
-    """Batches that the occurrence which is due has already."""
-
-    left: list[int] = Field(default_factory=list)
-    """The rows that those have not paid and that are still owed; empty before the first."""
-
-    waiting_for: str = ""
-    """Why what is owed is not paid yet: the code of a refusal that may pass."""
-
-    status: ScheduleStatus = ScheduleStatus.ACTIVE
-    version: int = 0
-    op_id: str = ""
-    last_batch_id: str | None = None
-    last_refusal: str | None = None
-    created_at: datetime
-    updated_at: datetime
-
-    class Settings:
-        name = "schedules"
-        keep_nulls = False
-        indexes: ClassVar[list[IndexModel]] = [
-            IndexModel([("status", ASCENDING), ("next_at", ASCENDING)], name="due"),
-            IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="history"),
-            IndexModel(
-                [("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
-                name="own_history",
-            ),
-        ]
 
 
 class Schedules:
@@ -279,7 +220,7 @@ class Schedules:
         key = f"occurrence\n{text}"
         content = canonical([schedule.id, number, part] if part else [schedule.id, number])
         outcome: dict[str, Any] = {}
-        refused: list[Mapping[str, Any]] = []
+        refused: list[dict[str, Any]] = []
         code = ""
         try:
             upload = await self._read(schedule.body, principal, schedule.every)
@@ -290,24 +231,24 @@ class Schedules:
                 lambda batch: batch.id.encode(),
                 occurrence=Occurrence(schedule.id, batch_id, content),
             )
-            batch = await batch_store.by_id(batch_id, {})
-            assert batch is not None, batch_id
-            outcome |= {"last_batch_id": batch_id, "part": part + 1}
-            refused += batch_store.unpack_refused(batch)
-            outcome["left"] = _owed(refused)
         except AppError as refusal:
             if refusal.status >= 500 or refusal.retryable:
                 raise
             code = refusal.code
             if isinstance(refusal, NoGoodRow):
                 refused += refusal.extra["refused"]
+        batch = await batch_store.by_id(batch_id, {})
+        if batch is not None and batch.schedule_id == schedule.id:
+            # Or whoever ran it in this moment has made it: what they counted kept ours out.
+            code, refused = "", batch_store.unpack_refused(batch)
+            outcome |= {"last_batch_id": batch_id, "part": part + 1, "left": _owed(refused)}
         await self._go_on(schedule, outcome, refused, code)
 
     async def _go_on(
         self,
         schedule: Schedule,
         outcome: dict[str, Any],
-        refused: list[Mapping[str, Any]],
+        refused: list[dict[str, Any]],
         code: str,
     ) -> None:
         """Tell what was not paid, and note what is next; a batch that exists stays as it is.
@@ -348,10 +289,18 @@ class Schedules:
             log.warning("schedule.refused", schedule_id=schedule.id, code=code)
             rows = len(lost) or len(schedule.left) or schedule.rows
             await self._announcer.schedule_refused(told, code=code, rows=rows, **common)
-        try:
-            await self._change(schedule, **outcome)
-        except LostRace:
-            return  # another process has run it, or it was canceled meanwhile
+        due: Schedule | None = schedule
+        for _ in range(CHANGE_ATTEMPTS_MAX):
+            if due is None or (due.occurrence, due.part) != (schedule.occurrence, schedule.part):
+                return  # another process has gone on with it
+            try:
+                await self._change(due, **outcome)
+            except LostRace:
+                if not made:
+                    return  # another process has run it, or it was canceled meanwhile
+                due = await Schedule.find_one({"_id": schedule.id, "status": "active"})
+            else:
+                return
 
     async def _change(self, schedule: Schedule, **changes: Any) -> Schedule:
         return await compare_and_set(
@@ -375,20 +324,4 @@ def _owed(refused: Iterable[Mapping[str, Any]]) -> list[int]:
     return [row["row"] for row in refused if row["code"] in MAY_PASS]
 
 
-def occurrence_at(first_at: datetime, every: Every, number: int) -> datetime | None:
-    """When an occurrence is due, 0 being the first; None when there is no such one.
-
-    A month has the first one's day, or its own last day when it is too short.
-    """
-    match every:
-        case Every.ONCE:
-            return first_at if number == 0 else None
-        case Every.DAY:
-            return first_at + timedelta(days=number)
-        case Every.WEEK:
-            return first_at + timedelta(weeks=number)
-        case Every.MONTH:
-            years, month = divmod(first_at.month - 1 + number, 12)
-            year = first_at.year + years
-            day = min(first_at.day, calendar.monthrange(year, month + 1)[1])
-            return first_at.replace(year=year, month=month + 1, day=day)
+__all__ = ["Every", "Schedule", "ScheduleStatus", "Schedules", "occurrence_at"]

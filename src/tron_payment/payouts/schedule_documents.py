@@ -1,0 +1,89 @@
+"""Schedules as stored, and when their occurrences are due."""
+
+import calendar
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import ClassVar
+
+from beanie import Document
+from pydantic import Field
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+
+class Every(StrEnum):
+    ONCE = "once"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+class ScheduleStatus(StrEnum):
+    ACTIVE = "active"
+    FINISHED = "finished"
+    CANCELED = "canceled"
+
+
+class Schedule(Document):
+    """Rows that become a batch at their times."""
+
+    id: str  # type: ignore[assignment]  # sch_...
+    principal: str
+    role: str
+    permissions: list[str]
+    name: str
+    body: bytes
+    """The upload as JSON."""
+
+    rows: int
+    every: Every
+    first_at: datetime
+    until: datetime | None = None
+    next_at: datetime
+    occurrence: int = 0
+    part: int = 0
+    """Batches that the occurrence which is due has already."""
+
+    left: list[int] = Field(default_factory=list)
+    """The rows that those have not paid and that are still owed; empty before the first."""
+
+    waiting_for: str = ""
+    """Why what is owed is not paid yet: the code of a refusal that may pass."""
+
+    status: ScheduleStatus = ScheduleStatus.ACTIVE
+    version: int = 0
+    op_id: str = ""
+    last_batch_id: str | None = None
+    last_refusal: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+    class Settings:
+        name = "schedules"
+        keep_nulls = False
+        indexes: ClassVar[list[IndexModel]] = [
+            IndexModel([("status", ASCENDING), ("next_at", ASCENDING)], name="due"),
+            IndexModel([("created_at", DESCENDING), ("_id", DESCENDING)], name="history"),
+            IndexModel(
+                [("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+                name="own_history",
+            ),
+        ]
+
+
+def occurrence_at(first_at: datetime, every: Every, number: int) -> datetime | None:
+    """When an occurrence is due, 0 being the first; None when there is no such one.
+
+    A month has the first one's day, or its own last day when it is too short.
+    """
+    match every:
+        case Every.ONCE:
+            return first_at if number == 0 else None
+        case Every.DAY:
+            return first_at + timedelta(days=number)
+        case Every.WEEK:
+            return first_at + timedelta(weeks=number)
+        case Every.MONTH:
+            years, month = divmod(first_at.month - 1 + number, 12)
+            year = first_at.year + years
+            day = min(first_at.day, calendar.monthrange(year, month + 1)[1])
+            return first_at.replace(year=year, month=month + 1, day=day)
