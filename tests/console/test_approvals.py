@@ -108,3 +108,12 @@ async def test_the_kill_switch_is_turned_by_those_who_may(sign_in: SignIn) -> No
     finally:
         done = await treasurer.post("/console/do/switch.off", data={"reason": "over"})
     assert "Nothing is stopped." in (await treasurer.get(done.headers["location"])).text
+
+
+async def test_what_no_header_can_hold_is_found_nowhere_and_is_no_code(sign_in: SignIn) -> None:
+    operator, approver = await sign_in("operator"), await sign_in("approver")
+    for strange in ("ключ", "a b", "a\nb", "x" * 300):
+        lost = await operator.post("/console/do/payout.retry", data={"id": strange})
+        assert lost.status_code == 404, lost.text[:300]
+    coded = {"id": "pay_x", "totp_code": "ключ"}
+    assert (await approver.post("/console/do/payout.approve", data=coded)).status_code < 500

@@ -76,6 +76,15 @@ async def test_what_cannot_be_done_is_told_with_its_code(service: Service, token
 
 
 @pytest.mark.parametrize(
+    "url", ["http://[::", "http://x:99999", "http://x:y", "http://xn--a", "ftp://x", "nowhere", ""]
+)
+async def test_what_is_no_address_is_a_wrong_argument(url: str) -> None:
+    words = ("batch", "watch", "bat_x", "--url", url, "--json")
+    code, out, err = await processes.command(*words, env={**os.environ, "TOKEN": "t"})
+    assert code == 2 and json.loads(out)["error"]["code"] == "usage" and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
     ("status", "refused", "counts", "code"),
     [
         ("completed", [], {"settled": 2}, Exit.OK),

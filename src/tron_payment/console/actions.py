@@ -1,5 +1,6 @@
 """The one door for buttons: looks the action up, calls the API, and shows the page again."""
 
+import re
 from typing import Any, Final
 
 from litestar import Request, Response, post
@@ -13,6 +14,7 @@ from tron_payment.console.actions_table import ACTIONS
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
 from tron_payment.console.forms import FORM_OPT, form_of
+from tron_payment.http.limits import KEY_LENGTH_MAX, KEY_PATTERN
 
 RECONCILE: Final = "books.reconcile"
 CODE_FIELD: Final = "totp_code"
@@ -37,13 +39,24 @@ async def act(
         await desk.api.get(path, run="true")
     else:
         body = None if action.body is None else action.body(fields)
-        key = f"console-{name}-{fields.get('id', '')}" if action.keyed else None
-        answer = await desk.api.call(
-            action.method, path, body, key=key, code=fields.get(CODE_FIELD)
-        )
+        key = _key(name, fields.get("id", "")) if action.keyed else None
+        code = fields.get(CODE_FIELD, "").encode("ascii", "replace").decode()  # "?" is no code
+        answer = await desk.api.call(action.method, path, body, key=key, code=code)
         made = str(answer.get("payout_id", ""))
     shown = at(action.page, **{"id": "", **fields, "made": made})
     return Redirect(f"{shown}?done={name}", status_code=HTTP_303_SEE_OTHER)
+
+
+def _key(name: str, thing: str) -> str:
+    """The Idempotency-Key of what a button does with a thing.
+
+    Raises:
+        NotFoundException: The id has what no id of ours has, nor any header.
+    """
+    key = f"console-{name}-{thing}"
+    if len(key) > KEY_LENGTH_MAX or not re.fullmatch(KEY_PATTERN, key):
+        raise NotFoundException
+    return key
 
 
 HANDLERS: Final = (act,)

@@ -12,7 +12,13 @@ from tron_payment.operator.report import Exit
 API: Final = "/api/v1"
 PAYOUTS: Final = f"{API}/payouts"
 CALL_S: Final = 60.0
+PORTS: Final = frozenset({None, *range(1, 65536)})
+URL_SHOWN: Final = 100
 YES: Final = frozenset({"y", "yes"})
+
+
+class NoAddress(Exception):
+    """What was given as the service's address is none."""
 
 
 class ApiRefusal(Exception):
@@ -26,12 +32,27 @@ class ApiRefusal(Exception):
 
 @asynccontextmanager
 async def connected(url: str, token: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the service at this address, `API` in it or not, as whoever the token names."""
+    """A client of the service at this address, `API` in it or not, as whoever the token names.
+
+    Raises:
+        NoAddress
+    """
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(
-        base_url=url.rstrip("/").removesuffix(API), headers=headers, timeout=CALL_S, trust_env=False
+        base_url=_base(url), headers=headers, timeout=CALL_S, trust_env=False
     ) as http:
         yield http
+
+
+def _base(url: str) -> httpx.URL:
+    try:
+        found = httpx.URL(url.rstrip("/").removesuffix(API))
+        known = found.scheme in ("http", "https") and found.host and found.port in PORTS
+    except (httpx.InvalidURL, ValueError):  # its host is decoded when it is read
+        known = False
+    if not known:
+        raise NoAddress(f"--url http://HOST:PORT; {url[:URL_SHOWN]!r} is no address of a service")
+    return found
 
 
 async def call(

@@ -20,6 +20,7 @@ from tron_payment.operator import single
 from tron_payment.operator.calling import (
     PAYOUTS,
     ApiRefusal,
+    NoAddress,
     agreed,
     call,
     connected,
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
         token = token_of(options)
         content = Path(options.payout_id).read_bytes() if options.action == "send" else b""
         report = asyncio.run(_run(options, token, content))
-    except NoToken as missing:
+    except (NoToken, NoAddress) as missing:
         return _usage(str(missing), options)
     except ApiRefusal as refusal:
         report = failure(refusal.code, str(refusal), refusal.exit)
