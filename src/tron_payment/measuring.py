@@ -106,16 +106,7 @@ class Measuring:
         put = self._figures.put
         for kind, count in egress.blocked().items():
             put("egress_blocked_total", count, kind)
-        for event, count in logs.meter.events.items():
-            put("log_events_total", count, event)
-        for event in ALERTED_ERRORS:  # `increase` does not see the first of what was not there
-            put("log_errors_total", 0, event)
-        for event, count in logs.meter.errors.items():
-            put("log_errors_total", count, event)
-        for status, count in logs.meter.concluded.items():
-            put("orders_concluded_total", count, status)
-            put("order_attempts_total", count, _ATTEMPT_RESULTS.get(status, status))
-        put("order_attempts_total", logs.meter.expired, "expired")
+        put_events(self._figures, logs.meter)
         for loop in self._assembly.loops.all:
             put("loop_steps_total", loop.steps, loop.name)
             put("loop_failures_total", loop.failures, loop.name)
@@ -233,6 +224,19 @@ class Measuring:
         flat = dict(_numbers("", stats))
         for name in sorted(flat)[:MODULE_FIGURES_MAX]:
             self._figures.put("module_figure", flat[name], module, name)
+
+
+def put_events(figures: Figures, meter: logs.Meter) -> None:
+    """What was counted of events; `increase` does not see the first of what was not there."""
+    put = figures.put
+    for event, count in meter.events.items():
+        put("log_events_total", count, event)
+    for event, count in (dict.fromkeys(ALERTED_ERRORS, 0) | meter.errors).items():
+        put("log_errors_total", count, event)
+    for status, count in (dict.fromkeys(_ATTEMPT_RESULTS, 0) | meter.concluded).items():
+        put("orders_concluded_total", count, status)
+        put("order_attempts_total", count, _ATTEMPT_RESULTS.get(status, status))
+    put("order_attempts_total", meter.expired, "expired")
 
 
 def _live(lifecycle: Any, statuses: Any) -> tuple[str, ...]:

@@ -178,6 +178,8 @@ class MongoWatch(monitoring.CommandListener, Collector):
             PREFIX + "mongo_failures_total", spec.help, spec.labels, registry=None
         )
         self._times = {name: Times(MONGO_BUCKETS_S) for name in (*MONGO_OPERATIONS, OTHER)}
+        for name in self._times:  # `rate` does not see the first of what was not there
+            self._failures.labels(name)
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
         """Nothing to note yet."""

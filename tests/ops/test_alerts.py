@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tron_payment import metrics
-from tron_payment.measuring import ALERTED_ERRORS
+from tron_payment import egress, logs, metrics
+from tron_payment.measuring import ALERTED_ERRORS, put_events
 
 ROOT = Path(__file__).parents[2]
 GROUPS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]
@@ -47,6 +47,7 @@ FUNCTIONS = frozenset(
     }
 )
 SELECTOR = re.compile(r"\b([a-z_][a-z0-9_]*+)(?!\s*\()\s*(\{[^}]*\})?(\[[^\]]*\])?")
+COUNTED = re.compile(r"\b(?:increase|rate)\(([a-z_]+_total)\b")
 MATCHER = re.compile(r'^\s*([a-z_]+)\s*(=|!=|=~|!~)\s*"([^"]*)"\s*$')
 
 
@@ -135,3 +136,28 @@ def test_prometheus_is_told_of_the_rules_and_of_the_service() -> None:
 def test_an_alert_for_an_event_sees_the_first_of_them() -> None:
     asked = set(re.findall(r'tronpay_log_errors_total\{event="([^"]+)"', str(RULES)))
     assert asked == set(ALERTED_ERRORS)
+
+
+def test_what_alerts_count_is_shown_before_it_happens() -> None:
+    """`increase` and `rate` take the first value of a series for what was there before."""
+    figures = metrics.Figures()
+    put_events(figures, logs.Meter())
+    shown = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in metrics.make_registry(figures, metrics.MongoWatch()).collect()
+        for sample in family.samples
+    }
+    asked = {name for rule in RULES for name in COUNTED.findall(rule["expr"])}
+    for name, label in (
+        ("tronpay_orders_concluded_total", "failed"),
+        ("tronpay_order_attempts_total", "expired"),
+        ("tronpay_log_errors_total", "wallet.key_unreadable"),
+        ("tronpay_mongo_failures_total", "update"),
+    ):
+        assert shown[name, label] == 0, name
+        asked.remove(name)
+    assert set(egress.blocked().values()) == {0}
+    # every node has its own from the first look on, and http/front.py shows its own
+    assert asked == {
+        *("tronpay_egress_blocked_total", "tronpay_node_failures_total", "http_requests_total"),
+    }

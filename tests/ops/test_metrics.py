@@ -79,6 +79,12 @@ def test_a_running_service_shows_its_figures(live: Live) -> None:
         assert (asset, "hot", "available") in seen["tronpay_funds_units"]
     assert seen["tronpay_log_errors_total"][("wallet.key_unreadable",)] == 0
     assert seen["tronpay_order_attempts_total"][("succeeded",)] >= 1
+    assert seen["tronpay_orders_concluded_total"][("failed",)] == 0
+    initiated = [key for key in seen["http_requests_total"] if "202" in key]
+    assert initiated and all(
+        tuple("500" if each == "202" else each for each in key) in seen["http_requests_total"]
+        for key in initiated
+    )
     for stranger in (hot_address(), RECIPIENT, payout["txid"], payout["payout_id"], "alice"):
         assert stranger not in text
     for family in text_string_to_metric_families(text):

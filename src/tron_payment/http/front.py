@@ -28,6 +28,9 @@ from tron_payment.metrics import Times
 log = structlog.get_logger()
 
 LATENCY_BUCKETS_S: Final = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+FAILURES: Final = (500, 503)
+"""Shown as 0 where nothing has failed yet: `rate` does not see the first of what was not there."""
+
 NO_ROUTE: Final = "(none)"
 OPEN_REQUESTS_MAX: Final = 2_000
 """Requests answered at the same time, live status streams among them."""
@@ -74,6 +77,9 @@ class FrontDoor(Collector):
             by_route[method, route] = times if others is None else others + times
         for labels, times in by_route.items():
             times.show(seconds, labels)
+            for status in FAILURES:
+                if (*labels, status) not in self._times:
+                    requests.add_metric((*labels, str(status)), 0)
         yield requests
         yield seconds
 
