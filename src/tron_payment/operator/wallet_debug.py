@@ -18,7 +18,7 @@ from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.errors import AppError
 from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import Ledger, LedgerEntry, Pocket, account
-from tron_payment.engine import Movement, MovementKind, Order, movements
+from tron_payment.engine import Movement, MovementKind, Order, as_counted, movements
 from tron_payment.gateway import Reconciliations
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
@@ -205,7 +205,9 @@ def _touching(address: Address) -> dict[str, Any]:
 async def _compare(
     block: SolidBlock, address: Address, tokens: Mapping[Address, str]
 ) -> list[Compared]:
-    """Every transaction of the block that the chain or the journal says touched the address."""
+    """Every transaction of the block that the chain or the journal says touched the address. What
+    contracts have moved is compared in the block in which it counts."""
+    block = await as_counted(block)
     with store_errors():
         entry = await LedgerEntry.find_one({"block_number": block.number})
         txids = [each.txid for each in block.transactions]
