@@ -94,3 +94,20 @@ def test_tampering_is_named_with_its_entry(live: Live, secrets: dict[str, str], 
         log.database.client.close()
     code, data = live.command_json("audit", "verify")
     assert code == Exit.OK, data
+
+
+def test_entries_that_never_were_are_not_called_removed(live: Live) -> None:
+    live.settled(live.pay())
+    _, data = live.command_json("audit", "head")
+    last = data["head"]["seq"]
+    code, data = live.command_json("audit", "verify", "--from", str(last))
+    assert code == Exit.OK and data["bad"] is None
+    code, out, said = live.command("audit", "verify", "--from", "99999999")
+    told = out + said
+    assert code == Exit.FAILED and "removed" not in told and "runbooks" not in told
+    assert "the log has only" in told and "none from 99999999 on" in told
+    code, data = live.command_json("audit", "verify", "--from", "99999999")
+    assert code == Exit.FAILED and data["bad"] is None and data["entries"] >= last
+    known = ("--known", f"99999999:{'0' * 64}")
+    code, data = live.command_json("audit", "verify", "--from", "99999999", *known)
+    assert code == Exit.FAILED and data["bad"]["fault"] == "cut_off", "a head says that there were"

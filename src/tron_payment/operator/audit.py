@@ -35,7 +35,12 @@ async def run(arguments: argparse.Namespace, settings: Settings) -> Report:
         head = await log.head()
         if arguments.action == "head":
             return _shown(head, signer)
-        bad = contradiction(known) or await log.verify(arguments.from_seq, known)
+        last = head.seq if head else 0
+        beyond = arguments.from_seq > max(1, last)
+        if beyond and all(each.seq <= last for each in known):
+            return _beyond(head, last, arguments.from_seq)
+        cut = BadEntry(last + 1, Fault.CUT_OFF) if beyond else None
+        bad = contradiction(known) or cut or await log.verify(arguments.from_seq, known)
     return _verdict(head, bad, len(known))
 
 
@@ -45,6 +50,16 @@ def _shown(head: Head | None, signer: HeadSigner | None) -> Report:
     signed = None if signer is None else signer.sign(head, SystemClock()).as_json()
     text = f"{head.seq}:{head.hash}" if signed is None else json.dumps(signed)
     return Report({"head": {"seq": head.seq, "hash": head.hash}, "signed": signed}, (text,))
+
+
+def _beyond(head: Head | None, last: int, from_seq: int) -> Report:
+    """Nothing was compared, so the answer is not a good one."""
+    shown = {"seq": head.seq, "hash": head.hash} if head else None
+    line = (
+        f"the log has only {last} entries: none from {from_seq} on, and nothing was compared; "
+        "whether it once had more, heads that were kept elsewhere tell (--heads)"
+    )
+    return Report({"head": shown, "bad": None, "kept": 0, "entries": last}, (line,), Exit.FAILED)
 
 
 def _verdict(head: Head | None, bad: BadEntry | None, kept: int) -> Report:
