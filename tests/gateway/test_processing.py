@@ -22,6 +22,12 @@ async def process(world: World, role: str = "operator", **body: Any) -> Any:
     return await world.post("/payments/process", body, role=role, sub="op-1")
 
 
+async def test_both_answers_are_in_the_document(gateway: World) -> None:
+    document = (await gateway.http.get("/schema")).json()
+    answers = document["paths"]["/api/v1/payments/process"]["post"]["responses"]
+    assert answers["202"]["content"] == answers["201"]["content"] != {}
+
+
 async def test_usdt_is_a_transfer_of_the_usdt_module(gateway: World) -> None:
     answer = await process(gateway, kind="usdt", to_address=CAROL, amount="12.5")
     payment = await settled(gateway, answer)

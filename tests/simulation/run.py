@@ -119,6 +119,7 @@ class Simulation:
         self.wishes: list[Wish] = []
         self.placed: set[str] = set()
         self.canceling: set[str] = set()
+        self.flapping: set[str] = set()
         self.kills = 0
         self.is_deep = seed % 5 == 0
         self.verdicts: dict[tuple[str, str], bool] = {}
@@ -298,22 +299,26 @@ class Simulation:
 
     async def _nodes_change(self) -> None:
         node = self.rng.choice(self.world.nodes)
-        # an opening balance is one node's word: none of them is several that are apart then
-        match self.rng.choice([0, 2, 3] if self.sent else [0, 1, 2, 3]):
+        # an opening balance is the word of so many nodes: fewer are several that are apart then
+        may_flap = self.sent is None or len(self.flapping - {node.alias}) < self.agreement - 1
+        match self.rng.choice([0, 1, 2, 3] if may_flap else [0, 2, 3]):
             case 0:
                 node.away = not node.away
                 self.scheduler.note(f"node {node.alias} is {'away' if node.away else 'back'}")
             case 1:
                 most = self.rng.randint(1, 10)
                 node.lag = lambda: self.rng.choice([0, 0, most])
+                self.flapping.add(node.alias)
                 self.scheduler.note(f"node {node.alias} flaps between back ends, {most} apart")
             case 2:
                 fixed = self.rng.randint(1, 30)
                 node.lag = lambda: fixed
+                self.flapping.discard(node.alias)
                 self.scheduler.note(f"node {node.alias} is stuck {fixed} blocks behind")
             case _:
                 node.lag = lambda: 0
                 node.away = False
+                self.flapping.discard(node.alias)
                 self.scheduler.note(f"node {node.alias} is well")
 
     async def _skew_one(self) -> None:

@@ -5,8 +5,9 @@ A key that we have just made opens at zero. An address that may hold money opens
 1. `watch`: a journal entry from which on its movements are booked. Blocks that were being applied
    at this very moment may still have been applied without it: those of one move of the cursor.
 2. `open`: once the cursor has moved since, its balances at a solidified block not before the one
-   that the cursor shows now, less what has been booked up to that block, are booked as the
-   opening balance. Whoever moves the cursor on from there has read the journal after step 1.
+   that the cursor shows now, as NODE_AGREEMENT nodes tell them alike, less what has been booked
+   up to that block, are booked as the opening balance. Whoever moves the cursor on from there has
+   read the journal after step 1.
 
 So every movement counts once, whether it came before, during or after (docs/decisions/0001).
 """
@@ -25,9 +26,10 @@ from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment import chain
-from tron_payment.chain import NodeClient, Nodes
+from tron_payment.chain import NodeClient, NodeRefused, Nodes, NodesUnavailable
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.clock import Clock
+from tron_payment.core.errors import Unavailable
 from tron_payment.core.money import TRX, UNITS_MAX
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.faults import store_errors
@@ -66,6 +68,10 @@ class Reading:
     block_number: int
     block_id: str
     balances: Balances
+
+    def says_as(self, other: "Reading") -> bool:
+        """Whether both say the same of the same block."""
+        return self.block_id == other.block_id and self.balances == other.balances
 
 
 class OpeningRequest(Document):
@@ -205,13 +211,49 @@ class Openings:
         return Draft(f"open:{address}", tuple(postings), opens=opens)
 
     async def balances(self, address: Address, *, not_before: int) -> tuple[int, Balances]:
-        """What an address has at one solidified block, and that block's number.
+        """What an address has at one solidified block, and that block's number: as many nodes as
+        have to agree say the same of the same block.
+
+        The preferred ones are asked first, and all when these do not: one may stand still, or be
+        several back ends of which one tells the block and another the balance.
 
         Raises:
-            HeadMoved: The node's head moved meanwhile, or is behind `not_before`.
+            HeadMoved: A head moved meanwhile, nodes are at different blocks or behind
+                `not_before`, or one of them errs.
+            Unavailable, NodeRefused: Too few tell anything.
         """
-        reading = await self.reading(await self._nodes.pick(), address, not_before=not_before)
-        return reading.block_number, reading.balances
+        agreement = self._nodes.agreement
+        for count in dict.fromkeys((agreement, len(self._nodes.members))):
+            nodes = await self._nodes.picks(count)
+            said, problems = await self._readings(nodes, address, not_before)
+            for reading in said:
+                if sum(reading.says_as(other) for other in said) >= agreement:
+                    return reading.block_number, reading.balances
+        if len(nodes) < agreement:
+            raise NodesUnavailable(f"{len(nodes)} of {agreement} nodes tell a balance")
+        if len(nodes) - len(problems) < agreement:
+            raise problems[0]
+        told = {each.block_id: each for each in said}
+        if not all(each.says_as(told[each.block_id]) for each in said):
+            shown = {each.node: each.block_number for each in said}
+            log.warning("ledger.opening_disputed", address=address, nodes=shown)
+        raise HeadMoved
+
+    async def _readings(
+        self, nodes: Sequence[NodeClient], address: Address, not_before: int
+    ) -> tuple[list[Reading], list[Unavailable | NodeRefused]]:
+        """What those say whose heads stood still, all asked at once, and why others say nothing."""
+        asked = (self.reading(node, address, not_before=not_before) for node in nodes)
+        said: list[Reading] = []
+        problems: list[Unavailable | NodeRefused] = []
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(answer, Reading):
+                said.append(answer)
+            elif isinstance(answer, Unavailable | NodeRefused):
+                problems.append(answer)
+            elif not isinstance(answer, HeadMoved):
+                raise answer
+        return said, problems
 
     async def reading(self, node: NodeClient, address: Address, *, not_before: int) -> Reading:
         """What one node says that an address has, at one solidified block.

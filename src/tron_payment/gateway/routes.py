@@ -41,6 +41,7 @@ class PaymentController(Controller):
             "idempotent": True,
             "rate": "payout",
             "audit": "request",
+            "answers_also": (HTTP_202_ACCEPTED,),
         },
     )
     async def process(
