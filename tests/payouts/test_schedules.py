@@ -274,10 +274,10 @@ async def test_an_occurrence_that_a_frozen_wallet_keeps_back_is_paid_after_the_t
     pay: Pay,
 ) -> None:
     alice = person()
-    made, _ = await planned(pay, wish(recipient_address=alice))
-    path = f"/payouts/schedules/{made['schedule_id']}"
     await freeze(pay, True)
     try:
+        made, _ = await planned(pay, wish(recipient_address=alice))
+        path = f"/payouts/schedules/{made['schedule_id']}"
         for minutes in (2, 4, 60):
             pay.world.clock.skew = timedelta(minutes=minutes)
             await pay.settle()

@@ -107,7 +107,8 @@ class ScheduleController(Controller):
     ) -> Response[ScheduleView]:
         """Have a batch made once, or every day, week or month.
 
-        Rows that a dry run of the batch refuses are named in a 422, and no schedule is made.
+        Rows that a dry run of the batch refuses are named in a 422, and no schedule is made, unless
+        all that stands in their way may pass, as a frozen wallet: these wait when they are due.
         """
         stored = await schedules.create(
             principal,

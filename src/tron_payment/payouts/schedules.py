@@ -111,8 +111,8 @@ class Schedules:
 
         Raises:
             BadTime, ReferenceRepeats
-            RowsRefused: A dry run refuses some of the rows, which are in `extra`. Whether they may
-                be paid is judged again each time.
+            RowsRefused: A dry run refuses some of the rows, which are in `extra`, not only for what
+                may pass until they are due. Whether they may be paid is judged again each time.
             Refused: The rows cannot be read.
         """
         now, operation = self._clock.now(), "payouts.schedule"
@@ -126,7 +126,7 @@ class Schedules:
                 if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
                     raise BadTime(param=param)
             _, refused = await self._batches.judge(principal, upload)
-            if refused:
+            if any(row.code not in MAY_PASS for row in refused):
                 raise RowsRefused(extra={"refused": [row.told() for row in refused]})
         schedule = Schedule(
             id=schedule_id,
