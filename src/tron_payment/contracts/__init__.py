@@ -19,6 +19,7 @@ from tron_payment.contracts.attestation import (
     sign_attestation,
     signer_address,
 )
+from tron_payment.contracts.codec import Undecodable
 from tron_payment.contracts.loader import (
     Artifact,
     ContractName,
@@ -37,6 +38,7 @@ __all__ = [
     "ContractName",
     "Event",
     "Revert",
+    "Undecodable",
     "UnknownEntry",
     "artifact",
     "attestation_digest",

@@ -48,6 +48,7 @@ from tron_payment.payouts.payee_documents import Payee
 from tron_payment.payouts.policy import Policy
 from tron_payment.payouts.policy_desk import PolicyDesk
 from tron_payment.payouts.policy_routes import PolicyController
+from tron_payment.payouts.proofs import RouterProofs
 from tron_payment.payouts.quarantine import QuarantineDesk
 from tron_payment.payouts.quarantine_documents import Case
 from tron_payment.payouts.quarantine_routes import QuarantineController
@@ -146,10 +147,12 @@ async def build(house: House) -> Module:
         outcomes=outcomes,
         telling=telling,
     )
+    proofs = RouterProofs(house.engine, house.nodes)
     payouts = Payouts(
         clock=house.clock,
         idempotency=house.idempotency,
         engine=house.engine,
+        proofs=proofs,
         inserts=house.inserts,
         orders=orders,
         judge=judge,
@@ -188,9 +191,8 @@ async def build(house: House) -> Module:
     quarantine = QuarantineDesk(
         clock=house.clock,
         engine=house.engine,
-        nodes=house.nodes,
+        proofs=proofs,
         audit=house.audit,
-        orders=orders,
         telling=telling,
     )
     calls = CallReader(house.use(TokenRegistry), house.deployment)

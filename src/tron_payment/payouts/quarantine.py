@@ -2,11 +2,7 @@
 
 What decides is the chain. An order ends as its attempts in solidified blocks prove
 (engine/quarantine.py). A payout whose order has settled, but whose own event is not in the receipt,
-ends as the router's solidified state says of its id, which means one recipient and one amount:
-
-    the router says of the id     the payout
-    paid                          settled
-    not paid                      failed: the id is closed for ever, or no order carries it any more
+ends as the solidified state of its order's router says (proofs.py).
 
 People decide whether and when; what they cannot do is end it otherwise than the chain proves. What
 proves nothing stays, and nothing that is set aside is released.
@@ -16,9 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tron_payment.chain import NodeClient, Nodes
-from tron_payment.contracts import artifact
-from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, from_ms
 from tron_payment.core.errors import Conflict, Forbidden, NotFound
 from tron_payment.db.acts import has_effect
@@ -30,12 +23,11 @@ from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts import quarantine_documents as store
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutStatus, Route
-from tron_payment.payouts.orders import OrderMaker
+from tron_payment.payouts.proofs import RouterProofs
 from tron_payment.payouts.quarantine_documents import Case, CaseStatus
 from tron_payment.payouts.telling import ENDED, Telling
 
 ORDER_PREFIX: Final = "ord_"
-ROUTER: Final = artifact("PayoutRouterV0")
 CHANGE_ATTEMPTS_MAX: Final = 5
 
 
@@ -72,16 +64,14 @@ class QuarantineDesk:
         *,
         clock: Clock,
         engine: Engine,
-        nodes: Nodes,
+        proofs: RouterProofs,
         audit: Audit,
-        orders: OrderMaker,
         telling: Telling,
     ) -> None:
         self._clock = clock
         self._engine = engine
-        self._nodes = nodes
+        self._proofs = proofs
         self._audit = audit
-        self._orders = orders
         self._telling = telling
 
     async def waiting(self) -> list[Held]:
@@ -124,8 +114,9 @@ class QuarantineDesk:
             said = None if proves is None else proves.value
             return Held(order.id, order.id, order.kind, order.reason, case, said, told)
         payout = await self._payout(object_id)
-        status, told = await self._asked(payout)
-        return Held(payout.id, payout.order_id, "payout", payout.reason, case, status.value, told)
+        found = await self._proofs.look(payout)
+        proves, told = found.status.value, found.evidence
+        return Held(payout.id, payout.order_id, "payout", payout.reason, case, proves, told)
 
     async def propose(self, principal: Principal, object_id: str, outcome: str, note: str) -> Held:
         """Propose how it ends; what the chain shows now is stored with it.
@@ -186,7 +177,7 @@ class QuarantineDesk:
             await self._engine.quarantine.resolve(order, OrderStatus(case.outcome), reason)
             return
         payout = await self._payout(case.id)
-        status, _ = await self._asked(payout)
+        status = (await self._proofs.look(payout)).status
         if status.value != case.outcome:
             raise NotProved(f"the chain proves {status.value}")
         now = self._clock.now()
@@ -197,21 +188,6 @@ class QuarantineDesk:
         if status is PayoutStatus.SETTLED:  # reports go by it: the block that showed it was paid
             changes["settled_at"] = from_ms(carrier.outcome.block_timestamp_ms)
         await self._telling.tell(await payouts_store.move(payout, status, now, **changes))
-
-    async def _asked(self, payout: Payout) -> tuple[PayoutStatus, list[dict[str, Any]]]:
-        """What the router's solidified state says of a payout's id."""
-        payment, router = self._orders.payment_id(payout), self._orders.router(payout.route)
-        order = await self._engine.find(payout.order_id)
-        since = order.outcome.block_number if order is not None and order.outcome else 0
-        nodes = await self._nodes.picks(self._nodes.agreement)
-        if len(nodes) < self._nodes.agreement:
-            raise NotProved(f"{len(nodes)} of {self._nodes.agreement} nodes answer")
-        answers = [await _router_says(node, router, payment, since) for node in nodes]
-        said = answers[0]
-        if any(other != said for other in answers):
-            raise NotProved("the nodes contradict each other about the router")
-        status = PayoutStatus.SETTLED if said["paid"] else PayoutStatus.FAILED
-        return status, [{"router": router, "payment_id": payment.hex(), **said}]
 
     async def _order(self, order_id: str) -> Order:
         order = await self._engine.find(order_id)
@@ -247,26 +223,6 @@ class QuarantineDesk:
                 },
             )
         )
-
-
-async def _router_says(
-    node: NodeClient, router: Address, payment: bytes, since: int
-) -> dict[str, bool]:
-    """What one node's solidified state says; it must have the order's own block.
-
-    Raises:
-        NotProved: It is behind, or the router does not answer.
-    """
-    if (head := await node.solid_head()).number < since:
-        raise NotProved(f"{node.alias} is at block {head.number}, the order's is {since}")
-    said = {}
-    for name in ("paid", "canceled"):
-        data = ROUTER.call_data(name, payment)
-        answer = await node.constant_call(router, router, data, 0, True)
-        if answer.reverted:
-            raise NotProved(f"the router does not answer {name}(id)")
-        (said[name],) = ROUTER.decode_output(name, answer.output)
-    return said
 
 
 def _told(evidence: Evidence) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from tron_payment.core.errors import AppError, Conflict
 from tron_payment.core.money import Amount
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.db.group import GroupInsert
-from tron_payment.engine import Engine
+from tron_payment.engine import Engine, NotProved, OrderStatus
 from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, require
@@ -42,6 +42,7 @@ from tron_payment.payouts.policy import (
     ApprovalExpired,
     limit_exceeded,
 )
+from tron_payment.payouts.proofs import RouterProofs
 from tron_payment.payouts.quotes import Quotes
 from tron_payment.payouts.telling import MADE, Telling
 
@@ -62,6 +63,7 @@ class Payouts:
         clock: Clock,
         idempotency: Idempotency,
         engine: Engine,
+        proofs: RouterProofs,
         inserts: GroupInsert,
         orders: OrderMaker,
         judge: Judge,
@@ -75,6 +77,7 @@ class Payouts:
         self._clock = clock
         self._idempotency = idempotency
         self._engine = engine
+        self._proofs = proofs
         self._inserts = inserts
         self._orders = orders
         self._judge = judge
@@ -256,6 +259,7 @@ class Payouts:
 
         Raises:
             NotRetryable
+            NodesUnavailable: Its order has settled, and the chain cannot be asked.
         """
         if old.status is not PayoutStatus.FAILED:
             raise NotRetryable(f"it is {old.status.value}")
@@ -271,6 +275,13 @@ class Payouts:
         order = await self._engine.find(old.order_id)
         if order is None or not has_failed_in(order.status, old.reason):
             raise NotRetryable("its order does not say that it is unpaid")
+        if order.status is OrderStatus.SETTLED:  # people said so: the order's own router must, too
+            try:
+                found = await self._proofs.look(old)
+            except NotProved as missing:
+                raise NotRetryable(f"nothing proves it unpaid: {missing.detail}") from None
+            if found.status is not PayoutStatus.FAILED:
+                raise NotRetryable("the router that its order named has paid it")
 
     # ---- looking -----------------------------------------------------------------------------
 
