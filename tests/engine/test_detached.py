@@ -10,6 +10,7 @@ from tests.conftest import Mongo
 from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment import chain
 from tron_payment.db.acts import Doing, under_way
+from tron_payment.db.cas import LostRace
 from tron_payment.engine import CannotSign, Order, OrderFinished, OrderSigned, OrderStatus
 from tron_payment.engine import documents as store
 from tron_payment.engine.fees import SIGNATURE_BYTES
@@ -21,6 +22,7 @@ class Desk:
     def __init__(self) -> None:
         self.asked: dict[str, Order] = {}
         self.followed: list[OrderStatus] = []
+        self.called_back: list[str] = []
         self.refuses = False
         self.signatures = 1
         self.permission_id = 0
@@ -39,6 +41,7 @@ class Desk:
 
     async def follow(self, orders: Sequence[Order]) -> None:
         self.followed += [order.status for order in orders]
+        self.called_back += [order.id for order in orders if order.cancel_requested]
 
 
 @pytest.fixture
@@ -151,6 +154,83 @@ async def test_a_cancel_of_shown_bytes_waits_for_their_death(world: World, desk:
     assert (await world.order("a")).status is OrderStatus.CANCELED
     assert OrderStatus.CANCELED in desk.followed
     assert world.network.token[ALICE] == 0
+    await world.assert_books_equal_chain()
+
+
+async def test_what_was_called_back_takes_no_signature(world: World, desk: Desk) -> None:
+    await place(world)
+    await world.tick(2)
+    (txid,) = desk.asked
+    with pytest.raises(OrderSigned):
+        await world.engine.cancel("ord_a")
+    assert desk.called_back == ["ord_a"], "the desk heard of it before the caller was answered"
+    version = (await world.order("a")).version
+    with pytest.raises(OrderSigned):
+        await world.engine.cancel("ord_a")
+    assert (await world.order("a")).version == version, "once is enough"
+    await sign(world, desk, txid)
+    await world.tick(2)
+    order = await world.order("a")
+    assert (order.status, order.live_txid) == (OrderStatus.AWAITING_SIGNATURE, txid)
+    assert order.waiting_for == "called_back"
+    await world.run_until_final("a")
+    assert (await world.order("a")).status is OrderStatus.CANCELED
+    assert world.network.token[ALICE] == 0
+    await world.assert_books_equal_chain()
+
+
+async def test_who_read_it_before_it_was_called_back_changes_nothing(
+    world: World, desk: Desk
+) -> None:
+    """A signature that is just being stored, and a word that its module has heard."""
+    await place(world)
+    await world.tick(2)
+    (txid,) = desk.asked
+    before = await world.order("a")
+    await store.request_cancel(before)  # and dies before the desk hears of it
+    for old in (before, await world.order("a")):
+        with pytest.raises(LostRace):
+            await world.engine.dispatcher.take(old, txid, (bytes(65),))
+    await store.hush([before])
+    assert (await world.order("a")).news
+    assert not desk.called_back
+    await world.tick(2)
+    assert "ord_a" in desk.called_back
+    await world.run_until_final("a")
+    assert (await world.order("a")).status is OrderStatus.CANCELED
+    await world.assert_books_equal_chain()
+
+
+async def test_no_signature_is_stored_on_what_an_older_build_called_back(
+    world: World, desk: Desk
+) -> None:
+    """It left the version as it was."""
+    await place(world)
+    await world.tick(2)
+    (txid,) = desk.asked
+    before = await world.order("a")
+    orders = Order.get_pymongo_collection()
+    await orders.update_one({"_id": before.id}, {"$set": {"cancel_requested": True}})
+    with pytest.raises(LostRace):
+        await world.engine.dispatcher.take(before, txid, (bytes(65),))
+
+
+async def test_what_was_called_back_and_is_sent_by_its_signer_settles(
+    world: World, desk: Desk
+) -> None:
+    """Until its bytes are proved dead nothing is called canceled: whoever signed them may send."""
+    await place(world)
+    await world.tick(2)
+    (txid,) = desk.asked
+    order = desk.asked[txid]
+    assert order.live is not None
+    with pytest.raises(OrderSigned):
+        await world.engine.cancel("ord_a")
+    signature = await world.key.sign(order, order.live.raw)
+    world.network.submit(chain.signed(order.live.raw, (signature,)))
+    await world.run_until_final("a")
+    assert (await world.order("a")).status is OrderStatus.SETTLED
+    assert world.network.token[ALICE] == 5_000_000
     await world.assert_books_equal_chain()
 
 

@@ -46,6 +46,9 @@ FOLLOWER_LAG_MAX_MS: Final = 15 * 60 * 1000
 
 HEAD_MAX_AGE_MS: Final = 1_000
 ASK_AGAIN_S: Final = 60
+CALLED_BACK: Final = "called_back"
+"""What an order waits for that takes no more signatures, until its bytes are proved dead."""
+
 DETACHED_LIFETIME_S: Final = 12 * 3600
 """Long enough for a person; the chain allows 24 hours."""
 
@@ -191,7 +194,10 @@ class Dispatcher:
         )
 
     async def ask(self, orders: Sequence[Order]) -> None:
-        """Show stored bytes to those who have the keys; again now and then, which is harmless."""
+        """Show stored bytes to those who have the keys; again now and then, which is harmless.
+
+        The desk is asked for what was called back, too: to take back what it still shows.
+        """
         for order in orders:
             waiting_for = "signature"
             try:
@@ -200,6 +206,8 @@ class Dispatcher:
                 await self.desk.ask(order)
             except CannotSign as refusal:
                 waiting_for = f"signature: {refusal.detail}"
+            if order.cancel_requested:
+                waiting_for = CALLED_BACK
             until = self._clock.now() + timedelta(seconds=ASK_AGAIN_S)
             await store.postpone([order], until, waiting_for=waiting_for)
 
@@ -207,9 +215,11 @@ class Dispatcher:
         """Store the signatures that came for an order's live attempt.
 
         Raises:
-            LostRace: The order has other live bytes by now, or none.
+            LostRace: The order has other live bytes by now, or none, or was called back.
         """
         live = order.live
+        if order.cancel_requested:
+            raise LostRace("the order was called back")
         if order.status is not OrderStatus.AWAITING_SIGNATURE or order.live_txid != txid:
             raise LostRace("the order does not wait for these signatures")
         assert live is not None and signatures, order.id
@@ -219,9 +229,8 @@ class Dispatcher:
             "waiting_for": "",
         }
         now = self._clock.now()
-        await store.apply_move(
-            store.move(order, OrderStatus.SIGNED, now, set=changes, where={"live_txid": txid})
-        )
+        here = {"live_txid": txid, "cancel_requested": {"$ne": True}}
+        await store.apply_move(store.move(order, OrderStatus.SIGNED, now, set=changes, where=here))
 
     async def broadcast(self, orders: Sequence[Order]) -> None:
         """Send the stored bytes to every node. Whatever they answer changes nothing."""

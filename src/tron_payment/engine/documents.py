@@ -336,12 +336,21 @@ async def mark_sent(orders: Sequence[Order], now: datetime, again_at: datetime) 
     )
 
 
-async def request_cancel(order: Order) -> None:
-    """Let it end as canceled once its live bytes are proved dead. No state move."""
-    await Order.get_pymongo_collection().update_one(
-        {"_id": order.id, "status": order.status.value},
-        {"$set": {"cancel_requested": True}},
-        hint=BY_ID,
+async def request_cancel(order: Order) -> Order:
+    """Let it end as canceled once its live bytes are proved dead. Its status stays.
+
+    The version grows: who read the order before, to store a signature or to say that its module
+    has heard, must look again. It is looked at now, and its module and the desk hear of it.
+
+    Raises:
+        LostRace: Somebody else has moved the order.
+    """
+    return await compare_and_set(
+        Order,
+        order.id,
+        version=order.version,
+        where={"status": order.status.value},
+        set={"cancel_requested": True, "news": True, "due_at": AT_ONCE},
     )
 
 

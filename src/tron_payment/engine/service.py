@@ -51,7 +51,7 @@ class OrderSigned(Conflict, code="order_signed"):
 
 
 class OrderShown(OrderSigned, code="order_shown"):
-    """Its bytes were shown to be signed elsewhere; it ends as canceled when they have expired."""
+    """It was shown to signers elsewhere: no signature is taken now; unsent, it ends as canceled."""
 
 
 class OrderFinished(Conflict, code="order_finished"):
@@ -193,7 +193,10 @@ class Engine:
                 raise OrderSigned
             if order.status is OrderStatus.AWAITING_SIGNATURE:
                 has_effect()
-                await store.request_cancel(order)
+                try:
+                    await self._call_back(order)
+                except LostRace:
+                    continue
                 raise OrderShown
             if not LIFECYCLE.allows(order.status, target) or order.status in HELD_BY_PROOF:
                 raise OrderFinished
@@ -213,6 +216,22 @@ class Engine:
             return
         raise LostRace("the order keeps moving; try again")
 
+    async def _call_back(self, order: Order) -> None:
+        """Let an order that was shown take no more signatures, and end when its bytes are dead.
+
+        The desk closes what it shows before the caller is answered; dying before that leaves news,
+        and the desk hears of it then.
+
+        Raises:
+            LostRace: Somebody else has moved the order.
+        """
+        if not order.cancel_requested:
+            order = await store.request_cancel(order)
+        if order.detached and self._follow_detached is not None:
+            await self._follow_detached([order])
+        self._dispatch_loop.wake.set()
+        self._tell_loop.wake.set()
+
     async def take_signatures(
         self, order_id: str, txid: str, signatures: tuple[bytes, ...]
     ) -> None:
@@ -227,7 +246,7 @@ class Engine:
         try:
             await self.dispatcher.take(order, txid, signatures)
         except LostRace:
-            return  # it has them already, or those bytes are dead
+            return  # it has them already, those bytes are dead, or it was called back
         self._dispatch_loop.wake.set()
 
     def desk(self, desk: SigningDesk, follow: OrderHandler) -> None:

@@ -78,6 +78,11 @@ WAITS: Final = {
         "look at it and acknowledge it (runbook UnmatchedOutgoing)",
     ),
     "signature": ("a signature from outside", "sign it at /signing-requests"),
+    "called_back": (
+        "its bytes to expire: they were shown to be signed elsewhere before it was called back, "
+        "and no signature is taken any more",
+        "nothing; it ends as canceled then, unless somebody who has all signatures sends it before",
+    ),
     "cannot_sign": (
         "somebody who can sign it",
         "look at the wallet's permissions and co-signers",

@@ -101,10 +101,14 @@ class SigningRequests:
             order: Waits for its signature; its live attempt has the bytes and no signature.
 
         Raises:
-            CannotSign: The bytes say something else than the order, no key may sign them, or the
-                chain cannot be asked who may.
+            CannotSign: The bytes say something else than the order, no key may sign them, the
+                chain cannot be asked who may, or the order was called back: what was shown of it
+                while that happened is closed.
         """
         assert order.status is OrderStatus.AWAITING_SIGNATURE and order.detached, order.id
+        if order.cancel_requested:
+            await self.follow([order])
+            raise CannotSign("it was called back")
         attempt = order.live
         assert attempt is not None and not attempt.signatures, order.id
         said = check_bytes(order, attempt.raw)
