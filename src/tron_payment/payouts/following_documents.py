@@ -19,8 +19,10 @@ PARTING: Final = (
     PayoutStatus.QUEUED,
     PayoutStatus.AWAITING_SIGNATURE,
     PayoutStatus.SIGNED,
+    PayoutStatus.QUARANTINED,
 )
-"""Statuses of a payout that has not ended although its order has."""
+"""Statuses of a payout that has not ended although its order has. In quarantine it is with its
+order, which was proved there never to have paid."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a router's solidified state proves about a payout that its order named to it.
+"""What is proved about a payout whose order has ended: by its router's solidified state.
 
 Asked is the router that the order called, by the id that the order expected of it: both stand in
 the order and never change. The router of today's settings may be another one, which knows nothing
@@ -7,6 +7,9 @@ of the payment and says "not paid" of everything.
     the router says of the id     the payout
     paid                          settled
     not paid                      failed: the id is closed for ever, or no order carries it any more
+
+Where the order itself has failed no router is asked: each of its transactions is proved dead or to
+have moved nothing.
 """
 
 from collections.abc import Sequence
@@ -39,14 +42,17 @@ class RouterProofs:
         self._nodes = nodes
 
     async def look(self, payout: Payout) -> Proved:
-        """What the solidified state of its order's router says of a payout.
+        """How a payout ended, as its order's failure or else that order's router says.
 
         Raises:
-            NotProved: Its order has not settled or named it to no router, that router does not
-                answer, or too few nodes say the same.
+            NotProved: Its order has not ended, was canceled, or named it to no router; that router
+                does not answer; or too few nodes say the same.
             NodesUnavailable: The chain cannot be asked.
         """
         order = await self._engine.find(payout.order_id)
+        if order is not None and order.status is OrderStatus.FAILED:
+            told = {"order_id": order.id, "order_status": order.status.value}
+            return Proved(PayoutStatus.FAILED, [told | {"reason": order.reason}])
         if order is None or order.status is not OrderStatus.SETTLED or order.outcome is None:
             raise NotProved(f"the order {payout.order_id} has not settled")
         expect = _named(order, payout)

@@ -182,10 +182,12 @@ class QuarantineDesk:
             raise NotProved(f"the chain proves {status.value}")
         now = self._clock.now()
         carrier = await self._engine.find(payout.order_id)
-        assert carrier is not None and carrier.outcome is not None, payout.id
+        assert carrier is not None, payout.id
         changes: dict[str, Any] = {"reason": reason, "waiting_for": "", "untold": ENDED}
         changes["order_version"] = carrier.version + 1  # what people decided is newer than it
-        if status is PayoutStatus.SETTLED:  # reports go by it: the block that showed it was paid
+        if (
+            status is PayoutStatus.SETTLED and carrier.outcome is not None
+        ):  # reports go by it: the block that showed it was paid
             changes["settled_at"] = from_ms(carrier.outcome.block_timestamp_ms)
         await self._telling.tell(await payouts_store.move(payout, status, now, **changes))
 
@@ -204,7 +206,10 @@ class QuarantineDesk:
         if payout is None or payout.status is not PayoutStatus.QUARANTINED:
             raise NotQuarantined
         order = await self._engine.find(payout.order_id)
-        if payout.route is Route.DIRECT or order is None or order.status is not OrderStatus.SETTLED:
+        ended = None if order is None else order.status
+        if ended is not OrderStatus.FAILED and (
+            payout.route is Route.DIRECT or ended is not OrderStatus.SETTLED
+        ):
             raise NotQuarantined(f"resolve its order {payout.order_id}")
         return payout
 
