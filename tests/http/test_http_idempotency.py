@@ -35,6 +35,7 @@ from tron_payment.http.idempotency import (
 )
 from tron_payment.http.limits import KeyInvalid
 from tron_payment.http.principals import Principal
+from tron_payment.http.twins import UNDER_WAY_MAX
 
 SECRET = b"s" * 32
 KEY = "key-of-the-client-1"
@@ -385,9 +386,15 @@ async def test_over_http(store) -> None:
     assert await Thing.count() == 2
 
 
-async def test_a_late_refusal_takes_back_only_its_own_acceptance(store) -> None:
-    """Three processes: the first is refused, the second saw the first, the third is accepted."""
-    first, second, third = (Client(idempotency()) for _ in range(3))
+@pytest.mark.parametrize("refusal", [InFlight, Taken])
+async def test_a_late_refusal_takes_back_only_its_own_acceptance(store, refusal) -> None:
+    """Three processes: the first is refused, the second saw the first, the third is accepted.
+
+    To the second, the first may be at it still, unless it was accepted long ago.
+    """
+    later = NOW + (UNDER_WAY_MAX if refusal is Taken else timedelta())
+    first, third = (Client(idempotency()) for _ in range(2))
+    second = Client(idempotency(ManualClock(later)))
     gates = {client: asyncio.Event() for client in (first, second)}
 
     def run(client: Client):
@@ -415,7 +422,7 @@ async def test_a_late_refusal_takes_back_only_its_own_acceptance(store) -> None:
         await a
     accepted = await run(third)
     gates[second].set()
-    with pytest.raises(Taken):
+    with pytest.raises(refusal):
         await b
     assert not accepted.replayed and await StoredRequest.count() == 1
 

@@ -53,7 +53,23 @@ class Processing:
         Raises:
             MissingPermission: The kind's own.
             AppError: What the owning module refuses; nothing was stored then.
+            InFlight: The same request is under way.
         """
+
+        async def attempt() -> StoredAnswer:
+            return await self._request(principal, key, asked, operation, content, answer)
+
+        return await self._idempotency.once(principal.id, key, attempt)
+
+    async def _request(
+        self,
+        principal: Principal,
+        key: str,
+        asked: OtherRequest,
+        operation: str,
+        content: bytes,
+        answer: Callable[[Payment], bytes],
+    ) -> StoredAnswer:
         payment_id = self._idempotency.object_id("inv", principal.id, key)
         earlier = await self._idempotency.find(
             principal_id=principal.id, key=key, operation=operation, content=content

@@ -127,15 +127,30 @@ class Refunds:
             Refused: Amount, address or policy.
             PaymentNotFound: No such payment, or another merchant's.
             NotAnInvoice, RefundExceedsReceived, TooManyRefunds
+            InFlight: The same request is under way.
         """
+
+        async def attempt() -> StoredAnswer:
+            return await self._request(principal, key, asked, content, answer)
+
+        return await self._idempotency.once(principal.id, key, attempt)
+
+    async def _request(
+        self,
+        principal: Principal,
+        key: str,
+        asked: RefundRequest,
+        content: bytes,
+        answer: Callable[[Payment, str], bytes],
+    ) -> StoredAnswer:
         operation = "payments.refund"
         refund_id = self._idempotency.object_id("ref", principal.id, key)
         earlier = await self._idempotency.find(
             principal_id=principal.id, key=key, operation=operation, content=content
         )
-        payment = await self._payment(principal, asked.payment_id) if earlier else None
+        payment = await self._payment(principal, asked.payment_id)
         fresh = payment is None or refund_id not in payment.refunds
-        if payment is None or fresh:
+        if payment is None or fresh or earlier is None:
             payment = await self.judge(principal, asked, refund_id)
         accepted, part = payment, payment.refunds[refund_id]
 
@@ -169,6 +184,9 @@ class Refunds:
         amount = Amount.parse(self._tokens.asset(payment.currency), asked.amount)
         if payment.kind is not PaymentKind.INVOICE:
             raise NotAnInvoice(param="payment_id")
+        if (held := payment.refunds.get(refund_id)) is not None:
+            check_same(held, amount.units, recipient)
+            return payment
         self._check(payment, amount.units)
         wallet = await self._wallets.signing_wallet(None)
         part = RefundPart(
@@ -230,10 +248,10 @@ class Refunds:
             payment = await store.by_id(payment_id)
             assert payment is not None, payment_id
             if (held := payment.refunds.get(refund_id)) is not None:
-                if (held.units, held.to_address) != (part.units, part.to_address):
-                    raise KeyReused
+                check_same(held, part.units, part.to_address)
                 return payment
             self._check(payment, part.units)
+            await self._rules.check(await self._outgoing(refund_id, payment, part))
             after = payment.model_copy(update={"refunds": {**payment.refunds, refund_id: part}})
             try:
                 return await store.change(
@@ -339,6 +357,15 @@ class Refunds:
     async def _chain_time(self) -> datetime:
         cursor = await self._cursors.load()
         return self._clock.now() if cursor is None else from_ms(cursor.timestamp_ms)
+
+
+def check_same(held: RefundPart, units: int, to_address: str) -> None:
+    """
+    Raises:
+        KeyReused: What was refunded under this key is something else.
+    """
+    if (held.units, held.to_address) != (units, to_address):
+        raise KeyReused
 
 
 def told_of(payment: Payment, part: RefundPart) -> dict[str, object]:

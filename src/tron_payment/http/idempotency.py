@@ -8,6 +8,8 @@ the same principal and key. So there is nothing to lock and nothing to clean up:
     died after it                 a repeat does the effect (again) and gives the stored answer
     the effect is refused         the record goes away again; refusals are not remembered
 
+Who judges a request by what a twin of it may change, such as limits, does so within `once`.
+
 What a caller of `run` owes:
 
 1. The effect only inserts, under ids from `Idempotency.object_id`. It leaves alone what it finds
@@ -31,7 +33,7 @@ from litestar.params import HeaderParameter
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Conflict, RateLimited, Refused
+from tron_payment.core.errors import AppError, Refused
 from tron_payment.core.ids import derived_id, new_id
 from tron_payment.db.acts import doing
 from tron_payment.db.audit import Act, plain_act
@@ -46,14 +48,21 @@ from tron_payment.http.limits import (
     KeyMissing,
     check_key,
 )
+from tron_payment.http.twins import (
+    IN_FLIGHT_RETRY_S,
+    IN_FLIGHT_WAIT_S,
+    LOOK_AGAIN_S,
+    LOOKS_MAX,
+    Twins,
+    is_final,
+)
+from tron_payment.http.twins import InFlight as InFlight
+from tron_payment.http.twins import KeyExpired as KeyExpired
+from tron_payment.http.twins import KeyReused as KeyReused
 
 RETENTION: Final = timedelta(days=30)
 """Answers are kept this long; keys are kept for ever."""
 
-IN_FLIGHT_WAIT_S: Final = 5.0
-IN_FLIGHT_RETRY_S: Final = 1
-LOOKS_MAX: Final = 5
-LOOK_AGAIN_S: Final = 0.02
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 
@@ -83,22 +92,8 @@ MaybeIdempotencyKey = Annotated[
 """For handlers with a dry run: `required_key` asks for it when the run is not dry."""
 
 
-class KeyReused(Refused, code="idempotency_key_reused"):
-    """The key belongs to another request."""
-
-
-class KeyExpired(Refused, code="idempotency_key_expired"):
-    """The key was used long ago, and its answer is not kept any more."""
-
-
 class AnswerTooLarge(Refused, code="answer_too_large"):
     """The answer to this would be too large to keep."""
-
-
-class InFlight(Conflict, code="idempotency_in_flight"):
-    """The first request with this key is still being answered."""
-
-    retryable = True
 
 
 class StoredRequest(LeanDocument):
@@ -158,6 +153,8 @@ class Journaling(Protocol):
     async def withdraw(self, record: StoredRequest, entry_id: str) -> None: ...
 
 
+T = TypeVar("T")
+V = TypeVar("V")
 Effect = Callable[[], Awaitable[object]]
 
 
@@ -192,10 +189,15 @@ class Idempotency:
         self._in_flight_wait_s = in_flight_wait_s
         self._records: GroupRead[str, StoredRequest] = GroupRead(_read_many)
         self._running: dict[str, _Running] = {}
+        self._twins = Twins(clock, _accepted_at, in_flight_wait_s)
 
     def object_id(self, prefix: str, principal_id: str, key: str, *parts: str) -> str:
         """The id of something that this request makes, such as ``pay_...``."""
         return derived_id(prefix, self._secret, principal_id, key, *parts)
+
+    async def once(self, principal_id: str, key: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """What `attempt` answers, which asks `find`, judges and asks `run`; see `Twins.once`."""
+        return await self._twins.once(self.object_id("req", principal_id, key), attempt)
 
     async def find(
         self, *, principal_id: str, key: str, operation: str, content: bytes
@@ -292,7 +294,11 @@ class Idempotency:
         try:
             await effect()
         except AppError as refusal:
-            if refusal.status < 500 and not isinstance(refusal, RateLimited):
+            if is_final(refusal):
+                if not (new or isinstance(refusal, KeyReused)) and self._twins.under_way(
+                    accepted.created_at
+                ):  # by whoever was first: it is not ours to take back
+                    raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S) from refusal
                 await self._withdraw(accepted)
             raise
         if self._journal is not None and accepted.unaudited is not None:
@@ -371,9 +377,6 @@ def required_key(key: str | None, *, dry_run: bool = False) -> str:
     return key
 
 
-V = TypeVar("V")
-
-
 def respond(answer: StoredAnswer, view: type[V]) -> Response[V]:
     """The stored answer as a response; `view` is the type that its body was encoded from."""
     headers = {REPLAYED_HEADER: "true"} if answer.replayed else {}
@@ -390,3 +393,8 @@ async def _read_many(request_ids: Sequence[str]) -> dict[str, StoredRequest]:
     with store_errors():
         found = await StoredRequest.find({"_id": {"$in": list(request_ids)}}).to_list()
     return {record.id: record for record in found}
+
+
+async def _accepted_at(request_id: str) -> datetime | None:
+    record = (await _read_many([request_id])).get(request_id)
+    return None if record is None else record.created_at

@@ -119,7 +119,24 @@ class OrderedObjects(Generic[D]):
 
         Raises:
             AppError: What `judge` or `admit` refuses; nothing was stored then.
+            InFlight: The same request is under way.
         """
+
+        async def attempt() -> StoredAnswer:
+            return await self._attempt(principal, key, operation, content, judge, answer, admit)
+
+        return await self._idempotency.once(principal.id, key, attempt)
+
+    async def _attempt(
+        self,
+        principal: Principal,
+        key: str,
+        operation: str,
+        content: bytes,
+        judge: Callable[[str], Awaitable[D]],
+        answer: Callable[[D], bytes],
+        admit: Callable[[D, Accept], Awaitable[StoredAnswer]],
+    ) -> StoredAnswer:
         object_id = self._idempotency.object_id(self._kind.prefix, principal.id, key)
         stored = None
         earlier = await self._idempotency.find(

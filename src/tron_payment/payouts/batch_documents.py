@@ -15,6 +15,7 @@ from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.lifecycle import Lifecycle
+from tron_payment.db.audit import Act
 from tron_payment.db.cas import compare_and_set
 from tron_payment.db.lean import LeanDocument
 from tron_payment.payouts.documents import Payout
@@ -114,6 +115,17 @@ class Batch(LeanDocument):
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None = None
+
+    def act(self, action: str, actor: str, role: str) -> Act:
+        """What somebody has done with it, for the audit log."""
+        return Act(
+            actor=actor,
+            role=role,
+            action=action,
+            object_id=self.id,
+            after={"accepted": self.accepted, "order_hash": self.intent_hash},
+            policy_version=str(self.policy_version),
+        )
 
     class Settings:
         name = "batches"

@@ -10,7 +10,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
 from tron_payment.core.ids import derived_id
-from tron_payment.db.audit import Act, Audit
+from tron_payment.db.audit import Audit
 from tron_payment.db.cas import LostRace
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
@@ -94,8 +94,7 @@ class Batches:
         self, principal: Principal, upload: Upload, batch_id: str = ""
     ) -> tuple[list[Judged], list[RefusedRow]]:
         """Judge every row; stores nothing."""
-        good: list[Judged] = []
-        refused = list(upload.refused)
+        good, refused = list[Judged](), list(upload.refused)
         references: dict[str, str] = {}
         for piece in pieces(upload.rows):
             wishes = [(self._payout_id(batch_id, row), wish) for row, wish in piece]
@@ -136,6 +135,22 @@ class Batches:
             NoGoodRow: With the refused rows in `extra`.
             KeyReused, InFlight: See `Idempotency.run`.
         """
+        stored, batch = await self._idempotency.once(
+            principal.id, key, lambda: self._request(principal, key, upload, answer, occurrence)
+        )
+        self._work.wake.set()
+        if batch.accepted <= INLINE_ROWS_MAX:
+            await self._work.carry_out(batch.id)
+        return stored
+
+    async def _request(
+        self,
+        principal: Principal,
+        key: str,
+        upload: Upload,
+        answer: Callable[[Batch], bytes],
+        occurrence: Occurrence | None,
+    ) -> tuple[StoredAnswer, Batch]:
         asked = await recognise(self._idempotency, principal.id, key, upload, occurrence)
         batch, batch_id, payouts = asked.batch, asked.batch_id, list[Payout]()
         fresh, inserted = batch is None, False
@@ -156,7 +171,7 @@ class Batches:
                 answer=(HTTP_202_ACCEPTED, answer(accepted)),
                 effect=insert,
                 object_ids=[batch_id],
-                act=_act(principal, "batch.create", accepted),
+                act=accepted.act("batch.create", principal.id, principal.role.value),
             )
         except AppError as refusal:
             if fresh and refusal.status < 500:
@@ -166,10 +181,7 @@ class Batches:
             await self._counting.uncount(payouts)  # the same request, a moment earlier, was counted
         elif fresh:
             self._learner.note(principal.id, len(payouts))
-        self._work.wake.set()
-        if accepted.accepted <= INLINE_ROWS_MAX:
-            await self._work.carry_out(batch_id)
-        return stored
+        return stored, accepted
 
     async def _accept(
         self, principal: Principal, upload: Upload, batch_id: str, schedule_id: str | None
@@ -188,8 +200,7 @@ class Batches:
         payouts = [payout for payout in payouts if payout.id not in breaches]
         if not payouts:
             raise NoGoodRow(extra={"refused": [row.told() for row in refused]})
-        policy = await self._desk.current()
-        now = self._clock.now()
+        policy, now = await self._desk.current(), self._clock.now()
         totals: dict[str, int] = defaultdict(int)
         for payout in payouts:
             totals[payout.currency] += payout.units
@@ -386,15 +397,4 @@ class Batches:
         return await self.get(principal, batch_id)
 
     async def _note(self, principal: Principal, action: str, batch: Batch) -> None:
-        await self._audit.append(_act(principal, action, batch))
-
-
-def _act(principal: Principal, action: str, batch: Batch) -> Act:
-    return Act(
-        actor=principal.id,
-        role=principal.role.value,
-        action=action,
-        object_id=batch.id,
-        after={"accepted": batch.accepted, "order_hash": batch.intent_hash},
-        policy_version=str(batch.policy_version),
-    )
+        await self._audit.append(batch.act(action, principal.id, principal.role.value))

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from tron_payment.core.clock import Clock
+from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.batch_documents import is_unexpanded_left
 from tron_payment.payouts.documents import Payout
@@ -38,6 +39,9 @@ class Counting:
         """Count payouts against the rolling limits; the breaches by payout id.
 
         Those that fit carry their hold from here on.
+
+        Raises:
+            InFlight: A twin of the request has counted the same; nothing was counted.
         """
         policy = await self._desk.current()
         if not policy.ceilings:
@@ -53,11 +57,22 @@ class Counting:
             if hold.hold_id not in breaches:
                 payout.hold_id = hold.hold_id
         names = {hold.hold_id: hold.payout_id for hold in holds}
+        if breaches and await self._rolling.counted_by_twins({names[each] for each in breaches}):
+            await self.uncount(payouts)
+            raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
         return {names[hold_id]: breach for hold_id, breach in breaches.items()}
 
     async def uncount(self, payouts: Sequence[Payout]) -> None:
         """They were not accepted after all."""
         await self._rolling.release([p.hold_id for p in payouts if p.hold_id is not None])
+
+    async def uncount_twin(self, ours: Payout) -> None:
+        """The same request, a moment earlier, was counted and stored: ours counts no more."""
+        if ours.hold_id is None:
+            return
+        stored = await store.by_id(ours.id, {})
+        if stored is not None and stored.hold_id != ours.hold_id:
+            await self.uncount([ours])
 
     async def count_earlier(self, policy: Policy) -> None:
         """Before a policy with limits: count what was promised within the longest window."""

@@ -11,6 +11,7 @@ from typing import Final
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.http.idempotency import StoredAnswer
+from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
 from tron_payment.payouts.limits import RollingLimits, fresh_hold, scopes_of
 from tron_payment.payouts.order_approvals import OrderApprovals
 from tron_payment.payouts.policy import Facts, Policy, Verdict, evaluate, limit_exceeded
@@ -51,6 +52,7 @@ class Doors:
         """
         Raises:
             LimitExceeded: Nothing was accepted.
+            InFlight: A twin of the request has counted the same.
         """
         policy = await self._desk.current()
         verdict = await self._verdict(policy, going)
@@ -62,6 +64,8 @@ class Doors:
         now = self._clock.now()
         hold = fresh_hold(going.object_id, going.currency, going.units, now, scopes)
         if breaches := await self._rolling.hold([hold], policy.ceilings):
+            if await self._rolling.counted_by_twins({going.object_id}):
+                raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
             raise limit_exceeded(breaches[hold.hold_id])
         try:
             stored = await accept()

@@ -14,7 +14,7 @@ the payouts of the last thirty days.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -27,6 +27,7 @@ from pymongo.errors import DuplicateKeyError
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import Unavailable
 from tron_payment.core.ids import new_id
+from tron_payment.http.twins import UNDER_WAY_MAX
 
 APPEND_ATTEMPTS_MAX: Final = 200
 PAUSE_S: Final = 0.002
@@ -200,6 +201,17 @@ class RollingLimits:
                     await asyncio.sleep(PAUSE_S * min(attempt, PAUSE_STEPS_MAX))
                 else:
                     raise LimitsBusy(retry_after_s=1)
+
+    async def counted_by_twins(self, object_ids: Collection[str]) -> bool:
+        """Whether any of these counts already, since a moment: a twin of the request is at it."""
+        since = to_ms(self._clock.now() - UNDER_WAY_MAX)
+        fresh = [
+            hold.hold_id
+            async for entry in LimitEntry.find({"holds.payout_id": {"$in": list(object_ids)}})
+            for hold in entry.holds or ()
+            if hold.payout_id in object_ids and hold.at_ms >= since
+        ]
+        return bool(await self._unreleased(fresh))
 
     async def used(self, window: Window, scope: str, currency: str) -> int:
         """Units that count within the window now."""

@@ -119,7 +119,24 @@ class Payouts:
 
         Raises:
             Refused, NotFound, Conflict, Unavailable: See `Judge.one`; nothing was stored then.
+            InFlight: The same request is under way.
         """
+        return await self._idempotency.once(
+            principal.id,
+            key,
+            lambda: self._request(principal, key, wish, operation, content, answer, retry_of),
+        )
+
+    async def _request(
+        self,
+        principal: Principal,
+        key: str,
+        wish: PayoutWish,
+        operation: str,
+        content: bytes,
+        answer: Callable[[Payout], bytes],
+        retry_of: str | None,
+    ) -> StoredAnswer:
         payout_id = self._idempotency.object_id("pay", principal.id, key)
         payout = None
         earlier = await self._idempotency.find(
@@ -146,8 +163,8 @@ class Payouts:
             if fresh and refusal.status < 500:
                 await self._counting.uncount([accepted])
             raise
-        if fresh and stored.replayed and accepted.hold_id is not None:
-            await self._uncount_twin(accepted)
+        if fresh and stored.replayed:
+            await self._counting.uncount_twin(accepted)
         self._learner.note(principal.id)
         return stored
 
@@ -165,12 +182,6 @@ class Payouts:
         if breaches:
             raise limit_exceeded(breaches[payout_id])
         return payout
-
-    async def _uncount_twin(self, ours: Payout) -> None:
-        """The same request, a moment earlier, was counted and stored: ours counts no more."""
-        stored = await store.by_id(ours.id, {})
-        if stored is not None and stored.hold_id != ours.hold_id:
-            await self._counting.uncount([ours])
 
     async def _store(self, payout: Payout) -> None:
         """Store a judged payout and its order. Safe to repeat, whatever happened in between.
