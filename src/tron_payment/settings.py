@@ -155,7 +155,8 @@ class Settings(BaseSettings):
     jwt_audience: str = "tron-payment"
     jwt_one_time: bool = False
     step_up_required: bool = False
-    """Approvals need a code of the approver's second factor besides their token."""
+    """Approvals, and keys that leave or come in, need a code of the person's second factor besides
+    their token. Without it one operator's token takes every hot key by a backup."""
 
     audit_signing_key: SecretStr = SecretStr("")
     """Seed of the Ed25519 key that signs heads of the audit log; 32 bytes in hex."""

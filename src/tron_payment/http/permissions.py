@@ -31,7 +31,8 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "wallet:import": _only(O),
         "wallet:update": _only(O),
         "wallet:archive": _only(O, T),
-        "wallet:override": _only(T),  # archive although money remains, with a second approver
+        # archive although money remains, replace an account's permissions: with a second person
+        "wallet:override": _only(T),
         "wallet:backup": _only(O, T),
         "wallet:restore": _only(O, T),
         "wallet:verify": _only(O, T),  # is this the wallet's password?
@@ -92,7 +93,7 @@ PERMISSIONS: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "apikey:rotate": _only(A),
         "apikey:revoke": _only(A),
         "audit:read": _only(C, A, U),
-        "totp:enrol": _only(P, T, C, A),  # one's own second factor
+        "totp:enrol": _only(O, P, T, C, A),  # one's own second factor
         "totp:release": _only(A),  # let somebody else's new one count
         "totp:reset": _only(A),  # somebody else's, who lost their device
     }
@@ -139,6 +140,9 @@ STEP_UP: Final = frozenset(
         "policy:approve",
         "quarantine:resolve",
         "wallet:override",
+        "wallet:backup",  # a key leaves, under the caller's own password
+        "wallet:restore",
+        "wallet:import",
         "apikey:approve",
         "totp:release",
         "totp:reset",
