@@ -1,7 +1,10 @@
 """Permissions are read from the chain and replaced by one order, and nobody locks himself out."""
 
+import hashlib
+import json
 from typing import Any
 
+import httpx
 import pytest
 from wallet_world import BOB, NOW, World, bearer, build_world, served
 
@@ -35,6 +38,18 @@ PAYS = ("Transfer", "TriggerContract")
 def permission(threshold: int, *keys: tuple[str, int], **more: Any) -> dict[str, Any]:
     listed = [{"address": key, "weight": weight} for key, weight in keys]
     return {"threshold": threshold, "keys": listed} | more
+
+
+async def agreed(client: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
+    """What two treasurers want: one asks, another one sends the same."""
+    asked = await client.put(path, json=body, headers=TREASURER | OTHER_KEY)
+    assert (asked.status_code, asked.json()["code"]) == (409, "second_person_needed"), asked.text
+    key = {"Idempotency-Key": f"agreed-to-{update_text(body)}"}
+    return await client.put(path, json=body, headers=bearer("treasurer", "tre-2") | key)
+
+
+def update_text(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 @pytest.fixture
@@ -121,12 +136,12 @@ async def test_a_multisig_accounts_own_key_counts_only_when_it_was_shown(world: 
         assert (refused.status_code, refused.json()["code"]) == (422, "permission_locks_out")
         assert not world.house.engine.wishes  # type: ignore[attr-defined]
         with_hot = body | {"owner": permission(1, (ME, 1), (hot.address, 1))}
-        taken = await client.put(path, json=with_hot, headers=TREASURER | OTHER_KEY)
+        taken = await agreed(client, path, with_hot)
         assert taken.status_code == 202, taken.text
         await Wallet.get_pymongo_collection().update_one(
             {"_id": vault.id}, {"$set": {"owner_proven_at": NOW}}
         )
-        shown = await client.put(path, json=body, headers=TREASURER | KEY)
+        shown = await agreed(client, path, body)
         assert shown.status_code == 202, shown.text
 
 

@@ -122,6 +122,9 @@ class PlacedOrders:
             raise Unavailable
         self.taken.append((order_id, txid, given))
 
+    async def find(self, order_id: str) -> Wish | None:
+        return self.wishes.get(order_id)
+
     async def place(self, wish: Wish) -> bool:
         new = wish.order_id not in self.wishes
         self.wishes[wish.order_id] = wish

@@ -37,6 +37,7 @@ from tron_payment.wallets.addresses import (
     every_wallet,
     still_free,
 )
+from tron_payment.wallets.agreement import Agreement
 from tron_payment.wallets.backup import FILE_COST, Vault
 from tron_payment.wallets.balances import Balances, CurrencyBalance, Live, WalletBalance
 from tron_payment.wallets.currencies import Currencies, currencies_of
@@ -201,7 +202,11 @@ async def build(
     house.offer(signing)
     ownership = Ownership(clock=house.clock, wallets=wallets, chain_id=house.deployment.chain_id)
     permissions = Permissions(
-        wallets=wallets, engine=house.engine, nodes=house.nodes, secret=house.secret
+        wallets=wallets,
+        agreement=Agreement(house.clock, wallets),
+        engine=house.engine,
+        nodes=house.nodes,
+        secret=house.secret,
     )
 
     async def hear(orders: Sequence[Order]) -> None:

@@ -76,6 +76,14 @@ class Wallet(LeanDocument):
 
     override_at: datetime | None = None
 
+    change_asked: str | None = None
+    """Hash of permissions that somebody wants and a second person has to want, too."""
+
+    change_asked_by: str | None = None
+    change_asked_at: datetime | None = None
+    change_taken: str | None = None
+    """The request of the second person that was placed; None while nobody has agreed."""
+
     version: int = 0
     op_id: str = ""
     created_at: datetime

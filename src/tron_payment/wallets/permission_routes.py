@@ -117,7 +117,11 @@ async def replace_permissions(
     house: NamedDependency[House],
     idempotency_key: IdempotencyKey,
 ) -> Response[PlacedView]:
-    """Replace all permissions of the account by one transaction; costs 100 TRX."""
+    """Replace all permissions of the account by one transaction; costs 100 TRX.
+
+    Where keys that were not made here could sign alone, the first request is refused and
+    remembered (``second_person_needed``); the same by another treasurer within 24 hours is placed.
+    """
     idempotency: Idempotency = house.idempotency
     content = canonical([wallet_id, msgspec.to_builtins(data)])
     change_id = idempotency.object_id("prm", principal.id, idempotency_key)
@@ -125,9 +129,8 @@ async def replace_permissions(
         principal_id=principal.id, key=idempotency_key, operation=OPERATION, content=content
     )
     judge = permissions.judge if earlier is None else permissions.judged
-    update = await judge(
-        principal, wallet_id, data.owner.wanted(), [each.wanted() for each in data.actives]
-    )
+    actives = [each.wanted() for each in data.actives]
+    update = await judge(principal, wallet_id, data.owner.wanted(), actives, change_id)
     view = PlacedView(
         wallet_id=wallet_id, order_id=derived_id("ord", house.secret, change_id), status="queued"
     )

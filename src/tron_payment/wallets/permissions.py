@@ -2,7 +2,8 @@
 
 A replacement is one transaction for all permissions (fee 100 TRX). A wrong owner permission locks
 the account for ever, so the new one must be in reach: keys of wallets that we hold, or that sign
-through us, must be able to reach its threshold together.
+through us, must be able to reach its threshold together. What lets keys from outside sign alone
+takes two people (agreement.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ from tron_payment.core.ids import derived_id
 from tron_payment.engine import Engine, Wish
 from tron_payment.http.principals import Principal
 from tron_payment.wallets import documents as store
+from tron_payment.wallets.agreement import Agreement
 from tron_payment.wallets.documents import Wallet
 from tron_payment.wallets.domain import DETACHED, KEYED, WalletKind, WalletStatus
 from tron_payment.wallets.making import Who
@@ -69,8 +71,17 @@ class WantedPermission:
 class Permissions:
     """Reads and replaces the permissions of wallets' accounts."""
 
-    def __init__(self, *, wallets: Wallets, engine: Engine, nodes: Nodes, secret: bytes) -> None:
+    def __init__(
+        self,
+        *,
+        wallets: Wallets,
+        agreement: Agreement,
+        engine: Engine,
+        nodes: Nodes,
+        secret: bytes,
+    ) -> None:
         self._wallets = wallets
+        self._agreement = agreement
         self._engine = engine
         self._nodes = nodes
         self._secret = secret
@@ -103,19 +114,22 @@ class Permissions:
         wallet_id: str,
         owner: WantedPermission,
         actives: Sequence[WantedPermission],
+        change_id: str,
     ) -> PermissionUpdate:
-        """The update that these wishes make; nothing is stored.
+        """The update that these wishes make; nothing is stored but who asked for it.
 
         Raises:
             WalletNotFound, WalletFrozen, WalletArchived, WalletCannotSign
             PermissionMalformed, InvalidAddress: The chain would refuse it.
             LockedOut: The keys that we can reach do not reach the owner's threshold.
+            SecondPersonNeeded: Keys from outside could sign alone; another one has to ask, too.
         """
         wallet = await self._wallets.signing_wallet(wallet_id, principal)
         update = build_update(wallet.address, owner, actives)
         assert update.owner_permission is not None
         reachable = await _reachable([key for key, _ in update.owner_permission.keys])
         check_in_reach(update.owner_permission, reachable)
+        await self._agreement.require(principal, wallet.wallet_id, update, change_id)
         return update
 
     async def judged(
@@ -124,6 +138,7 @@ class Permissions:
         wallet_id: str,
         owner: WantedPermission,
         actives: Sequence[WantedPermission],
+        change_id: str,
     ) -> PermissionUpdate:
         """The update of a request that was accepted before, whatever has changed since."""
         wallet = await self._wallets.get(principal, wallet_id)
@@ -136,9 +151,16 @@ class Permissions:
 
         Args:
             change_id: Derived from the caller's key: one order for one request.
+
+        Raises:
+            WalletNotFound
+            SecondPersonNeeded: The agreement has lapsed, or went to another request meanwhile.
         """
         wallet = await self._wallets.get(principal, wallet_id)
         order_id = derived_id("ord", self._secret, change_id)
+        if await self._engine.find(order_id) is not None:
+            return order_id
+        asked_by = await self._agreement.take(principal, wallet.id, update, change_id)
         contract: Contract = update
         placed = await self._engine.place(
             Wish(
@@ -154,11 +176,14 @@ class Permissions:
             )
         )
         if placed:
+            told = {"order_id": order_id, "owner": _told(update.owner_permission)}
+            if asked_by is not None:
+                told["asked_by"] = asked_by
             await self._wallets.note(
                 Who.of(principal, ""),  # of the request under way
                 "wallet.permissions",
                 wallet,
-                after={"order_id": order_id, "owner": _told(update.owner_permission)},
+                after=told,
             )
         return order_id
 
