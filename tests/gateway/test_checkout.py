@@ -103,9 +103,12 @@ async def test_every_state_has_its_words(shop: World) -> None:
     await shop.pay(PAYER, invoice["address"], "10")
     await shop.tick()
     seen = await status(shop, invoice)
-    assert (seen["status"], seen["seen"]) == ("awaiting_payment", True)
-    assert "on its way" in seen["html"]
-    assert "<svg" not in seen["html"]
+    assert (seen["status"], seen["seen"]) == ("awaiting_payment", False)
+    assert (seen["seen_amount"], seen["missing"], seen["due"]) == ("10", "15", "25")
+    assert "A part is on its way" in seen["html"] and "✓" not in seen["html"]
+    assert "<strong>10 USDT</strong>" in seen["html"]
+    assert "<strong>15 USDT</strong> are missing" in seen["html"]
+    assert "<svg" in seen["html"] and 'data-units="15000000"' in seen["html"]
     await shop.solidify()
     part = await status(shop, invoice)
     assert (part["status"], part["due"], part["seen"]) == ("partially_paid", "15", False)
@@ -126,6 +129,59 @@ async def test_every_state_has_its_words(shop: World) -> None:
     back = await status(shop, invoice)
     assert back["status"] == "partially_refunded"
     assert "1 of 26 USDT went back" in back["html"]
+
+
+async def test_what_would_not_be_credited_is_not_on_its_way(shop: World) -> None:
+    """Neither a speck of another currency nor dust hides the address or draws a tick."""
+    invoice = await shop.invoice("1000")
+    await shop.pay(PAYER, invoice["address"], "0.000001", "TRX")
+    await shop.pay(PAYER, invoice["address"], "1000", "TRX")
+    await shop.pay(PAYER, invoice["address"], "0.000999")
+    await shop.tick()
+    shown = await status(shop, invoice)
+    assert (shown["seen"], shown["seen_amount"], shown["missing"]) == (False, "0", "1000")
+    assert "on its way" not in shown["html"] and "✓" not in shown["html"]
+    assert invoice["address"] in shown["html"]
+    payment = await shop.payment(invoice["payment_id"])
+    assert (payment["seen"], payment["seen_amount"], payment["seen_in_full"]) == ([], "0", False)
+
+
+async def test_the_address_goes_when_all_that_is_due_is_on_its_way(shop: World) -> None:
+    """The sum counts: what has been credited, and several transfers in one block or more."""
+    invoice = await shop.invoice("25")
+    await shop.pay(PAYER, invoice["address"], "5")
+    await shop.solidify()
+    await shop.pay(PAYER, invoice["address"], "10")
+    await shop.tick()
+    part = await status(shop, invoice)
+    assert (part["seen"], part["seen_amount"], part["missing"]) == (False, "10", "10")
+    assert "5 USDT arrived before" in part["html"] and invoice["address"] in part["html"]
+    await shop.pay(PAYER, invoice["address"], "10")
+    await shop.tick()
+    whole = await status(shop, invoice)
+    assert (whole["status"], whole["received"]) == ("partially_paid", "5"), "nothing is paid yet"
+    assert (whole["seen"], whole["seen_amount"], whole["missing"]) == (True, "20", "0")
+    assert "Your payment is on its way" in whole["html"] and "✓" in whole["html"]
+    assert invoice["address"] not in whole["html"]
+    await shop.solidify()
+    paid = await status(shop, invoice)
+    assert (paid["status"], paid["seen"], paid["seen_amount"]) == ("paid", False, "0")
+
+
+async def test_many_small_transfers_hide_no_large_one(shop: World) -> None:
+    from tron_payment.gateway.hints import SEEN_PER_PAYMENT_MAX
+
+    invoice = await shop.invoice("25")
+    for _ in range(SEEN_PER_PAYMENT_MAX + 1):
+        await shop.pay(PAYER, invoice["address"], "0.001")
+    await shop.tick()
+    assert (await status(shop, invoice))["seen"] is False
+    await shop.pay(PAYER, invoice["address"], "25")
+    await shop.tick()
+    shown = await status(shop, invoice)
+    assert shown["seen"] is True
+    payment = await shop.payment(invoice["payment_id"])
+    assert len(payment["seen"]) == SEEN_PER_PAYMENT_MAX and payment["seen_in_full"]
 
 
 async def test_wrong_money_is_told_and_an_expired_invoice_warns(shop: World) -> None:

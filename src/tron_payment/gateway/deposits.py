@@ -68,10 +68,17 @@ class Deposits:
             await self._store(block, found)
         await self._expire(block)
 
-    async def on_its_way(self, block: SolidBlock) -> Found:
-        """What a block that may still go away would bring to invoices, by payment id. For screens:
-        nothing is written."""
-        return await self._find(await self._watched.perhaps(block))
+    async def on_its_way(self, block: SolidBlock) -> dict[str, list[Deposit]]:
+        """What a block that may still go away would credit to invoices, by payment id, judged by
+        the rules by which it will be. For screens: nothing is written."""
+        found = await self._find(await self._watched.perhaps(block))
+        open_for = {each: one for each, one in found.items() if one[0].booked_block < block.number}
+        judged = await self._judged(block, open_for)
+        credited = {
+            payment_id: [one for one in rows if one.outcome is DepositOutcome.CREDITED]
+            for payment_id, rows in judged.items()
+        }
+        return {payment_id: rows for payment_id, rows in credited.items() if rows}
 
     async def _find(self, hits: SolidBlock) -> Found:
         """What a block brings to invoices, by payment id.
@@ -94,14 +101,18 @@ class Deposits:
         return found
 
     async def _store(self, block: SolidBlock, found: Found) -> None:
+        deposits = await self._judged(block, found)
+        await insert_many_once([one for rows in deposits.values() for one in rows])
+        await self._book(block, deposits)
+
+    async def _judged(self, block: SolidBlock, found: Found) -> dict[str, list[Deposit]]:
+        """What a block brought to invoices and what each of it counts as."""
         senders = {one.sender for _, arrivals in found.values() for one in arrivals if one.sender}
         ours = set(await (await self._ledger.view()).holders(senders))
-        deposits = {
+        return {
             payment_id: [self._deposit(block, payment, one, ours) for one in arrivals]
             for payment_id, (payment, arrivals) in found.items()
         }
-        await insert_many_once([one for rows in deposits.values() for one in rows])
-        await self._book(block, deposits)
 
     def _deposit(
         self, block: SolidBlock, payment: Payment, one: Incoming, ours: set[Address]

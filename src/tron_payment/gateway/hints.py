@@ -1,5 +1,8 @@
 """What is on its way: payments in blocks that are not solidified yet. For screens, never for books.
 
+Only what would be credited, judged by the rules of the books (`Deposits.on_its_way`): anybody may
+send anything to an invoice's address, and a speck of TRX is no payment in USDT.
+
 One node is asked, and believed: it may be lying, and the block may go away. So nothing is written,
 neither here nor by those who are asked which addresses are ours (`Watched.perhaps`).
 
@@ -23,15 +26,20 @@ BLOCKS_BEHIND_MAX: Final = 30
 
 PAYMENTS_MAX: Final = 10_000
 SEEN_PER_PAYMENT_MAX: Final = 20
+"""The largest of the newest are kept: who sends many small ones hides no large one."""
+
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A transfer in a block near the head."""
+    """A transfer in a block near the head, in the invoice's own currency."""
 
     txid: str
+    index: str
+    """Its place in the transaction, which may hold several."""
+
     asset: str
     units: int
     block_number: int
@@ -59,10 +67,10 @@ class Hints:
         except AppError as problem:
             log.info("head.unread", block=number, reason=problem.code)
             return False
-        for payment_id, (payment, arrivals) in (await self._deposits.on_its_way(block)).items():
-            for one in arrivals:
-                if one.asset is not None and payment.booked_block < number:
-                    self._note(payment_id, Seen(one.txid, one.asset, one.units, number))
+        for payment_id, deposits in (await self._deposits.on_its_way(block)).items():
+            for one in deposits:
+                if one.asset is not None and one.units:
+                    self._note(payment_id, Seen(one.txid, one.index, one.asset, one.units, number))
         self._read_to = number
         return True
 
@@ -74,8 +82,12 @@ class Hints:
     def _note(self, payment_id: str, seen: Seen) -> None:
         known = self._seen.setdefault(payment_id, [])
         self._seen.move_to_end(payment_id)
-        if all(each.txid != seen.txid for each in known) and len(known) < SEEN_PER_PAYMENT_MAX:
-            known.append(seen)
+        place = (seen.txid, seen.index)
+        known[:] = [each for each in known if (each.txid, each.index) != place]
+        known.append(seen)
+        if len(known) > SEEN_PER_PAYMENT_MAX:
+            newest = seen.block_number - BLOCKS_BEHIND_MAX
+            known.remove(min(known, key=lambda each: (each.block_number >= newest, each.units)))
         while len(self._seen) > PAYMENTS_MAX:
             self._seen.popitem(last=False)
 

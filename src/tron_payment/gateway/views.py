@@ -12,6 +12,7 @@ from tron_payment.gateway.domain import (
     EXPIRES_IN_MAX_S,
     METADATA_ENTRIES_MAX,
     METADATA_TEXT_MAX,
+    OPEN,
     URL_LENGTH_MAX,
     PaymentKind,
 )
@@ -122,7 +123,8 @@ class DepositView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SeenView(msgspec.Struct, frozen=True, kw_only=True):
-    """On its way: in a block that is not solidified. Not credited."""
+    """On its way: in a block that is not solidified, in the invoice's own currency. It would be
+    credited if the block stays; until then it is not, and nothing is paid by it."""
 
     txid: str
     amount: str
@@ -184,10 +186,16 @@ class PaymentView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PaymentDetailView(PaymentView, frozen=True, kw_only=True):
-    """The same with what happened to it."""
+    """The same with what happened to it.
+
+    `seen_amount` is the sum of `seen`, null for what is no invoice. `seen_in_full`: the invoice is
+    open, and with what has been received that is all that is due. Neither says that it is paid.
+    """
 
     deposits: list[DepositView]
     seen: list[SeenView]
+    seen_amount: str | None
+    seen_in_full: bool
     refunds: list[RefundView]
 
 
@@ -215,6 +223,9 @@ class Viewer:
     def detail(
         self, payment: Payment, deposits: list[Deposit], seen: list[Seen]
     ) -> PaymentDetailView:
+        seen_units = sum(each.units for each in seen)
+        full = payment.received_units + seen_units >= payment.units - payment.tolerance_units
+        is_invoice = payment.kind is PaymentKind.INVOICE
         return PaymentDetailView(
             **self._fields(payment),
             deposits=[self._deposit(each) for each in deposits],
@@ -227,6 +238,8 @@ class Viewer:
                 )
                 for each in seen
             ],
+            seen_amount=self.text(payment.currency, seen_units) if is_invoice else None,
+            seen_in_full=bool(seen) and payment.status in OPEN and full,
             refunds=[self.refund(payment, refund_id) for refund_id in payment.refunds],
         )
 

@@ -110,6 +110,13 @@ class Screen:
     def status(self) -> PaymentStatus:
         return PaymentStatus(self.payment.status)
 
+    @property
+    def missing(self) -> str:
+        """What is due besides all that is on its way, which may still go away."""
+        due = _units(self.payment.due or "0", self.decimals)
+        on_its_way = _units(self.payment.seen_amount or "0", self.decimals)
+        return decimal_text(max(0, due - on_its_way), self.decimals)
+
     def fragment(self) -> str:
         """The part of the page that changes."""
         return _TEMPLATES.get_template("live.html").render(self._known())
@@ -134,7 +141,9 @@ class Screen:
             "mark": MARKS[status],
             "waiting": waiting,
             "done": status in DONE,
-            "seen": payment.seen if waiting else [],
+            "seen": payment.seen_in_full,
+            "part": waiting and bool(payment.seen) and not payment.seen_in_full,
+            "missing": self.missing,
             "credited": [each for each in payment.deposits if each.outcome == "credited"],
             "strange": [
                 each
@@ -144,7 +153,7 @@ class Screen:
             "refunds": [each for each in payment.refunds if each.status == "settled"],
             "qr": _qr(payment.address or ""),
             "token": self.token,
-            "units": _units(payment.due or "0", self.decimals),
+            "units": _units(self.missing, self.decimals),
             "is_trx": payment.currency == TRX.code,
             "over": _over(payment, self.decimals),
             "title": payment.metadata.get("description", ""),

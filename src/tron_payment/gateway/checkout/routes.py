@@ -66,7 +66,11 @@ class Streams:
 
 
 class CheckoutState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a payer may know of an invoice; `html` is the part of the page that changes."""
+    """What a payer may know of an invoice; `html` is the part of the page that changes.
+
+    `seen`: all that is due is on its way, in blocks that are not solidified. `seen_amount` is how
+    much is, `missing` what is due besides. Paid is an invoice by its `status` alone.
+    """
 
     payment_id: str
     status: str
@@ -77,6 +81,8 @@ class CheckoutState(msgspec.Struct, frozen=True, kw_only=True):
     refunded: str
     expires_at: str
     seen: bool
+    seen_amount: str
+    missing: str
     html: str
 
     @classmethod
@@ -91,7 +97,9 @@ class CheckoutState(msgspec.Struct, frozen=True, kw_only=True):
             due=payment.due or "0",
             refunded=payment.refunded or "0",
             expires_at=payment.expires_at or "",
-            seen=bool(payment.seen),
+            seen=payment.seen_in_full,
+            seen_amount=payment.seen_amount or "0",
+            missing=screen.missing,
             html=screen.fragment(),
         )
 
