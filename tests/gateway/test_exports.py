@@ -12,6 +12,7 @@ import pytest
 from tests.gateway.test_deposits import PAYER
 from tests.gateway.test_refunds import body, paid
 from tests.gateway.world import World, somebody
+from tron_payment.core.clock import from_ms
 from tron_payment.core.money import TRX, parse_units
 from tron_payment.db.ledger import NETWORK_FEES, Balance
 from tron_payment.gateway.export_documents import ExportPart
@@ -126,6 +127,35 @@ async def test_progress_a_death_in_mid_day_and_a_long_list(
     rows = list(csv.DictReader(io.StringIO(await fetch(gateway, export))))
     assert len(rows) == len({row["txid"] for row in rows}) == 4
     assert (await gateway.get(path)).json()["rows"] == 4
+
+
+async def test_a_day_that_is_over_is_written_when_its_last_block_is_applied(gateway: World) -> None:
+    """A payment of 23:59:39 is final a minute later; asked for meanwhile, it is in the file."""
+    await gateway.fund(PAYER.address, "500")
+    await gateway.fund(PAYER.address, "500", "USDT")
+    await gateway.solidify()
+    invoice = await gateway.invoice("25", expires_in_s=86_400)
+    left_ms = 86_400_000 - gateway.devnet.now_ms() % 86_400_000
+    await gateway.devnet.mine(skip_ms=left_ms - 30_000)
+    day = from_ms(gateway.devnet.now_ms()).date().isoformat()
+    txid = await gateway.pay(PAYER, invoice["address"], "25")
+    running = await begin(gateway, **{"from": day, "to": day})
+    await gateway.work()
+    early = (await gateway.get(f"/payments/exports/{running['export_id']}")).json()
+    assert (early["status"], early["rows"]) == ("finished", 0), "a day under way is not waited for"
+    await gateway.devnet.mine(15)
+    await gateway.work()
+    assert gateway.clock.now().date().isoformat() > day
+    export = await begin(gateway, **{"from": day, "to": day})
+    await gateway.work()
+    path = f"/payments/exports/{export['export_id']}"
+    waits = (await gateway.get(path)).json()
+    assert (waits["status"], waits["waiting_for"], waits["days_done"]) == ("running", "follower", 0)
+    assert (await gateway.get(f"{path}/file")).status_code == 409
+    await gateway.solidify()
+    done = (await gateway.get(path)).json()
+    assert (done["status"], done["waiting_for"], done["rows"]) == ("finished", None, 1)
+    assert txid in await fetch(gateway, export)
 
 
 async def test_an_export_is_its_owners_and_there_are_not_many_at_once(gateway: World) -> None:

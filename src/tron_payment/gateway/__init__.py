@@ -135,7 +135,7 @@ async def build(house: House) -> Module:
             max_fee_sun=settings.max_fee_sun,
         ),
         reconciliations=_reconciliations(house, wallets),
-        exports=Exports(house.clock, viewer),
+        exports=Exports(house.clock, house.cursors, viewer),
         events=house.events,
         webhooks=webhooks,
         notices=Notices(

@@ -9,10 +9,14 @@ from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, IndexModel
 
+from tron_payment.core.clock import to_ms
 from tron_payment.db.cas import compare_and_set, insert_once
 from tron_payment.db.faults import store_errors
+from tron_payment.engine import Order
 
 RUNNING_AT_ONCE: Final = 10
+MODULES: Final = ("gateway", "payouts", "usdt")
+"""Whose orders are rows of exports: refunds, payouts, transfers."""
 
 
 class ExportStatus(StrEnum):
@@ -53,6 +57,7 @@ class Export(Document):
     rows: int = 0
     parts: int = 0
     reason: str = ""
+    waiting_for: str = ""
     created_at: datetime
     finished_at: datetime | None = None
     expires_at: datetime
@@ -90,13 +95,26 @@ async def by_id(export_id: str, owner: Mapping[str, str]) -> Export | None:
 
 
 async def running() -> list[Export]:
+    """Some of those under way; those that wait come last, so that they hold up nobody."""
     with store_errors():
         return (
             await Export.find({"status": ExportStatus.RUNNING.value})
-            .sort("+created_at")
+            .sort("+waiting_for", "+created_at")
             .limit(RUNNING_AT_ONCE)
             .to_list()
         )
+
+
+async def untold_before(end: datetime) -> bool:
+    """Whether an order whose block is earlier has ended and its module has not been told: then
+    what it moved is not in the rows yet."""
+    query = {
+        "module": {"$in": list(MODULES)},
+        "news": True,
+        "result.block_timestamp_ms": {"$lt": to_ms(end)},
+    }
+    with store_errors():
+        return await Order.find_one(query) is not None
 
 
 async def count_running(principal: str) -> int:

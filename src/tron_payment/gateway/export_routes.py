@@ -47,7 +47,11 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class ExportView(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an export is: `days_done` of `days_total`. The file stays until `expires_at`."""
+    """How far an export is: `days_done` of `days_total`. The file stays until `expires_at`.
+
+    `waiting_for`: `follower` while a day is over and its last blocks are not applied yet; else
+    null.
+    """
 
     export_id: str
     kind: str
@@ -59,6 +63,7 @@ class ExportView(msgspec.Struct, frozen=True, kw_only=True):
     days_total: int
     rows: int
     reason: str | None
+    waiting_for: str | None
     created_at: str
     finished_at: str | None
     expires_at: str
@@ -76,6 +81,7 @@ class ExportView(msgspec.Struct, frozen=True, kw_only=True):
             days_total=export.days_total,
             rows=export.rows,
             reason=export.reason or None,
+            waiting_for=export.waiting_for or None,
             created_at=rfc3339(export.created_at),
             finished_at=None if export.finished_at is None else rfc3339(export.finished_at),
             expires_at=rfc3339(export.expires_at),

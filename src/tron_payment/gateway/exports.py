@@ -1,17 +1,22 @@
 """Reports too long to wait for: written in the background, a day at a time, with progress.
 
+A day that is over is written when the chain's part of it is applied: a payment of its last minute
+is final only a minute later, and would be missing for ever from a file that calls itself finished.
+A day that is not over is written as it is.
+
 A day is read, stored in pieces under derived ids, and then one compare-and-set moves the export
 on; dying anywhere repeats the day and replaces its pieces.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from tron_payment.core.clock import Clock
+from tron_payment.chain import Cursors
+from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import AppError, Conflict, NotFound
 from tron_payment.core.ids import new_id
 from tron_payment.db.cas import LostRace
@@ -29,6 +34,8 @@ RUNNING_PER_PRINCIPAL_MAX: Final = 3
 ROWS_MAX: Final = 1_000_000
 PART_ROWS: Final = 2_000
 KEPT: Final = timedelta(days=7)
+FOLLOWER: Final = "follower"
+"""What an export waits for: `waiting_for`."""
 
 log = structlog.get_logger()
 
@@ -48,8 +55,9 @@ class TooManyExports(Conflict, code="too_many_exports"):
 class Exports:
     """Takes, writes and shows exports."""
 
-    def __init__(self, clock: Clock, viewer: Viewer) -> None:
+    def __init__(self, clock: Clock, cursors: Cursors, viewer: Viewer) -> None:
         self._clock = clock
+        self._cursors = cursors
         self._viewer = viewer
 
     async def request(
@@ -110,25 +118,31 @@ class Exports:
         return export, store.parts(export)
 
     async def step(self) -> bool:
-        """For the loop: write the next day of each export under way."""
-        exports = await store.running()
-        for export in exports:
+        """For the loop: write the next day of each export under way; False when none moved on."""
+        moved = False
+        for export in await store.running():
             try:
-                await self._advance(export)
+                moved |= await self._advance(export)
             except LostRace:
                 continue
             except ReportTooLarge as problem:
                 await self._end(export, ExportStatus.FAILED, reason=problem.code)
+                moved = True
             except AppError as problem:
                 log.warning("export.postponed", export_id=export.id, reason=problem.code)
                 return False
-        return bool(exports)
+        return moved
 
-    async def _advance(self, export: Export) -> None:
+    async def _advance(self, export: Export) -> bool:
+        """Write a day, or end it; False while the day is not complete in the books."""
         if export.days_done >= export.days_total:
             await self._end(export, ExportStatus.FINISHED)
-            return
+            return True
         day = (export.first + timedelta(days=export.days_done)).date()
+        if not await self._is_complete(day):
+            if export.waiting_for != FOLLOWER:
+                await store.change(export, waiting_for=FOLLOWER)
+            return False
         parts, rows = export.parts, export.rows
         if not parts:
             await store.write_part(export, 0, self._head(export))
@@ -139,7 +153,24 @@ class Exports:
                 raise ReportTooLarge
             await store.write_part(export, parts, _text(export, piece))
             parts += 1
-        await store.change(export, days_done=export.days_done + 1, parts=parts, rows=rows)
+        await store.change(
+            export, days_done=export.days_done + 1, parts=parts, rows=rows, waiting_for=""
+        )
+        return True
+
+    async def _is_complete(self, day: date) -> bool:
+        """Whether nothing can be added to a day any more; one that is not over is not waited for.
+
+        Its last block is applied when a later one is, and what settled in it stands in its
+        module's own books when that has been told.
+        """
+        end = Period(day, day).between()["$lt"]
+        if end > self._clock.now():
+            return True
+        cursor = await self._cursors.load()
+        if cursor is None or cursor.timestamp_ms < to_ms(end):
+            return False
+        return not await store.untold_before(end)
 
     async def _end(self, export: Export, status: ExportStatus, reason: str = "") -> None:
         await store.change(
