@@ -1,5 +1,6 @@
 """Keys from outside get an account's power only when two people want the very same."""
 
+import asyncio
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -134,6 +135,17 @@ async def test_who_dies_after_the_agreement_places_it_by_repeating(world: World)
         assert len(placed(world)) == 1
         assert await put(client, hot, body, "tre-3") == NEEDED, "the agreement is used up"
         assert await put(client, hot, body, "tre-2", key) == (202, "")
+    assert len(placed(world)) == 1
+
+
+async def test_many_at_once_place_what_was_agreed_once(world: World) -> None:
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    body = shared(hot.address, EVE)
+    async with served(world) as client:
+        alone = await asyncio.gather(*(put(client, hot, body, "tre-1") for _ in range(5)))
+        assert {status for status, _ in alone} == {409} and not placed(world)
+        answers = await asyncio.gather(*(put(client, hot, body, "tre-2") for _ in range(5)))
+    assert [status for status, _ in answers].count(202) == 1, answers
     assert len(placed(world)) == 1
 
 
