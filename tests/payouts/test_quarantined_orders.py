@@ -45,22 +45,26 @@ async def end(pay: Pay, object_id: str) -> None:
     assert (yes.status_code, yes.json()["status"]) == (200, "resolved"), yes.text
 
 
+@pytest.mark.parametrize("leaving", [0, 1, 2])
 async def test_they_leave_quarantine_with_their_order_and_are_paid_once(
-    pay: Pay, monkeypatch: pytest.MonkeyPatch
+    pay: Pay, monkeypatch: pytest.MonkeyPatch, leaving: int
 ) -> None:
-    order, payouts = await dead(pay, monkeypatch, 3)
-    leaving = payouts[1]
-    await Payout.get_pymongo_collection().update_one(
-        {"_id": leaving.id}, {"$set": {"eject": CANCELED_BY_HAND}}
+    """Those that were to leave the transaction do; their batch, which had ended, goes on."""
+    order, payouts = await dead(pay, monkeypatch)
+    gone = [each.id for each in payouts[:leaving]]
+    await Payout.get_pymongo_collection().update_many(
+        {"_id": {"$in": gone}}, {"$set": {"eject": CANCELED_BY_HAND}}
     )
     await end(pay, order.id)
     await pay.settle(3)
     for each in payouts:
-        status = "canceled" if each.id == leaving.id else "settled"
+        status = "canceled" if each.id in gone else "settled"
         assert (await pay.payout(each.id))["status"] == status
         assert await pay.held(each.recipient_address) == (UNITS if status == "settled" else 0)
     waiting = (await pay.get(QUARANTINE)).json()
     assert not {each["object_id"] for each in waiting} & {order.id, *(p.id for p in payouts)}
+    batch = (await pay.get(f"/payouts/batch/{payouts[0].batch_id}")).json()
+    assert batch["status"] == ("completed", "completed_with_errors", "canceled")[leaving]
     await pay.assert_books_equal_chain()
 
 

@@ -115,8 +115,8 @@ class QuarantineDesk:
             return Held(order.id, order.id, order.kind, order.reason, case, said, told)
         payout = await self._payout(object_id)
         found = await self._proofs.look(payout)
-        proves, told = found.status.value, found.evidence
-        return Held(payout.id, payout.order_id, "payout", payout.reason, case, proves, told)
+        ended, shown = found.status.value, found.evidence
+        return Held(payout.id, payout.order_id, "payout", payout.reason, case, ended, shown)
 
     async def propose(self, principal: Principal, object_id: str, outcome: str, note: str) -> Held:
         """Propose how it ends; what the chain shows now is stored with it.
