@@ -76,6 +76,16 @@ def test_every_text_makes_one_readable_line(text: str) -> None:
     assert json.loads(line) == {"event": "x.happened", "text": text}
 
 
+def test_no_character_ends_a_line_or_commands_a_terminal() -> None:
+    line = as_json(None, "info", {"detail": "a\u2028b\u0085c\u009b2J\u00e4"})
+    assert line.isascii() and json.loads(line)["detail"] == "a\u2028b\u0085c\u009b2J\u00e4"
+
+
+def test_keys_of_nested_values_are_searched() -> None:
+    shown = str(redact(None, "info", {"found": {"ab" * 32: 1, b"secret": 2}}))
+    assert "ab" * 32 not in shown and "secret" not in shown
+
+
 def test_subclasses_of_plain_types_are_shown_plainly() -> None:
     class Name(str):
         __slots__ = ()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
+from tron_payment.logs import request_id
 from tron_payment.loops import (
     BACKOFF_FIRST_S,
     QUIET_AFTER_S,
@@ -167,6 +168,29 @@ async def test_a_restart_touches_one_service_only(loops: Loops, eventually: Even
     wanted = (2, 2, 1)
     await eventually(all_rest)
     assert await loops.restart("nobody") == []
+
+
+async def test_a_loop_that_a_request_starts_anew_is_not_of_that_request(
+    loops: Loops, eventually: Eventually
+) -> None:
+    seen: list[str] = []
+
+    async def step() -> bool:
+        seen.append(request_id.get())
+        return False
+
+    loops.add(Loop("a", step, 0.01, "some"))
+    loops.start()
+    token = request_id.set("req_of_an_admin")
+    await loops.restart("some")
+    seen.clear()
+    request_id.reset(token)
+
+    async def stepped() -> bool:
+        return bool(seen)
+
+    await eventually(stepped)
+    assert set(seen) == {""}
 
 
 async def test_a_stop_lets_the_running_step_finish() -> None:

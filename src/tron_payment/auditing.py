@@ -61,10 +61,12 @@ class Auditing:
             self._to = max(heads, key=lambda head: head.seq, default=None)
             if self._to is None:
                 self._sound_at = now  # nothing is in it
-        if self._to is not None:
-            await self._read(self._to)
-        age = self._clock.now() - self._sound_at
-        self._figures.put("audit_verified_age_seconds", age.total_seconds())
+        try:
+            if self._to is not None:
+                await self._read(self._to)
+        finally:
+            age = self._clock.now() - self._sound_at
+            self._figures.put("audit_verified_age_seconds", age.total_seconds())
         return False
 
     async def _read(self, to: Head) -> None:

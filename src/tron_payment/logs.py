@@ -183,11 +183,13 @@ def show(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
 
 
 def as_json(_: object, __: str, event: Mapping[str, Any]) -> bytes:
-    """Structlog processor: one line, as msgspec writes it: in a tenth of the time."""
+    """Structlog processor: one line, as msgspec writes it: in a tenth of the time. In ASCII: other
+    characters end a line or command a terminal, too."""
     try:
-        return msgspec.json.encode(event)
+        line = msgspec.json.encode(event)
     except (TypeError, ValueError):  # a subclass of str or int, half of a surrogate pair
         return json_text(event, default=repr).encode()
+    return line if line.isascii() else json_text(msgspec.json.decode(line)).encode()
 
 
 def _as_json_text(_: object, method: str, event: Mapping[str, Any]) -> str:
@@ -219,10 +221,14 @@ def _redacted(key: str, value: Any) -> Any:
     if isinstance(value, bytes | bytearray):
         return f"<{len(value)} bytes>"
     if isinstance(value, Mapping):
-        return {str(name): _redacted(str(name), each) for name, each in value.items()}
+        return {_name(name): _redacted(_name(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(key, each) for each in value]
     return scrub(repr(value), hashes_are_public=key in _PUBLIC_HASHES)
+
+
+def _name(key: Any) -> str:
+    return f"<{len(key)} bytes>" if isinstance(key, bytes) else scrub(str(key))
 
 
 @lru_cache(maxsize=KEYS_MAX)

@@ -8,6 +8,7 @@ do the shared work while the others stand by (db/leases.py); that all do it is s
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -90,7 +91,11 @@ class Loops:
     def start(self) -> None:
         for loop in self.all:
             if loop.name not in self._tasks:
-                self._tasks[loop.name] = asyncio.create_task(self._run(loop), name=loop.name)
+                self._tasks[loop.name] = asyncio.create_task(
+                    self._run(loop),
+                    name=loop.name,
+                    context=Context(),  # of no request
+                )
 
     async def restart(self, service: str) -> list[str]:
         """Cancel and start again the loops of one service; answers their names."""

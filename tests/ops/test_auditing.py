@@ -99,3 +99,11 @@ async def test_an_empty_log_is_nothing_to_worry_about(world: World) -> None:
     await world.rows.delete_many({})
     await world.read(1, PASS_EVERY * 3)
     assert world.age_s == 0
+
+
+@pytest.mark.parametrize("seq", [10, 4], ids=["the newest", "where a slice ends"])
+async def test_an_entry_that_is_none_any_more_is_found(world: World, seq: int) -> None:
+    assert await world.read(1, FIRST_AFTER) is None
+    await world.rows.update_one({"seq": seq}, {"$set": {"actor": ["x"]}})
+    await world.read(4, PASS_EVERY)
+    assert await world.read(4, PASS_EVERY) == 0

@@ -7,6 +7,7 @@ anew; for that, keep heads outside this database (audit_heads.py signs and expor
 them to `verify`.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,9 @@ FIRST_HASH: Final = "0" * 64
 
 PAGE_MS: Final = 5_000
 _READ_BATCH: Final = 1_000
+_TURN: Final = 100
+"""Entries whose hashes are computed before others get their turn: some 4 ms."""
+
 _INT64_MAX: Final = 2**63 - 1
 
 
@@ -142,8 +146,11 @@ class Audit:
 
     async def head(self) -> Head | None:
         """The newest entry's number and hash."""
-        entry = await self._appender.head()
-        return Head(entry.seq, entry.hash) if entry else None
+        with store_errors():  # as it stands there, whatever somebody has made of it
+            raw = await AuditEntry.get_pymongo_collection().find_one(
+                {"seq": {"$gte": 1}}, {"seq": 1, "hash": 1}, sort=[("seq", DESCENDING)]
+            )
+        return Head(raw["seq"], str(raw.get("hash"))) if raw else None
 
     async def page(
         self, where: Mapping[str, Any], before: int | None, limit: int
@@ -179,10 +186,10 @@ class Audit:
         expected, seq = FIRST_HASH, max(from_seq, 1)
         with store_errors():
             if seq > 1:
-                before = await AuditEntry.find_one({"seq": seq - 1})
+                before = await AuditEntry.get_pymongo_collection().find_one({"seq": seq - 1})
                 if before is None:
                     return BadEntry(seq - 1, Fault.REMOVED)
-                expected = before.hash
+                expected = str(before.get("hash"))
             wanted = {"$gte": seq} | ({} if to_seq is None else {"$lte": to_seq})
             cursor = AuditEntry.get_pymongo_collection().find({"seq": wanted})
             async for raw in cursor.sort("seq", ASCENDING).batch_size(_READ_BATCH):
@@ -192,6 +199,8 @@ class Audit:
                 if fault is not None:
                     return BadEntry(seq, fault)
                 expected, seq = raw["hash"], seq + 1
+                if seq % _TURN == 0:
+                    await asyncio.sleep(0)
         if seq <= max(kept, default=0):
             return BadEntry(seq, Fault.CUT_OFF)
         return None
