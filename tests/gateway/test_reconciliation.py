@@ -15,6 +15,7 @@ from tron_payment.db.cas import insert_once
 from tron_payment.db.ledger import Balance, Pocket
 from tron_payment.engine import SafeMode
 from tron_payment.gateway import Reconciliations, books
+from tron_payment.gateway.reconciliation import round_s
 from tron_payment.measuring import Measuring
 from tron_payment.metrics import Figures
 
@@ -44,6 +45,51 @@ async def test_the_books_equal_the_chain_at_one_solidified_block(gateway: World)
     rows = {(row["name"], row["currency"]): row for row in report["rows"]}
     assert rows[("treasury", "USDT")]["ledger"] == "50000"
     assert rows[("treasury", "USDT")]["chain"] == "50000"
+
+
+async def test_a_report_says_how_much_it_compared(gateway: World) -> None:
+    first = await run(gateway)
+    assert first["complete"] is True
+    assert first["addresses"] == 1, "the treasury; the first run leaves the empty ones out"
+    await gateway.tick()
+    second = await run(gateway)
+    assert second["holders"] == second["addresses"] == first["holders"], "fewer than take turns"
+    assert second["round_seconds"] == 900
+    path = f"/payments/reconciliation/{second['reconciliation_id']}/file"
+    signed = (await gateway.get(path, role="auditor")).json()
+    assert (signed["holders"], signed["round_seconds"]) == (second["holders"], 900)
+
+
+@pytest.mark.parametrize(
+    ("holders", "with_money", "seconds"),
+    [(0, 0, 900), (500, 500, 900), (500, 300, 900), (501, 300, 1_800), (1_000_000, 0, 4_500_000)],
+)
+def test_how_long_a_round_takes(holders: int, with_money: int, seconds: int) -> None:
+    assert round_s(holders, with_money) == seconds
+
+
+async def test_what_is_not_compared_yet_is_not_called_balanced(gateway: World) -> None:
+    """An address whose books are being opened: neither equal nor different."""
+    payer = Payer(0xBEEF)
+    answer = await gateway.post(
+        "/wallets/import", {"label": "watched", "address": payer.address}, role="operator"
+    )
+    assert answer.status_code == 201, answer.text
+    report = await run(gateway)
+    assert report["waiting"] == [payer.address]
+    assert (report["complete"], report["balanced"]) == (False, None)
+    await gateway.devnet.mine()
+    while await gateway.assembly.follower.step():
+        pass  # the openings wait
+    key = f"{gateway.treasury}:available|TRX"
+    await Balance.find_one({"_id": key}).update({"$inc": {"units": -1}})
+    wrong = await run(gateway)
+    assert (wrong["complete"], wrong["balanced"]) == (False, False)
+    await Balance.find_one({"_id": key}).update({"$inc": {"units": 1}})
+    await gateway.solidify()
+    await gateway.tick(2)
+    after = await run(gateway)
+    assert (after["waiting"], after["complete"], after["balanced"]) == ([], True, True)
 
 
 async def test_one_sun_removed_by_hand_is_found_and_named(gateway: World) -> None:

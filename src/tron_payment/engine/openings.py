@@ -137,6 +137,11 @@ class Openings:
         """True while the opening balance of an address is not yet booked."""
         return await OpeningRequest.find_one({"_id": address}) is not None
 
+    async def all_pending(self, most: int) -> list[Address]:
+        """Addresses whose opening balances are not booked yet, at most so many, longest first."""
+        found = await OpeningRequest.find_all().sort("+requested_at").limit(most).to_list()
+        return [Address(each.id) for each in found]
+
     async def step(self) -> bool:
         """Take each requested opening one step further; True when one was finished."""
         requests = (

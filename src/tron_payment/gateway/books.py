@@ -62,6 +62,12 @@ async def holders_after(last: str) -> list[Address]:
     return [Address(row.id) for row in rows]
 
 
+async def count_holders() -> int:
+    """How many addresses we keep books for."""
+    with store_errors():
+        return await Holder.find_all().count()
+
+
 async def holders_with_money() -> list[Address]:
     """Addresses that have something by our books, or owe something, in the order of their text."""
     pockets = tuple(f":{pocket.value}" for pocket in Pocket)

@@ -42,7 +42,7 @@ CHUNK: Final = 20
 """Addresses read at the same time, between the same two solidified blocks if possible."""
 
 IDLE_PER_RUN: Final = 200
-"""Empty addresses compared by each run; each one's turn comes."""
+"""Empty addresses compared by each run; each one's turn comes, after `round_seconds` at most."""
 
 ROWS_MAX: Final = 10_000
 SERVICE: Final = "service"
@@ -162,7 +162,7 @@ class Reconciliations:
         if before is not None and not await store.is_noted(before.id):
             await self._note(before)  # whoever finished it died before
         rows: list[Row] = []
-        waiting: list[str] = []
+        waiting = set(await self._openings.all_pending(ROWS_MAX))
         compared, looked_at, witnesses = 0, 0, Witnesses()
         addresses = await books.holders_with_money()
         idle, idle_cursor = await self._idle(before, set(addresses))
@@ -170,7 +170,7 @@ class Reconciliations:
             ready = []
             for address in chunk:
                 if await self._openings.pending(address):
-                    waiting.append(address)
+                    waiting.add(address)
                 else:
                     ready.append(address)
             if ready:
@@ -183,14 +183,17 @@ class Reconciliations:
         audit_seq = head.seq if head else 0
         known = before.unmatched if before else []
         fresh = await store.alarms_after(before.audit_seq if before else 0, audit_seq)
+        holders = max(await books.count_holders(), len(addresses))
         fields: dict[str, Any] = {
             "addresses": compared,
+            "holders": holders,
+            "round_seconds": round_s(holders, len(addresses)),
             "solid_block": max((row.block_number for row in rows), default=looked_at),
             "difference": _difference(rows),
             "rows": rows[:ROWS_MAX],
             "confirmed": witnesses.confirmed,
             "dissent": witnesses.dissent[:ROWS_MAX],
-            "waiting": waiting,
+            "waiting": sorted(waiting)[:ROWS_MAX],
             "unmatched": [*known, *fresh][-UNMATCHED_MAX:],
             "idle_cursor": idle_cursor,
             "audit_seq": audit_seq,
@@ -281,6 +284,9 @@ class Reconciliations:
             confirmed=fields["confirmed"],
             dissent=len(fields["dissent"]),
             unmatched=len(fields["unmatched"]),
+            addresses=fields["addresses"],
+            holders=fields["holders"],
+            waiting=len(fields["waiting"]),
         )
         return finished
 
@@ -302,6 +308,19 @@ class Reconciliations:
                 at=report.finished_at,
             )
         )
+
+
+def round_s(holders: int, with_money: int) -> int:
+    """Seconds in which each empty address is compared once: ``round_s(1_000_000, 0) == 4_500_000``,
+    which is 52 days.
+
+    Args:
+        holders: Addresses that we keep books for.
+        with_money: Those of them that every run compares.
+    """
+    idle = max(0, holders - with_money)
+    runs = max(-(-idle // IDLE_PER_RUN), -(-holders // books.HOLDERS_PER_PAGE)) if idle else 1
+    return runs * int(INTERVAL.total_seconds())
 
 
 def _pieces(addresses: Sequence[Address]) -> Iterator[Sequence[Address]]:

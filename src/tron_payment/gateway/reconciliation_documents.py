@@ -82,6 +82,13 @@ class Reconciliation(Document):
     addresses: int = 0
     """How many were compared so far."""
 
+    holders: int | None = None
+    """How many addresses there are books for; None of an older build."""
+
+    round_seconds: int | None = None
+    """In this time each of them is compared once: those with money in every run, the empty ones by
+    turns."""
+
     solid_block: int | None = None
     """The newest block that was compared; each row names its own."""
 

@@ -79,6 +79,11 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     """`difference` is, by currency, the sum of all differences without their signs.
 
     `confirmed` of the `addresses` were shown alike by a second node at the same block.
+
+    This run compared `addresses` of the `holders` that we keep books for: all with money by our
+    books, and some of the empty ones, each of which has its turn within `round_seconds`.
+    `complete` is false while the books of some (`waiting`) are still being opened, so that they
+    were not compared; nothing being different elsewhere, `balanced` is null then.
     """
 
     reconciliation_id: str | None
@@ -86,7 +91,10 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
     solid_block: int | None
     difference: dict[str, str]
     balanced: bool | None
+    complete: bool | None
     addresses: int
+    holders: int | None
+    round_seconds: int | None
     confirmed: int
     dissent: list[DissentView]
     rows: list[RowView]
@@ -114,8 +122,11 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
             status=report.status.value,
             solid_block=report.solid_block,
             difference={asset: text(asset, units) for asset, units in totals.items()},
-            balanced=not any(totals.values()) and not report.dissent if finished else None,
+            balanced=_balanced(report) if finished else None,
+            complete=not report.waiting if finished else None,
             addresses=report.addresses,
+            holders=report.holders,
+            round_seconds=report.round_seconds,
             confirmed=report.confirmed,
             dissent=[_dissent(each, text) for each in report.dissent[:ROWS_SHOWN_MAX]],
             rows=[
@@ -151,6 +162,13 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _balanced(report: Reconciliation) -> bool | None:
+    """Of a finished one; None when nothing is wrong, but not all was compared."""
+    if any(report.difference.values()) or report.dissent:
+        return False
+    return None if report.waiting else True
+
+
 def _dissent(each: Dissent, text: Callable[[str, int], str]) -> DissentView:
     known = bool(each.asset)
     return DissentView(
@@ -172,7 +190,10 @@ _NONE = ReconciliationView(
     solid_block=None,
     difference={},
     balanced=None,
+    complete=None,
     addresses=0,
+    holders=None,
+    round_seconds=None,
     confirmed=0,
     dissent=[],
     rows=[],
