@@ -95,9 +95,13 @@ class Reading:
                     if number <= must:
                         before = self._linked(number, said, before)
                     elif not self._shown.get(number):
+                        if not said.whole and number <= self.to - FRESH_BLOCKS:
+                            raise NodesUnavailable(f"block {number} was told of before")
                         return ""  # ahead of all that may be true, and only claimed
                 self.read = numbers[-1]
             first = max(first, end + 1)
+        if not said.whole and self.read < self.to - FRESH_BLOCKS:
+            raise NodesUnavailable(f"blocks up to {self.to - FRESH_BLOCKS} were told of before")
         return ""
 
     async def _read(self, number: int, said: Tip, judge: Judge) -> str:
