@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.engine import OrderStatus
 from tron_payment.gateway.domain import (
-    DUST_UNITS,
+    Asked,
     DepositOutcome,
     Facts,
     PaymentStatus,
     RefundState,
     RefundStatus,
+    dust_units,
     outcome_of,
     refund_status_of,
     refundable,
@@ -22,6 +24,7 @@ from tron_payment.gateway.domain import (
     status_of_order,
 )
 
+DUST_UNITS = dust_units(6)
 START = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EXPIRY = START + timedelta(hours=1)
 LATE = EXPIRY + timedelta(seconds=1)
@@ -118,7 +121,39 @@ def test_paid_means_full_and_in_time(
 def test_what_a_transfer_counts_as(
     asset: str | None, units: int, own: bool, due: int, outcome: DepositOutcome
 ) -> None:
-    assert outcome_of(asset, units, own, "USDT", due) is outcome
+    asked = Asked(currency="USDT", decimals=6, due=due)
+    assert outcome_of(asset, units, asked, own=own) is outcome
+
+
+@pytest.mark.parametrize(
+    ("decimals", "units", "due", "received", "outcome"),
+    [
+        (6, 500, 25_000_000, 24_999_500, DepositOutcome.CREDITED),
+        (6, 499, 25_000_000, 24_999_500, DepositOutcome.DUST),
+        (6, 999, 25_000_000, 24_000_000, DepositOutcome.DUST),
+        (6, 999, 25_000_000, 25_000_000, DepositOutcome.DUST),
+        (6, 1_000, 25_000_000, 26_000_000, DepositOutcome.CREDITED),
+        (2, 1, 1_500, 0, DepositOutcome.CREDITED),
+        (2, 1, 1_500, 1_500, DepositOutcome.CREDITED),
+        (0, 1, 15, 0, DepositOutcome.CREDITED),
+        (9, 999_999, 10**9, 0, DepositOutcome.DUST),
+        (9, 1_000_000, 10**9, 0, DepositOutcome.CREDITED),
+        (9, UNITS_MAX, 10**9, 0, DepositOutcome.CREDITED),
+        (9, UNITS_MAX, 10**9, 1, DepositOutcome.NOT_BOOKED),
+        (9, 2**255, 10**9, 0, DepositOutcome.NOT_BOOKED),
+    ],
+)
+def test_dust_is_of_the_currency_and_never_what_is_still_asked_for(
+    decimals: int, units: int, due: int, received: int, outcome: DepositOutcome
+) -> None:
+    asked = Asked(currency="EURX", decimals=decimals, due=due, received=received)
+    assert outcome_of("EURX", units, asked) is outcome
+
+
+def test_what_the_books_have_no_room_for_counts_as_nothing() -> None:
+    asked = Asked(currency="USDT", decimals=6, due=10**6)
+    assert outcome_of("USDT", 10**6, asked, booked=False) is DepositOutcome.NOT_BOOKED
+    assert outcome_of("TRX", 10**6, asked, booked=False) is DepositOutcome.NOT_BOOKED
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.sampled_from(RefundState)), max_size=20))

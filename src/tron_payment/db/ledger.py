@@ -24,7 +24,7 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Unavailable
 from tron_payment.core.failpoints import failpoint
-from tron_payment.db.faults import duplicates_of
+from tron_payment.db.faults import duplicates_of, store_errors
 from tron_payment.db.lean import fetch, fetch_one
 from tron_payment.db.ledger_documents import (
     DOCUMENTS,
@@ -44,8 +44,10 @@ from tron_payment.db.ledger_documents import (
     digest,
     listed,
 )
+from tron_payment.db.ledger_room import BALANCE_MAX, Room, sides
 
 __all__ = [
+    "BALANCE_MAX",
     "DOCUMENTS",
     "NETWORK_FEES",
     "OPENING",
@@ -63,8 +65,10 @@ __all__ = [
     "Opened",
     "Pocket",
     "Posting",
+    "Room",
     "View",
     "account",
+    "sides",
 ]
 
 POSTINGS_MAX: Final = 20_000
@@ -87,6 +91,9 @@ class Draft:
     reserves: tuple[str, ...] = ()
     finals: tuple[str, ...] = ()
     opens: tuple[Opened, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """What the books have no room for; it is written down here and booked nowhere."""
+
     block_number: int | None = None
 
 
@@ -115,6 +122,11 @@ class View:
         for row in await fetch(Balance, {"_id": {"$in": list(wanted)}}):
             found[(row.account, row.asset)] = row.units
         return found
+
+    async def fitting(self, postings: Sequence[Posting]) -> list[Posting]:
+        """Of these the ones that the books have room for."""
+        room = Room(await self.balances(sides(postings)))
+        return [posting for posting in postings if room.take(posting)]
 
     async def holders(self, addresses: Iterable[Address]) -> dict[Address, int]:
         """Of these addresses the ones we keep books for, with the block they opened at."""
@@ -179,6 +191,13 @@ class Ledger:
         """The newest books."""
         return View((await self._roll_forward()).applied)
 
+    async def left_out(self, block_number: int) -> frozenset[str]:
+        """References of what a block's entry has left out (`LedgerEntry.left_out`)."""
+        query = {"cause": f"block:{block_number}"}
+        with store_errors():
+            row = await LedgerEntry.get_pymongo_collection().find_one(query, {"left_out": 1})
+        return frozenset((row or {}).get("left_out") or ())
+
     async def is_holder(self, address: Address) -> bool:
         """True for an address whose movements we book."""
         return await Holder.find_one({"_id": address}) is not None
@@ -224,6 +243,7 @@ class Ledger:
             reserves=list(draft.reserves) or None,
             finals=list(draft.finals) or None,
             opens=list(draft.opens) or None,
+            left_out=list(draft.left_out) or None,
             block_number=draft.block_number,
             previous_hash=head.hash,
             hash="",

@@ -80,6 +80,10 @@ class LedgerEntry(LeanDocument):
     reserves: list[str] | None = None
     finals: list[str] | None = None
     opens: list[Opened] | None = None
+    left_out: list[str] | None = None
+    """References of what the books have no room for (ledger_room.py): ``<txid>:<index>``, or the
+    txid alone where there are too many."""
+
     block_number: int | None = None
     previous_hash: str
     hash: str
@@ -159,7 +163,7 @@ def deltas(postings: Iterable[Posting]) -> dict[tuple[str, str], int]:
 
 def digest(previous_hash: str, entry: LedgerEntry) -> str:
     """The entry's hash, which fixes its content and every entry before it."""
-    content = [
+    content: list[Any] = [
         previous_hash,
         entry.id,
         entry.cause,
@@ -170,4 +174,6 @@ def digest(previous_hash: str, entry: LedgerEntry) -> str:
         [[o.address, o.block_number] for o in entry.opens or ()],
         entry.block_number,
     ]
+    if entry.left_out:
+        content.append(entry.left_out)
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()

@@ -19,6 +19,7 @@ from tron_payment.db.ledger import (
     WORLD,
     Pocket,
     Posting,
+    Room,
     account,
 )
 from tron_payment.engine.domain import Spend
@@ -52,6 +53,12 @@ class Booking:
     unmatched: list[Movement] = field(default_factory=list)
     """Movements out of a holder by a transaction that is no order's: page somebody."""
 
+    left_out: list[Posting] = field(default_factory=list)
+    """What the books have no room for: page somebody."""
+
+    left_out_refs: list[str] = field(default_factory=list)
+    """Where in the chain that is."""
+
 
 def book(
     moves: Iterable[Movement],
@@ -59,6 +66,7 @@ def book(
     claims: Mapping[str, Claim],
     block_number: int,
     included: Iterable[str],
+    room: Room | None = None,
 ) -> Booking:
     """Book a block.
 
@@ -68,6 +76,7 @@ def book(
         claims: Orders by the txid of the attempt that stands in the block.
         block_number: A holder's movements count from the block after its opening.
         included: Txids of `claims` that stand in the block, in order.
+        room: What the books can take; None for everything.
     """
     booking = Booking()
     spent: dict[tuple[str, Address, str], int] = defaultdict(int)
@@ -80,28 +89,36 @@ def book(
         sender_ours, recipient_ours = ours(move.sender), ours(move.recipient)
         if not (sender_ours or recipient_ours):
             continue
-        if sender_ours and claim is None and move.kind is not MovementKind.FEE:
-            booking.unmatched.append(move)
-        source = WORLD
+        source, spends = WORLD, False
         if sender_ours:
             assert move.sender is not None
-            pocket = Pocket.AVAILABLE
             moves_out = move.kind not in _WITHIN  # unstaking spends nothing of what is set aside
-            if moves_out and claim is not None and _holds(claim, move.sender, move.asset):
-                pocket = Pocket.RESERVED
-                spent[(claim.order_id, move.sender, move.asset)] += move.units
-            source = account(move.sender, pocket)
+            spends = moves_out and claim is not None and _holds(claim, move.sender, move.asset)
+            source = account(move.sender, Pocket.RESERVED if spends else Pocket.AVAILABLE)
         source, destination = _sides(move, source, recipient_ours)
         if source != destination:
-            booking.postings.append(
-                Posting(source, destination, move.asset, move.units, _ref(move, claim))
-            )
+            posting = Posting(source, destination, move.asset, move.units, _ref(move, claim))
+            if room is not None and not room.take(posting):
+                booking.left_out.append(posting)
+                booking.left_out_refs.append(f"{move.txid}:{move.index}")
+                continue
+            booking.postings.append(posting)
+        if spends:
+            assert claim is not None and move.sender is not None
+            spent[(claim.order_id, move.sender, move.asset)] += move.units
+        if sender_ours and claim is None and move.kind is not MovementKind.FEE:
+            booking.unmatched.append(move)
     for txid in included:
         claim = claims[txid]
         if not claim.open or claim.order_id in booking.finals:
             continue
         booking.finals.append(claim.order_id)
-        booking.postings.extend(_release(claim, spent))
+        for posting in _release(claim, spent):
+            if room is None or room.take(posting):
+                booking.postings.append(posting)
+            else:
+                booking.left_out.append(posting)
+                booking.left_out_refs.append(claim.order_id)
     booking.postings = bounded(booking.postings)
     return booking
 

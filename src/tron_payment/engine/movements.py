@@ -22,7 +22,7 @@ from tron_payment.chain import (
     trc20_transfers,
 )
 from tron_payment.core.address import Address
-from tron_payment.core.money import TRX, UNITS_MAX
+from tron_payment.core.money import TRX
 
 INTERNAL: Final = "int"
 """Begins the index of what a contract has moved."""
@@ -53,6 +53,8 @@ class Movement:
 
     asset: str
     units: int
+    """Of a token up to 2^256: its contract says so, and the books may have no room for it."""
+
     sender: Address | None
     recipient: Address | None
 
@@ -121,7 +123,7 @@ def _of_transaction(tx: SolidTransaction, tokens: Mapping[Address, str]) -> Iter
             )
     for transfer in trc20_transfers(tx):
         asset = tokens.get(transfer.token)
-        if asset is not None and 0 < transfer.units <= UNITS_MAX:  # a log may claim any number
+        if asset is not None and transfer.units > 0:  # a log may claim any number: see booking.py
             yield Movement(
                 MovementKind.TRANSFER,
                 tx.txid,

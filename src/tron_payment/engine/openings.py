@@ -176,7 +176,7 @@ class Openings:
             return False
         if cursor.number < request.read_at_block:
             raise HeadMoved
-        await self._ledger.append(lambda view: self._opening(request))
+        await self._ledger.append(lambda view: self._opening(view, request))
         await row.delete()
         log.info("ledger.opened", address=address, block=request.read_at_block)
         return True
@@ -199,7 +199,7 @@ class Openings:
 
         await self._ledger.append(build)
 
-    async def _opening(self, request: OpeningRequest) -> Draft:
+    async def _opening(self, view: View, request: OpeningRequest) -> Draft:
         """The opening balance: what the chain says at the block, less what is booked up to it."""
         assert request.read_at_block is not None
         address = Address(request.id)
@@ -213,7 +213,11 @@ class Openings:
             if rest:
                 postings.append(Posting(*sides, asset, abs(rest), f"open:{address}"))
         opens = (Opened(address, request.read_at_block),)
-        return Draft(f"open:{address}", tuple(postings), opens=opens)
+        fitting = await view.fitting(postings)
+        left = tuple(f"{each.ref}:{each.asset}" for each in postings if each not in fitting)
+        if left:
+            log.error("ledger.opening_left_out", address=address, refs=left)
+        return Draft(f"open:{address}", tuple(fitting), opens=opens, left_out=left)
 
     async def balances(self, address: Address, *, not_before: int) -> tuple[int, Balances]:
         """What an address has at one solidified block, and that block's number: as many nodes as

@@ -18,9 +18,10 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.cas import LostRace, Move
-from tron_payment.db.ledger import Draft, Ledger, View
+from tron_payment.db.ledger import Draft, Ledger, Room, View, sides
 from tron_payment.engine import documents as store
-from tron_payment.engine.booking import Booking, Claim, book
+from tron_payment.engine import left_out
+from tron_payment.engine.booking import Booking, Claim, book, reserve
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import (
     LIFECYCLE,
@@ -194,18 +195,21 @@ class Settler:
             ):
                 forgotten[:] = sorted(strange)
                 return None
-            if not booking.postings and not booking.finals:
+            if not booking.postings and not booking.finals and not booking.left_out:
                 return None
             return Draft(
                 cause=f"block:{block.number}",
                 postings=tuple(booking.postings),
                 reserves=tuple(set(booking.finals) - await view.reserved(booking.finals)),
                 finals=tuple(booking.finals),
+                left_out=left_out.kept(booking.left_out_refs),
                 block_number=block.number,
             )
 
         if touched or orders:
-            await self._ledger.append(build)
+            entry = await self._ledger.append(build)
+            if entry is not None:
+                await left_out.tell(self._alarm, entry, moves)
         if forgotten:
             log.warning("block.forgotten", txids=forgotten, block=block.number)
             return False
@@ -248,7 +252,12 @@ class Settler:
             for txid, order in orders.items()
         }
         included = [tx.txid for tx in block.transactions if tx.txid in claims]
-        return book(moves, holders, claims, block.number, included)
+        booking = book(moves, holders, claims, block.number, included)
+        held = [each for claim in claims.values() for each in reserve(claim.order_id, claim.holds)]
+        balances = await view.balances(sides([*booking.postings, *held]))
+        if Room(balances).take_all(booking.postings):
+            return booking
+        return book(moves, holders, claims, block.number, included, Room(balances))
 
     async def _conclude(self, block: SolidBlock, orders: Mapping[str, Order]) -> None:
         """Move every order whose transaction stands in the block to where it ends.

@@ -6,6 +6,7 @@ anywhere repeats the block, and a block that an invoice has booked is not booked
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
@@ -17,11 +18,13 @@ from tron_payment.core.ids import derived_id
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import LostRace, Move, compare_and_set_many, insert_many_once
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import Tokens, Watched
+from tron_payment.engine import Watched
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Deposit, Payment
-from tron_payment.gateway.domain import DepositOutcome, PaymentStatus, outcome_of
+from tron_payment.gateway.domain import Asked, DepositOutcome, PaymentStatus, outcome_of
 from tron_payment.gateway.incoming import Incoming, incoming
+from tron_payment.gateway.own_documents import own_of
+from tron_payment.usdt import TokenRegistry
 
 BOOK_ATTEMPTS_MAX: Final = 20
 EVENTS_WAITING_MAX: Final = 100
@@ -51,7 +54,7 @@ class Deposits:
         secret: bytes,
         ledger: Ledger,
         watched: Watched,
-        tokens: Tokens,
+        tokens: TokenRegistry,
         describe: Describe,
     ) -> None:
         self._clock = clock
@@ -102,23 +105,40 @@ class Deposits:
 
     async def _store(self, block: SolidBlock, found: Found) -> None:
         deposits = await self._judged(block, found)
-        await insert_many_once([one for rows in deposits.values() for one in rows])
+        rows = [one for several in deposits.values() for one in several]
+        new = await insert_many_once(rows)
+        if len(new) < len(rows):  # somebody died here, or is here too: what was stored first holds
+            earlier = await store.deposits_by_ids([one.id for one in rows if one.id not in new])
+            for several in deposits.values():
+                several[:] = [earlier.get(one.id, one) for one in several]
         await self._book(block, deposits)
 
     async def _judged(self, block: SolidBlock, found: Found) -> dict[str, list[Deposit]]:
         """What a block brought to invoices and what each of it counts as."""
         senders = {one.sender for _, arrivals in found.values() for one in arrivals if one.sender}
-        ours = set(await (await self._ledger.view()).holders(senders))
-        return {
-            payment_id: [self._deposit(block, payment, one, ours) for one in arrivals]
-            for payment_id, (payment, arrivals) in found.items()
-        }
+        ours = await own_of(self._ledger, senders)
+        left_out = await self._ledger.left_out(block.number) if found else frozenset()
+        judged: dict[str, list[Deposit]] = {}
+        for payment_id, (payment, arrivals) in found.items():
+            asked = Asked(
+                currency=payment.currency,
+                decimals=self._tokens.asset(payment.currency).decimals,
+                due=payment.units,
+                received=payment.received_units,
+            )
+            rows = judged[payment_id] = []
+            for one in arrivals:
+                booked = not left_out.intersection((one.txid, f"{one.txid}:{one.index}"))
+                own = one.sender in ours
+                outcome = outcome_of(one.asset, one.units, asked, own=own, booked=booked)
+                if outcome is DepositOutcome.CREDITED:
+                    asked = replace(asked, received=asked.received + one.units)
+                rows.append(self._deposit(block, payment, one, outcome))
+        return judged
 
     def _deposit(
-        self, block: SolidBlock, payment: Payment, one: Incoming, ours: set[Address]
+        self, block: SolidBlock, payment: Payment, one: Incoming, outcome: DepositOutcome
     ) -> Deposit:
-        own = one.sender in ours
-        outcome = outcome_of(one.asset, one.units, own, payment.currency, payment.units)
         return Deposit(
             id=derived_id("dep", self._secret, one.txid, one.index),
             payment_id=payment.id,

@@ -280,6 +280,12 @@ async def id_by_address(address: Address) -> str | None:
     return found[address].id if address in found else None
 
 
+async def deposits_by_ids(deposit_ids: Sequence[str]) -> dict[str, Deposit]:
+    """As stored, by id."""
+    with store_errors():
+        return {row.id: row async for row in Deposit.find({"_id": {"$in": list(deposit_ids)}})}
+
+
 async def deposits_of(payment_id: str) -> list[Deposit]:
     """The first ones, oldest first."""
     with store_errors():

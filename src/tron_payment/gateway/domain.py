@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from tron_payment.core.errors import Conflict, NotFound, Refused
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.engine import OrderStatus
 
 EXPIRES_IN_DEFAULT_S: Final = 3_600
@@ -14,8 +15,8 @@ EXPIRES_IN_MAX_S: Final = 30 * 86_400
 TOLERANCE_UNITS: Final = 0
 """How much less than asked still counts as paid."""
 
-DUST_UNITS: Final = 1_000
-"""Less than this (0.001) is dust and not credited, unless the invoice itself asks for less."""
+DUST_DECIMALS: Final = 3
+"""Less than 0.001 is dust and not credited, unless no more than it is still asked for."""
 
 METADATA_ENTRIES_MAX: Final = 20
 METADATA_TEXT_MAX: Final = 200
@@ -68,6 +69,9 @@ class DepositOutcome(StrEnum):
     """A token that we do not know, whatever it calls itself."""
 
     DUST = "dust"
+    NOT_BOOKED = "not_booked"
+    """More of a token than the books have room for: whoever claims so much has made it up."""
+
     OWN_WALLET = "own_wallet"
     """Sent by ourselves, such as TRX for the fee of a sweep."""
 
@@ -197,22 +201,44 @@ def status_of(facts: Facts) -> PaymentStatus:
     return PaymentStatus.PARTIALLY_PAID if facts.received else PaymentStatus.AWAITING_PAYMENT
 
 
-def outcome_of(asset: str | None, units: int, own: bool, wanted: str, due: int) -> DepositOutcome:
+def dust_units(decimals: int) -> int:
+    """The least that counts of a currency, in its units."""
+    least: int = 10 ** max(0, decimals - DUST_DECIMALS)
+    return least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What an invoice asks for, as a transfer finds it. Units of its currency."""
+
+    currency: str
+    decimals: int
+    due: int
+    received: int = 0
+    """Before this transfer."""
+
+
+def outcome_of(
+    asset: str | None, units: int, asked: Asked, *, own: bool = False, booked: bool = True
+) -> DepositOutcome:
     """What a transfer to an invoice's address counts as.
 
     Args:
         asset: Code of the currency; None for a token that is not registered.
         own: The sender is one of our own addresses.
-        wanted: The invoice's currency.
-        due: The invoice's amount.
+        booked: The books have it.
     """
     if own:
         return DepositOutcome.OWN_WALLET
     if asset is None:
         return DepositOutcome.UNKNOWN_TOKEN
-    if asset != wanted:
+    if not booked or asked.received + units > UNITS_MAX:
+        return DepositOutcome.NOT_BOOKED
+    if asset != asked.currency:
         return DepositOutcome.WRONG_CURRENCY
-    if units < min(DUST_UNITS, due):
+    least = dust_units(asked.decimals)
+    remaining = asked.due - asked.received
+    if units < (min(least, remaining) if remaining > 0 else least):
         return DepositOutcome.DUST
     return DepositOutcome.CREDITED
 

@@ -35,7 +35,11 @@ VALUE_DECIMALS: Final = 2
 PAGE: Final = 500
 """Rows read at once."""
 
-NO_MONEY: Final = (DepositOutcome.OWN_WALLET.value, DepositOutcome.UNKNOWN_TOKEN.value)
+NO_MONEY: Final = (
+    DepositOutcome.OWN_WALLET.value,
+    DepositOutcome.UNKNOWN_TOKEN.value,
+    DepositOutcome.NOT_BOOKED.value,
+)
 
 Rates = Mapping[str, int]
 """By currency what one of it is worth, in 10**-9 of the caller's currency."""

@@ -40,6 +40,7 @@ from tron_payment.gateway.domain import (
     refund_status_of,
     refundable,
 )
+from tron_payment.gateway.own_documents import own_of
 from tron_payment.gateway.rounds import Round
 from tron_payment.gateway.transfers import Sending, contract_of, wish_of
 from tron_payment.gateway.views import RefundRequest, Viewer
@@ -72,7 +73,7 @@ class Recipients:
         address = parse_address(text, param=param)
         if address == NOBODY:
             raise RecipientRefused("this is the zero address: nobody has its key", param=param)
-        if await self._ledger.is_holder(address):
+        if await own_of(self._ledger, [address]):
             raise RecipientIsOwn(param=param)
         if await self._screening.is_contract(address):
             raise RecipientIsContract(param=param)

@@ -13,7 +13,16 @@ import structlog
 
 from tron_payment.chain import Cursors
 from tron_payment.core.address import Address
-from tron_payment.db.ledger import OPENING, Draft, Ledger, LedgerEntry, Pocket, Posting, account
+from tron_payment.db.ledger import (
+    OPENING,
+    Draft,
+    Ledger,
+    LedgerEntry,
+    Pocket,
+    Posting,
+    View,
+    account,
+)
 from tron_payment.engine import HeadMoved, Openings
 from tron_payment.usdt import documents as store
 from tron_payment.usdt.documents import TokenOpening
@@ -67,12 +76,12 @@ class TokenOpenings:
             return False
         if position.number < row.read_at_block:
             return False
-        await self._ledger.append(lambda view: self._draft(row))
+        await self._ledger.append(lambda view: self._draft(view, row))
         await store.opening_done(row.id)
         log.info("ledger.token_opened", address=address, asset=row.asset)
         return True
 
-    async def _draft(self, row: TokenOpening) -> Draft | None:
+    async def _draft(self, view: View, row: TokenOpening) -> Draft | None:
         assert row.read_at_block is not None and row.units is not None
         rest = int(row.units) - await _booked(Address(row.address), row.asset, row.read_at_block)
         if rest == 0:
@@ -80,7 +89,11 @@ class TokenOpenings:
         name = account(Address(row.address), Pocket.AVAILABLE)
         sides = (OPENING, name) if rest > 0 else (name, OPENING)
         cause = f"open:{row.id}"
-        return Draft(cause, (Posting(*sides, row.asset, abs(rest), cause),))
+        posting = Posting(*sides, row.asset, abs(rest), cause)
+        if not await view.fitting([posting]):
+            log.error("ledger.opening_left_out", address=row.address, refs=(cause,))
+            return Draft(cause, left_out=(cause,))
+        return Draft(cause, (posting,))
 
 
 async def _booked(address: Address, asset: str, block_number: int) -> int:

@@ -11,15 +11,19 @@ from tron_payment.core.money import DECIMALS_MAX, TRX
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import DuplicateValue
+from tron_payment.db.ledger import BALANCE_MAX
 from tron_payment.http.principals import Principal
 from tron_payment.usdt import documents as store
 from tron_payment.usdt.documents import TOKENS_MAX
 from tron_payment.usdt.openings import TokenOpenings
 from tron_payment.usdt.tokens import RegisteredToken, TokenRegistry
-from tron_payment.usdt.trc20 import DECIMALS, NAME, SYMBOL, Token
+from tron_payment.usdt.trc20 import DECIMALS, NAME, SYMBOL, TOTAL_SUPPLY, Token
 
 SYMBOL_PATTERN: Final = re.compile(r"[A-Z][A-Z0-9]{1,15}")
 NAME_LENGTH_MAX: Final = 64
+SUPPLY_MAX: Final = BALANCE_MAX
+"""Units. Of more the books might get more than they take. A contract may make more of its token
+later, or lie: what has no room then is left out of the books and told (engine/left_out.py)."""
 
 
 class NotAToken(Refused, code="not_a_token"):
@@ -61,7 +65,8 @@ class Registration:
             expected_symbol: What the caller takes it for; the contract's own word must be equal.
 
         Raises:
-            NotAToken: No code, no usable symbol or decimals, or another symbol than expected.
+            NotAToken: No code, no usable symbol, decimals or supply, or another symbol than
+                expected.
             TokenExists: Contract or symbol are registered already.
         """
         row = await self._nodes.read(lambda node: self._read(node, contract, principal))
@@ -105,6 +110,9 @@ class Registration:
             raise NotAToken(f"it must have 0 to {DECIMALS_MAX} decimals", param=param)
         if SYMBOL_PATTERN.fullmatch(symbol) is None:
             raise NotAToken("its symbol is not 2 to 16 letters and digits", param=param)
+        supply = await token.maybe_number(TOTAL_SUPPLY)
+        if supply is None or supply > SUPPLY_MAX:
+            raise NotAToken(f"its supply must be told, and at most {SUPPLY_MAX} units", param=param)
         await token.balance_of(contract)
         return store.Token(
             id=contract,

@@ -14,6 +14,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from tron_payment.chain import SolidBlock
 from tron_payment.core.address import Address
 from tron_payment.core.clock import from_ms, rfc3339
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.faults import store_errors
 from tron_payment.engine import Movement, MovementKind, Order, Watched, movements
@@ -88,7 +89,8 @@ class History:
     async def on_block(self, block: SolidBlock) -> None:
         """Remember what the block did to wallets; harmless when repeated."""
         block = await self._watched.part(block)
-        moves = list(movements(block, self._currencies.by_contract))
+        found = movements(block, self._currencies.by_contract)
+        moves = [each for each in found if each.units <= UNITS_MAX]  # a log may claim any number
         touched = {a for move in moves for a in (move.sender, move.recipient) if a is not None}
         if not touched:
             return
