@@ -66,11 +66,9 @@ def take_turns(
     loops = assembly.loops
     by_name = {loop.name: loop for loop in loops.all}
 
-    def taken() -> None:
-        assembly.house.engine.safe_mode.look_anew()
-        loops.wake_all()
-
-    turn = Turn(Leases(owner), WORK, [by_name[name] for name in VITAL], taken)
+    vital = [by_name[name] for name in VITAL]
+    anew = assembly.house.engine.safe_mode.look_anew
+    turn = Turn(Leases(owner), WORK, vital, loops.wake_all, anew=anew)
     follow = by_name["chain.follow"]
     follow.standby, follow.pulse = assembly.follower.watch, True
     loops.share(SHARED, lambda: turn.mine)

@@ -150,3 +150,71 @@ async def test_who_ends_takes_nothing_any_more(watch: Watch) -> None:
     assert not one.mine
     await two.step()
     assert two.mine
+
+
+def watched(owner: str, watch: Watch, *vital: Loop) -> tuple[Turn, list[str]]:
+    """A turn, and how often it had to look whether others have done the work."""
+    looks: list[str] = []
+    made = Turn(
+        of(owner, watch),
+        "job",
+        vital,
+        lambda: None,
+        monotonic=watch,
+        anew=lambda: looks.append(owner),
+    )
+    return made, looks
+
+
+async def test_who_gives_it_up_and_takes_it_again_alone_has_not_been_away(watch: Watch) -> None:
+    follow = Loop("follow", nothing, 1.0)
+    one, looks = watched("one", watch, follow)
+    await one.step()
+    for _ in range(3):
+        follow.failures_in_a_row = VITAL_FAILURES_MAX
+        await one.step()
+        assert not one.mine
+        watch.now_s += STAND_BACK_S
+        await one.step()
+        assert one.mine
+    assert looks == ["one"], "at its start"
+    follow.failures_in_a_row = VITAL_FAILURES_MAX
+    await one.step()
+    watch.now_s += TTL_S + STAND_BACK_S + 1
+    await one.step()
+    assert one.mine and looks == ["one", "one"], "a store could have been put back meanwhile"
+
+
+async def test_who_takes_it_after_another_looks_anew(watch: Watch) -> None:
+    follow = Loop("follow", nothing, 1.0)
+    (one, looks), (two, _) = watched("one", watch, follow), watched("two", watch)
+    await one.step()
+    follow.failures_in_a_row = VITAL_FAILURES_MAX
+    await one.step()
+    await two.step()
+    assert two.mine
+    await two.close()
+    watch.now_s += STAND_BACK_S
+    await one.step()
+    assert one.mine and looks == ["one", "one"]
+
+
+async def test_a_holder_that_was_paused_looks_anew_though_a_restored_store_names_it(
+    watch: Watch,
+) -> None:
+    (one, looks), (two, _) = watched("one", watch), watched("two", watch)
+    await one.step()
+    backup = await Lease.get("job")
+    await two.step()
+    watch.now_s += TTL_S
+    await two.step()
+    assert two.mine
+    watch.now_s += 1
+    assert backup is not None
+    await backup.replace()
+    assert not one.mine, "nobody has heard of it for long"
+    await one.step()
+    assert one.mine and looks == ["one", "one"]
+    watch.now_s += TTL_S
+    await one.step()
+    assert one.mine and looks == ["one", "one"], "renewed in time"

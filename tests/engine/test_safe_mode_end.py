@@ -11,7 +11,7 @@ from tests.engine.points import Crash
 from tests.engine.test_restore import UNITS, begun_why, held_until_backed_up, restore
 from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment.chain import MongoCursors
-from tron_payment.db.cas import insert_once
+from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.engine import SafeMode, safe_mode
 
 FEW_BLOCKS = 120
@@ -168,3 +168,25 @@ async def test_who_begins_what_is_on_lets_it_last_longer(world: World) -> None:
     assert (after.since, after.why) == (before.since, before.why)
     assert after.until_ms > before.until_ms
     assert [event for event, _ in world.alarms] == ["safe_mode.begun"]
+
+
+async def test_what_begins_again_while_a_human_ends_it_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when nothing lasts longer by it: its end was judged without knowing of this."""
+    at = await MongoCursors().load()
+    assert at is not None
+    human = world.another().engine.safe_mode
+    (before,) = await SafeMode.find_all().to_list()
+
+    async def meanwhile(_: str, __: object) -> None:
+        await world.engine.safe_mode.begin(at)
+
+    monkeypatch.setattr(human, "_alarm", meanwhile)
+    with pytest.raises(LostRace):
+        await human.end("tom")
+    (after,) = await SafeMode.find_all().to_list()
+    assert (after.until_ms, after.begun_again) == (before.until_ms, 1)
+
+    monkeypatch.undo()
+    assert await human.end("tom") and await SafeMode.count() == 0

@@ -60,7 +60,7 @@ class Leases:
     ) -> None:
         assert owner != NOBODY
         self.owner = owner
-        self._ttl_s = ttl_s
+        self.ttl_s = ttl_s
         self._monotonic = monotonic
         self._noted: dict[str, tuple[int, float]] = {}
         """The beat last seen of somebody else's lease, and when it was first seen."""
@@ -106,7 +106,7 @@ class Leases:
         if beat != seen.beat:
             beat, since = seen.beat, now
         self._noted[seen.id] = beat, since
-        return now - since >= self._ttl_s
+        return now - since >= self.ttl_s
 
     async def _change(self, seen: Lease, owner: str, epoch: int) -> Lease | None:
         raw = await Lease.get_pymongo_collection().find_one_and_update(
@@ -123,6 +123,8 @@ class Turn:
     Args:
         vital: Loops without which holding the lease is no use.
         changed: Called after the lease was won, so that waiting loops begin at once.
+        anew: Called before that, and before a renewal counts, when another process may have done
+            the work since we last did, also one whose trace a restored store does not show.
     """
 
     def __init__(
@@ -132,20 +134,30 @@ class Turn:
         vital: Sequence[Loop],
         changed: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
+        anew: Callable[[], None] = lambda: None,
     ) -> None:
         self._leases = leases
         self._name = name
         self._vital = tuple(vital)
         self._changed = changed
+        self._anew = anew
         self._monotonic = monotonic
         self._lease: Lease | None = None
+        self._last: tuple[Lease, float] | None = None
+        """As we wrote it last, and when we began to."""
+
         self._back_until = 0.0
         self._closed = False
 
     @property
     def mine(self) -> bool:
-        """Whether this process does the work, as far as it knows."""
-        return self._lease is not None
+        """Whether this process does the work, as far as it knows.
+
+        Not after a pause that was long enough for another to take it: the next renewal tells.
+        """
+        if self._lease is None or self._last is None:
+            return False
+        return self._monotonic() - self._last[1] <= self._leases.ttl_s
 
     async def step(self) -> bool:
         """For a loop: renew, take or give up the lease."""
@@ -155,8 +167,12 @@ class Turn:
             self._back_until = self._monotonic() + STAND_BACK_S
         if self._closed or self._monotonic() < self._back_until:
             return False
-        had = self._lease
+        had, began = self._lease, self._monotonic()
         self._lease = await self._leases.acquire(self._name)
+        if self._lease is not None:
+            if not self._alone_since(self._lease):
+                self._anew()
+            self._last = self._lease, began
         if self._lease is not None and (had is None or had.epoch != self._lease.epoch):
             log.info("lease.taken", lease=self._name, epoch=self._lease.epoch)
             for loop in self._vital:
@@ -173,6 +189,20 @@ class Turn:
         lease, self._lease = self._lease, None
         if lease is not None:
             await self._leases.release(lease)
+
+    def _alone_since(self, lease: Lease) -> bool:
+        """Whether nobody else can have had it since we had it last.
+
+        It was renewed, or given back and taken again: each is one beat, and only the taking another
+        epoch. And no time was in between in which a store could have been put back to that.
+        """
+        if self._last is None:
+            return False
+        last, at = self._last
+        taken = lease.epoch - last.epoch
+        longest_s = self._leases.ttl_s + (STAND_BACK_S if taken else 0)
+        beats = lease.beat - last.beat
+        return taken in (0, 1) and beats == 1 + taken and self._monotonic() - at <= longest_s
 
     def _poorly(self) -> bool:
         now = self._monotonic()

@@ -19,6 +19,14 @@ from tron_payment.engine.tip import BLOCK_MS, FRESH_BLOCKS, Tip
 SCAN_AT_ONCE: Final = 8
 """Blocks read together."""
 
+KEPT_BACK_MAX: Final = 5
+"""Looks at which a node does not show a block that it alone claims; then it counts as it is told,
+and following goes on."""
+
+KEPT_BACK_S: Final = 18.0
+"""And not before so long after the first of them, in seconds, six blocks: two loops look five
+times within one, while an honest node's back ends are only about to get the newest."""
+
 REPLACED_BLOCKS_MAX: Final = 27
 """What a fork may have replaced: one block of each witness of the main net."""
 
@@ -29,6 +37,27 @@ Judge = Callable[[Block], Awaitable[str]]
 class _Link(NamedTuple):
     block_id: str
     parent_id: str
+
+
+@dataclass(slots=True)
+class Patience:
+    """How often, and for how long, tries have failed only for blocks that are claimed. It goes on
+    when a look begins anew before one has succeeded: processes that take turns at failing would
+    wait for ever."""
+
+    monotonic: Callable[[], float]
+    _tries: list[float] = field(default_factory=list)
+    """When the first were, and the last."""
+
+    def begin(self) -> None:
+        """A look has succeeded."""
+        self._tries.clear()
+
+    def is_over(self) -> bool:
+        """One more try has failed so: does what is claimed count now as if it were true?"""
+        self._tries = [*self._tries[: KEPT_BACK_MAX - 1], self.monotonic()]
+        long_s = self._tries[-1] - self._tries[0]
+        return len(self._tries) >= KEPT_BACK_MAX and long_s >= KEPT_BACK_S
 
 
 @dataclass(slots=True)
@@ -54,9 +83,6 @@ class Reading:
 
     read: int = -1
     """What this try has read to."""
-
-    kept_back: int = 0
-    """Tries in which only blocks were missing that are claimed."""
 
     _began_ms: int = 0
     _shown: dict[int, dict[str, _Link]] = field(default_factory=dict)

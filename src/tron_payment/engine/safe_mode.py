@@ -23,8 +23,9 @@ same, and loses a minute.
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -54,7 +55,7 @@ from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
-from tron_payment.engine.reading import Reading
+from tron_payment.engine.reading import Patience, Reading
 from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, tip
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
@@ -64,12 +65,9 @@ SCAN_BLOCKS_MAX: Final = 2_000
 """Between the store and the head at a start; more of them count as far behind. Five minutes of the
 main net are 100."""
 
-LOOK_MAX_S: Final = 120.0
-"""One look takes no longer, however slowly a node answers; the next goes on where it ended."""
-
-KEPT_BACK_MAX: Final = 5
-"""Looks at which a node does not show a block that it alone claims; then it counts as it is told,
-and following goes on."""
+LOOK_MAX_S: Final = 40.0
+"""One look takes no longer, however slowly a node answers; the next goes on where it ended. Two,
+one of which waits for the other, end before their loops count as hanging (db/leases.py)."""
 
 REWIND_BLOCKS_MAX: Final = READ_AHEAD_BLOCKS + 5
 """A new primary may show the cursor as it was a moment ago, at most one step and a few blocks,
@@ -102,6 +100,9 @@ class SafeMode(Document):
     claimed_to: int = 0
     """Heights, lowest and highest, that a node claimed while too few others answered to refute it,
     or with a date that its height alone does not bear out: it does not end before that is told."""
+
+    begun_again: int = 0
+    """Times that it was found to be on when it was to begin. Who ends it has read all of them."""
 
     class Settings:
         name = "safe_mode"
@@ -136,6 +137,7 @@ class SafeModes:
         cursors: Cursors,
         alarm: Alarm,
         lifetime_s: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._ledger = ledger
@@ -143,6 +145,7 @@ class SafeModes:
         self._cursors = cursors
         self._alarm = alarm
         self._lifetime_ms = lifetime_s * 1000
+        self._patience = Patience(monotonic)
         self._looking = asyncio.Lock()
         self._looked = False
         self._anew = False
@@ -172,10 +175,12 @@ class SafeModes:
                 if why := await self._suspicion(at, said):
                     await self._begin(why, said, at)
                 self._looked = True
+                self._patience.begin()
             self._seen = max(self._seen, at.number)
 
     def look_anew(self) -> None:
-        """Others have done the work meanwhile: what this process has seen of the store is old."""
+        """Others have done the work meanwhile: what this process has seen of the store is old.
+        For how long blocks were kept back counts on (`Patience`)."""
         self._anew = True
 
     async def _suspicion(self, at: Position, said: Tip) -> str:
@@ -198,10 +203,9 @@ class SafeModes:
             slow = isinstance(problem, TimeoutError)
             if self._reading.read >= self._reading.to:
                 return ""  # what is left was made since the look began
-            if self._reading.read >= self._reading.agreed_to(said):
-                self._reading.kept_back += 1
-                if slow or self._reading.kept_back >= KEPT_BACK_MAX:
-                    return "behind"
+            claimed_only = self._reading.read >= self._reading.agreed_to(said)
+            if claimed_only and (slow or self._patience.is_over()):
+                return "behind"
             if slow:
                 raise NodesUnavailable(f"blocks up to {head.number} are shown slowly") from None
             raise
@@ -263,8 +267,8 @@ class SafeModes:
         lag_ms, until_ms = newest_ms - at.timestamp_ms, newest_ms + self._lifetime_ms
         mode = SafeMode(since=self._clock.now(), lag_ms=lag_ms, why=why, until_ms=until_ms)
         mode.claimed_from, mode.claimed_to = lowest, claimed
-        later = {"$max": {"until_ms": until_ms, "claimed_to": claimed}}
-        later["$min"] = {"claimed_from": lowest}
+        later: dict[str, Any] = {"$max": {"until_ms": until_ms, "claimed_to": claimed}}
+        later |= {"$min": {"claimed_from": lowest}, "$inc": {"begun_again": 1}}
         for _ in range(BEGIN_ATTEMPTS_MAX):
             lasts = await SafeMode.get_pymongo_collection().update_one({"_id": _ID}, later)
             if lasts.matched_count:
@@ -320,11 +324,17 @@ class SafeModes:
         """A human ends it early and answers for that; False when it was not on.
 
         Written down before it is done, as when it ends by itself.
+
+        Raises:
+            LostRace: It has begun again meanwhile, of which the human could not know, and goes on.
         """
-        if not await self.is_on():
+        mode = await SafeMode.find_one({"_id": _ID})
+        if mode is None:
             return False
         await self._alarm("safe_mode.ended", {"by": by})
-        result = await SafeMode.get_pymongo_collection().delete_one({"_id": _ID})
+        result = await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
+        if not result.deleted_count and await self.is_on():
+            raise LostRace("safe mode has begun again meanwhile: look why, and end it again")
         return bool(result.deleted_count)
 
     async def note(self, txid: str, owner: str, block_number: int) -> None:
@@ -347,10 +357,13 @@ class SafeModes:
 
 
 def _as_read(mode: SafeMode) -> dict[str, Any]:
-    """Nothing has let it last longer since. What an older build began has no claims."""
+    """It has not begun again since, nor lasts it longer. What an older build began has no claims
+    and counts nothing."""
     claims = {"claimed_from": mode.claimed_from, "claimed_to": mode.claimed_to}
     none = {"claimed_to": {"$in": [0, None]}}
-    return {"_id": _ID, "until_ms": mode.until_ms, **(claims if mode.claimed_to else none)}
+    again = mode.begun_again or {"$in": [0, None]}
+    read = {"_id": _ID, "since": mode.since, "until_ms": mode.until_ms, "begun_again": again}
+    return read | (claims if mode.claimed_to else none)
 
 
 async def candidates(
