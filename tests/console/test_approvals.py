@@ -1,13 +1,18 @@
 """Two people: what one proposes or asks for, another one decides."""
 
+import asyncio
 import re
+from typing import Final
+
+import httpx
 
 from tests.console.conftest import SignIn
 from tests.console.world import detached, pay
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key
 
-BAND = {"above": "5000", "approvals": "1", "currency": "USDT"}
+SHOWN_S: Final = 30.0
+BAND: Final = {"above": "5000", "approvals": "1", "currency": "USDT"}
 
 
 async def test_a_policy_is_proposed_by_one_and_put_into_force_by_another(
@@ -50,6 +55,14 @@ async def test_a_policy_is_proposed_by_one_and_put_into_force_by_another(
     assert "The payout was rejected." in page and "<i>not now" not in page
 
 
+async def page_with(client: httpx.AsyncClient, path: str, text: str) -> str:
+    """The page, once the work behind it has come so far."""
+    async with asyncio.timeout(SHOWN_S):
+        while text not in (page := (await client.get(path)).text):
+            await asyncio.sleep(0.2)
+    return page
+
+
 async def test_who_approves_a_call_sees_what_it_says(sign_in: SignIn, service: Service) -> None:
     """The band of the test above is in force; a call without TRX lies in none, and waits too."""
     approver, contract, data = await sign_in("approver"), fresh_address(), "095ea7b3" + "00" * 64
@@ -60,8 +73,8 @@ async def test_who_approves_a_call_sees_what_it_says(sign_in: SignIn, service: S
             headers={"Idempotency-Key": new_key()},
         )
     assert answer.status_code == 202, answer.text
-    page = (await approver.get("/console/approvals")).text
-    assert "a contract that is not known here" in page and contract in page
+    page = await page_with(approver, "/console/approvals", contract)
+    assert "a contract that is not known here" in page
     assert f'<td class="whole extra"><span class="mono">{contract}</span></td>' in page
     assert f'<span class="phone">to <span class="mono breaks">{contract}</span></span>' in page
     assert "approve(address,uint256)" in page and data in page
@@ -79,8 +92,8 @@ async def test_who_approves_a_batch_sees_whole_addresses(sign_in: SignIn, servic
             headers={"Idempotency-Key": new_key(), "Content-Type": "text/csv"},
         )
     assert answer.status_code == 202, answer.text
-    page = (await approver.get(f"/console/batches/{answer.json()['batch_id']}")).text
-    assert "/console/do/batch.approve" in page
+    where = f"/console/batches/{answer.json()['batch_id']}"
+    page = await page_with(approver, where, "/console/do/batch.approve")
     assert f'title="{recipient}">{recipient}</span>' in page, "on a desktop"
     assert f'<span class="phone mono breaks">{recipient}</span>' in page
 
