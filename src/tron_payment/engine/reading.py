@@ -8,15 +8,23 @@ the store's. One of them at least is honest, and has shown what stands in it.
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from tron_payment import chain
-from tron_payment.chain import Block, NodeRefused, Nodes, NodesUnavailable, Position
+from tron_payment.chain import (
+    Block,
+    BlockTransaction,
+    NodeRefused,
+    Nodes,
+    NodesUnavailable,
+    Position,
+)
 from tron_payment.core.errors import Unavailable
 from tron_payment.engine.tip import BLOCK_MS, FRESH_BLOCKS, Tip
 
-SCAN_AT_ONCE: Final = 8
+SCAN_AT_ONCE: Final = 32
 """Blocks read together."""
 
 KEPT_BACK_MAX: Final = 5
@@ -131,20 +139,36 @@ class Reading:
         return ""
 
     async def _read(self, number: int, said: Tip, judge: Judge) -> str:
-        """Let those show a block that still have to."""
+        """Let those show a block that still have to, as many at once as are missing.
+
+        Each node's transactions are judged, but the same bytes once: a node may leave some out of
+        what it calls the same block.
+        """
         asked, enough = said.witnesses(self.nodes, number, self.to)
         shown = self._shown.setdefault(number, {})
-        for alias in asked:
-            if alias in shown or (enough and self._same(number, asked, said) >= enough):
-                continue
-            try:
-                block = await self.nodes.ask(alias, lambda node: node.block(number, False))
-            except (Unavailable, NodeRefused):
-                continue
-            if why := await judge(block):
-                return why
-            shown[alias] = _Link(block.block_id, block.parent_id)
+        answered = {alias for alias, _ in said.claims}
+        left = sorted((a for a in asked if a not in shown), key=lambda a: a not in answered)
+        judged: set[BlockTransaction] = set()
+        while left:
+            missing = enough - self._same(number, asked, said) if enough else len(left)
+            if missing <= 0:
+                break
+            now, left = left[:missing], left[missing:]
+            blocks = await chain.all_of(self._block(alias, number) for alias in now)
+            for alias, block in zip(now, blocks, strict=True):
+                if block is None:
+                    continue
+                new = tuple(each for each in block.transactions if each not in judged)
+                if why := await judge(replace(block, transactions=new)):
+                    return why
+                judged.update(new)
+                shown[alias] = _Link(block.block_id, block.parent_id)
         return ""
+
+    async def _block(self, alias: str, number: int) -> Block | None:
+        with suppress(Unavailable, NodeRefused):
+            return await self.nodes.ask(alias, lambda node: node.block(number, False))
+        return None
 
     def _same(self, number: int, asked: list[str], said: Tip) -> int:
         """How many show the same block; how many show any where nobody has to agree."""
