@@ -5,12 +5,14 @@ from hypothesis import strategies as st
 
 from tron_payment.core.address import Address, address_of
 from tron_payment.core.money import UNITS_MAX
+from tron_payment.db.audit import canonical
 from tron_payment.db.ledger import BALANCE_MAX, WORLD, Pocket, Posting, Room, account
 from tron_payment.db.ledger_documents import deltas
 from tron_payment.engine.booking import Claim, book, bounded
 from tron_payment.engine.domain import Spend
 from tron_payment.engine.left_out import REFS_MAX, kept
 from tron_payment.engine.movements import Movement, MovementKind
+from tron_payment.engine.settle import unmatched_facts
 
 OURS = address_of(b"\x41" + bytes(19) + b"\x01")
 OTHER = address_of(b"\x41" + bytes(19) + b"\x02")
@@ -32,6 +34,12 @@ def test_what_a_contract_claims_that_we_sent_is_no_transfer_of_ours() -> None:
     booking = book([moved("a", 2**200, OURS, OTHER)], HOLDERS, {}, 9, (), Room({}))
     assert (booking.postings, booking.unmatched) == ([], [])
     assert booking.left_out_refs == ["a:log:0"]
+
+
+def test_what_a_contract_claims_that_we_sent_ourselves_can_be_written_down() -> None:
+    booking = book([moved("a", 2**255, OURS, OURS)], HOLDERS, {}, 9, (), Room({}))
+    [move] = booking.unmatched
+    assert str(2**255) in canonical(unmatched_facts(move, 9))
 
 
 def test_what_an_order_set_aside_comes_back_when_its_claim_is_left_out() -> None:

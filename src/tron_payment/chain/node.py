@@ -21,6 +21,9 @@ _ID_HEX: Final = 64
 N = TypeVar("N")
 A = TypeVar("A", bound=a.Answer)
 
+TRANSACTIONS_MAX: Final = 20_000
+"""Of one block: it has up to 2 MB, and a signed transaction no less than 150 bytes."""
+
 
 class NodeClient:
     """Typed questions to one node. Every method may raise:
@@ -71,6 +74,8 @@ class NodeClient:
         url = self._url("getblockbynum", solid)
         answer = await self._calls.object(url, {"num": number}, a.BlockAnswer, BLOCK_BYTES_MAX)
         head = self._of_number(self._header_of(answer), number)
+        if len(answer.transactions) > TRANSACTIONS_MAX:
+            raise self._calls.unavailable(f"block {number} with more transactions than fit in one")
         return Block(
             head.number,
             head.block_id,

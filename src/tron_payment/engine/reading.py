@@ -24,8 +24,8 @@ from tron_payment.chain import (
 from tron_payment.core.errors import Unavailable
 from tron_payment.engine.tip import BLOCK_MS, FRESH_BLOCKS, Tip
 
-SCAN_AT_ONCE: Final = 32
-"""Blocks read together."""
+SCAN_AT_ONCE: Final = 16
+"""Blocks read together: each may be long, and comes from several nodes."""
 
 KEPT_BACK_MAX: Final = 5
 """Looks at which a node does not show a block that it alone claims; then it counts as it is told,

@@ -17,6 +17,7 @@ from tron_payment.contracts import artifact
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.failpoints import failpoint
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import LostRace, Move
 from tron_payment.db.ledger import Draft, Ledger, Room, View, sides
 from tron_payment.engine import documents as store
@@ -215,16 +216,7 @@ class Settler:
             return False
         for move in unmatched:
             await self._safe_mode.note(move.txid, move.sender or "", block.number)
-            await self._alarm(
-                "transaction.unmatched",
-                {
-                    "txid": move.txid,
-                    "block": block.number,
-                    "address": move.sender,
-                    "asset": move.asset,
-                    "units": move.units,
-                },
-            )
+            await self._alarm("transaction.unmatched", unmatched_facts(move, block.number))
         return True
 
     async def _is_behind_us(self, block: SolidBlock) -> bool:
@@ -373,6 +365,17 @@ class Settler:
             changes |= {"books_open": True, "reason": "attempts_exhausted"}
             return store.move(order, OrderStatus.FAILED, now, set=changes, where=seen)
         return store.move(order, OrderStatus.RESERVED, now, set=changes, where=seen)
+
+
+def unmatched_facts(move: Movement, block_number: int) -> dict[str, object]:
+    """For the audit log, which has no integer of more than 64 bits; a contract may claim more."""
+    return {
+        "txid": move.txid,
+        "block": block_number,
+        "address": move.sender,
+        "asset": move.asset,
+        "units": move.units if move.units <= UNITS_MAX else str(move.units),
+    }
 
 
 def _die_at(label: str, orders: Mapping[str, Order]) -> None:
