@@ -170,9 +170,9 @@ class Turn:
         had, began = self._lease, self._monotonic()
         self._lease = await self._leases.acquire(self._name)
         if self._lease is not None:
-            if not self._alone_since(self._lease):
+            if not self._alone_since(self._lease, began):
                 self._anew()
-            self._last = self._lease, began
+            self._last = self._lease, self._monotonic()
         if self._lease is not None and (had is None or had.epoch != self._lease.epoch):
             log.info("lease.taken", lease=self._name, epoch=self._lease.epoch)
             for loop in self._vital:
@@ -190,8 +190,8 @@ class Turn:
         if lease is not None:
             await self._leases.release(lease)
 
-    def _alone_since(self, lease: Lease) -> bool:
-        """Whether nobody else can have had it since we had it last.
+    def _alone_since(self, lease: Lease, began: float) -> bool:
+        """Whether nobody else can have had it since we had it last, until we asked for it again.
 
         It was renewed, or given back and taken again: each is one beat, and only the taking another
         epoch. And no time was in between in which a store could have been put back to that.
@@ -202,7 +202,7 @@ class Turn:
         taken = lease.epoch - last.epoch
         longest_s = self._leases.ttl_s + (STAND_BACK_S if taken else 0)
         beats = lease.beat - last.beat
-        return taken in (0, 1) and beats == 1 + taken and self._monotonic() - at <= longest_s
+        return taken in (0, 1) and beats == 1 + taken and began - at <= longest_s
 
     def _poorly(self) -> bool:
         now = self._monotonic()
