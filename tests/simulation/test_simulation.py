@@ -1,4 +1,4 @@
-"""Sixty seeded runs of the engine against everything that can go wrong.
+"""Forty-eight seeded runs of the engine against everything that can go wrong.
 
 More of them: ``python -m tests.simulation``.
 """
@@ -12,7 +12,7 @@ from tests.engine.points import Points
 from tests.engine.world import ALL_DOCUMENTS
 from tests.simulation.run import simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "60"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "48"))
 BATCH = 12
 
 
