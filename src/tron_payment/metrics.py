@@ -190,6 +190,10 @@ class MongoWatch(monitoring.CommandListener, Collector):
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         self._failures.labels(_operation(event.command_name)).inc()
 
+    def unheard(self) -> None:
+        """A server does not answer whether it is there: no command is even begun then."""
+        self._failures.labels("hello").inc()
+
     def collect(self) -> Iterable[Metric]:
         """For the registry."""
         name = "mongo_operation_seconds"
@@ -204,10 +208,27 @@ class MongoWatch(monitoring.CommandListener, Collector):
         registry.register(self._failures)
 
 
+class _Heartbeats(monitoring.ServerHeartbeatListener):
+    """Hears of servers that are away."""
+
+    def __init__(self, watch: MongoWatch) -> None:
+        self._watch = watch
+
+    def started(self, event: monitoring.ServerHeartbeatStartedEvent) -> None:
+        """Nothing to note."""
+
+    def succeeded(self, event: monitoring.ServerHeartbeatSucceededEvent) -> None:
+        """Nothing to note."""
+
+    def failed(self, event: monitoring.ServerHeartbeatFailedEvent) -> None:
+        self._watch.unheard()
+
+
 def watch_mongo() -> MongoWatch:
     """Listen to all clients made from now on."""
     watch = MongoWatch()
     monitoring.register(watch)
+    monitoring.register(_Heartbeats(watch))
     return watch
 
 
