@@ -61,11 +61,25 @@ async def place(world: World) -> None:
     await world.engine.place(replace(world.wish("a"), detached=True, lifetime_s=60))
 
 
-async def sign(world: World, desk: Desk, txid: str) -> None:
+async def signature_of(world: World, desk: Desk, txid: str) -> tuple[bytes, bytes]:
     order = desk.asked[txid]
     assert order.live is not None
-    signature = await world.key.sign(order, order.live.raw)
-    await world.engine.take_signatures(order.id, txid, (signature,))
+    return order.live.raw, await world.key.sign(order, order.live.raw)
+
+
+async def sign(world: World, desk: Desk, txid: str) -> None:
+    _, signature = await signature_of(world, desk, txid)
+    await world.engine.take_signatures("ord_a", txid, (signature,))
+
+
+async def sent_by_hand(world: World, desk: Desk) -> tuple[str, bytes]:
+    """An order whose bytes were shown, signed elsewhere and sent past us: txid and signature."""
+    await place(world)
+    await world.tick(2)
+    (txid,) = desk.asked
+    raw, signature = await signature_of(world, desk, txid)
+    world.network.submit(chain.signed(raw, (signature,)))
+    return txid, signature
 
 
 async def test_bytes_are_stored_shown_signed_elsewhere_and_paid(world: World, desk: Desk) -> None:
@@ -103,13 +117,7 @@ async def test_unsigned_bytes_are_shown_anew_only_after_their_proof_of_death(
 
 
 async def test_bytes_that_somebody_sends_himself_settle_the_order(world: World, desk: Desk) -> None:
-    await place(world)
-    await world.tick(2)
-    (txid,) = desk.asked
-    order = desk.asked[txid]
-    assert order.live is not None
-    signature = await world.key.sign(order, order.live.raw)
-    world.network.submit(chain.signed(order.live.raw, (signature,)))
+    await sent_by_hand(world, desk)
     await world.run_until_final("a")
     assert (await world.order("a")).status is OrderStatus.SETTLED
     assert world.network.token[ALICE] == 5_000_000
@@ -120,19 +128,13 @@ async def test_signatures_that_come_while_the_block_is_applied_leave_nothing_beh
     world: World, desk: Desk
 ) -> None:
     """The bytes were sent by hand, and the same signatures reach us between look and move."""
-    await place(world)
-    await world.tick(2)
-    (txid,) = desk.asked
-    order = desk.asked[txid]
-    assert order.live is not None
-    signature = await world.key.sign(order, order.live.raw)
-    world.network.submit(chain.signed(order.live.raw, (signature,)))
+    txid, signature = await sent_by_hand(world, desk)
     world.network.mine(5)
     settler, book = world.engine.settler, world.engine.settler._book
 
     async def book_and_race(*arguments: object) -> bool:
         booked = await book(*arguments)  # type: ignore[arg-type]
-        await world.engine.take_signatures(order.id, txid, (signature,))
+        await world.engine.take_signatures("ord_a", txid, (signature,))
         return booked
 
     settler._book = book_and_race  # type: ignore[method-assign, assignment]
