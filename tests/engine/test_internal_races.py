@@ -26,6 +26,45 @@ WRITES_MIN = 10
 STRANGER = address_of(b"\x41" + reference("stranger")[:20])
 
 
+def _nothing_of_contracts(receipt: Receipt) -> Receipt:
+    return msgspec.structs.replace(receipt, internal_transactions=[])
+
+
+class Two:
+    """One node keeps what contracts sent, the other tells nothing of it; a process for each."""
+
+    def __init__(self) -> None:
+        self.points = Points()
+        self.world: World
+        self.shown: dict[str, set[int]] = defaultdict(set)
+        """By txid, the blocks in which modules were shown what contracts sent."""
+
+    @classmethod
+    async def create(cls, mongo: Mongo, monkeypatch: pytest.MonkeyPatch) -> "Two":
+        await mongo.connect(ALL_DOCUMENTS)
+        mongo.hands_on = False
+        two = cls()
+        two.world = await World.create(two.points, nodes=2, solid_lag=1, also=two._show)
+        two.world.nodes[1].tells = _nothing_of_contracts
+        two.points.watch(monkeypatch)
+        return two
+
+    def knows(self) -> Process:
+        return self._process(0)
+
+    def silent(self) -> Process:
+        return self._process(1)
+
+    def _process(self, node: int) -> Process:
+        world = self.world
+        return Process([world.nodes[node]], world.clock, world.key, also=self._show)
+
+    async def _show(self, process: Process, block: SolidBlock) -> None:
+        for transaction in (await process.engine.watched.part(block)).transactions:
+            if transaction.internal:
+                self.shown[transaction.txid].add(block.number)
+
+
 class Between:
     """At the n-th write of one process another one follows as far as it can."""
 
@@ -53,26 +92,13 @@ async def test_who_hears_less_passes_the_block_at_any_moment(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch, paid_too: bool
 ) -> None:
     """`paid_too`: the other one has a booking of its own in the block."""
-    await mongo.connect(ALL_DOCUMENTS)
-    mongo.hands_on = False
-    points = Points()
-    shown: dict[str, set[int]] = defaultdict(set)
-
-    async def show(process: Process, block: SolidBlock) -> None:
-        for transaction in (await process.engine.watched.part(block)).transactions:
-            if transaction.internal:
-                shown[transaction.txid].add(block.number)
-
-    world = await World.create(points, nodes=2, solid_lag=1, also=show)
-    keeps, silent = world.nodes
-    silent.tells = _nothing_of_contracts
-    points.watch(monkeypatch)
+    two = await Two.create(mongo, monkeypatch)
+    points, world = two.points, two.world
     between = Between(points)
     mine, network = world.key.address, world.network
     for point in count(1):
         assert point < POINTS_MAX
-        knows = Process([keeps], world.clock, world.key, also=show)
-        other = Process([silent], world.clock, world.key, also=show)
+        knows, other = two.knows(), two.silent()
         if paid_too:
             network.token[ALICE] += 5
             network.foreign(ALICE, mine, 5)
@@ -89,7 +115,7 @@ async def test_who_hears_less_passes_the_block_at_any_moment(
                 pass
         verdict = await InternalVerdict.get(txid)
         assert verdict is not None and verdict.counted_in and not verdict.proposal, point
-        assert shown[txid] == {verdict.counted_in}, point
+        assert two.shown[txid] == {verdict.counted_in}, point
         await assert_books(network, knows.ledger, [mine, ROUTER])
         if unburnt:
             assert not verdict.is_late
@@ -98,32 +124,15 @@ async def test_who_hears_less_passes_the_block_at_any_moment(
     assert late, "at some point the other one was first"
 
 
-def _nothing_of_contracts(receipt: Receipt) -> Receipt:
-    return msgspec.structs.replace(receipt, internal_transactions=[])
-
-
 async def test_who_hears_less_is_in_the_middle_when_the_other_one_dies(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has looked at the block before anything was written down, and cannot leave it so."""
-    await mongo.connect(ALL_DOCUMENTS)
-    mongo.hands_on = False
-    points = Points()
-    shown: dict[str, set[int]] = defaultdict(set)
-
-    async def show(process: Process, block: SolidBlock) -> None:
-        for transaction in (await process.engine.watched.part(block)).transactions:
-            if transaction.internal:
-                shown[transaction.txid].add(block.number)
-
-    world = await World.create(points, nodes=2, solid_lag=1, also=show)
-    keeps, silent = world.nodes
-    silent.tells = _nothing_of_contracts
-    points.watch(monkeypatch)
+    two = await Two.create(mongo, monkeypatch)
+    points, world = two.points, two.world
     for lives in count(1):
         assert lives < POINTS_MAX
-        knows = Process([keeps], world.clock, world.key, also=show)
-        other = Process([silent], world.clock, world.key, also=show)
+        knows, other = two.knows(), two.silent()
         txid = world.network.forward(STRANGER, world.key.address, SUN)
         world.pass_time(2)
         dies = Dies(points, knows, world.network.included[txid], lives)
@@ -137,7 +146,7 @@ async def test_who_hears_less_is_in_the_middle_when_the_other_one_dies(
                 pass
         verdict = await InternalVerdict.get(txid)
         counted = {verdict.counted_in} if verdict is not None and verdict.counted_in else set()
-        assert shown[txid] == counted, lives
+        assert two.shown[txid] == counted, lives
         if verdict is None:  # it died before it wrote anything down: nobody has told
             world.network.trx[world.key.address] -= SUN
         await assert_books(world.network, knows.ledger, [world.key.address])
