@@ -343,11 +343,14 @@ async def test_a_far_head_that_turns_out_true_counts_from_there(mongo: Mongo) ->
 async def test_a_look_at_blocks_that_are_kept_back_has_an_end(
     mongo: Mongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """While another is away, what is kept back may be true."""
     await mongo.connect(ALL_DOCUMENTS)
     monkeypatch.setattr(safe_mode, "LOOK_MAX_S", 0.2)
     world, liar = await beside_a_runaway(2, slow=True)
+    world.nodes[0].away = True
     await sign_all(world)
     assert await begun_why() == ["behind"] and liar.asked
-    liar.ahead = 0
+    liar.ahead, world.nodes[0].away = 0, False
+    world.clock.advance(timedelta(minutes=1))  # it has rested
     await world.run_until_final("a", blocks=PROMISE_BLOCKS)
     await world.assert_books_equal_chain()

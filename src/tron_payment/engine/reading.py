@@ -112,15 +112,19 @@ class Reading:
         """Up to here as many nodes show each block as have to agree."""
         return min(said.head.number, self.to)
 
+    def must(self, said: Tip) -> int:
+        """Blocks up to here have to be shown; those above are fresh, and shown or not."""
+        return min(said.reach, self.to)
+
     async def go_on(self, said: Tip, at: Position, judge: Judge) -> str:
         """Read what is left; the first reason that `judge` finds, or nothing.
 
         Raises:
             NodesUnavailable: Somebody does not show what they should, or a fork came between.
         """
-        last, must = said.scanned_to(at), min(said.reach, self.to)
+        last, must = said.scanned_to(at), self.must(said)
         first, before = at.number + 1, {at.block_id}
-        for end in (self.agreed_to(said), min(self.to, last), last):
+        for end in (self.agreed_to(said), must, min(self.to, last), last):
             for numbers in _together(range(first, end + 1)):
                 found = await chain.all_of(self._read(each, said, judge) for each in numbers)
                 if any(found):

@@ -204,8 +204,9 @@ class SafeModes:
             if self._reading.read >= self._reading.to:
                 return ""  # what is left was made since the look began
             claimed_only = self._reading.read >= self._reading.agreed_to(said)
-            if claimed_only and (slow or self._patience.is_over()):
-                return "behind"
+            fresh_only = self._reading.read >= self._reading.must(said)
+            if claimed_only and ((slow and not fresh_only) or self._patience.is_over()):
+                return "behind"  # what is only fresh by now the next try finds with the others
             if slow:
                 raise NodesUnavailable(f"blocks up to {head.number} are shown slowly") from None
             raise
