@@ -44,8 +44,20 @@ class Room:
         return True
 
     def take_all(self, postings: Iterable[Posting]) -> bool:
-        """Whether every one of them fits."""
-        return all(self.take(posting) for posting in postings)
+        """Whether every one of them fits; else none is taken."""
+        taken: list[Posting] = []
+        for posting in postings:
+            if not self.take(posting):
+                for each in taken:
+                    self._give_back(each)
+                return False
+            taken.append(posting)
+        return True
+
+    def _give_back(self, posting: Posting) -> None:
+        self._now[(posting.source, posting.asset)] += posting.units
+        self._now[(posting.destination, posting.asset)] -= posting.units
+        self._moved[(posting.source, posting.destination, posting.asset)] -= posting.units
 
     def _fits(self, key: tuple[str, str], units: int) -> bool:
         """What has more already, by an older build, may go towards zero."""

@@ -19,14 +19,14 @@ from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.cas import LostRace, Move
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import counters
+from tron_payment.engine import counters, left_out
 from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import Attempt, OrderStatus
 from tron_payment.engine.fees import Fees
 from tron_payment.engine.holds import closing
 from tron_payment.engine.idle import any_due
-from tron_payment.engine.ports import CannotSign, Gate, Signer, SigningDesk
+from tron_payment.engine.ports import Alarm, CannotSign, Gate, Signer, SigningDesk
 from tron_payment.engine.reserving import Reserving
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.waiting import through, wait
@@ -70,6 +70,7 @@ class Dispatcher:
         signer: Signer,
         cursors: chain.Cursors,
         safe_mode: SafeModes,
+        alarm: Alarm,
         lifetime_s: int,
     ) -> None:
         self._clock = clock
@@ -79,6 +80,7 @@ class Dispatcher:
         self._signer = signer
         self._cursors = cursors
         self._safe_mode = safe_mode
+        self._alarm = alarm
         self._lifetime_s = lifetime_s
         self.gates: list[Gate] = []
         self.desk: SigningDesk | None = None
@@ -255,7 +257,9 @@ class Dispatcher:
         """Release what canceled and failed orders had set aside; they can never be reserved."""
         orders = await store.with_open_books(limit=BATCH_MAX)
         for order in orders:
-            await self._ledger.append(lambda view, order=order: closing(view, order))  # type: ignore[misc]
+            entry = await self._ledger.append(lambda view, order=order: closing(view, order))  # type: ignore[misc]
+            if entry is not None:
+                await left_out.tell(self._alarm, entry)
         await store.close_books([order.id for order in orders])
         return bool(orders)
 

@@ -58,12 +58,16 @@ def holds_of_postings(postings: Sequence[Posting]) -> list[Spend]:
 
 
 async def closing(view: View, order: Order) -> Draft | None:
-    """The entry that ends an order for ever and gives back what it held; None when it has ended."""
+    """The entry that ends an order for ever and gives back what it held; None when it has ended.
+
+    What the books have no room for stays set aside, and is told.
+    """
     if await view.finished([order.id]):
         return None
     cause = f"close:{order.id}"
     if postings := await view.reservation(order.id):
-        return Draft(
-            cause, tuple(release(order.id, holds_of_postings(postings))), finals=(order.id,)
-        )
+        back = release(order.id, holds_of_postings(postings))
+        fitting = await view.fitting(back)
+        left = (order.id,) if len(fitting) < len(back) else ()
+        return Draft(cause, tuple(fitting), finals=(order.id,), left_out=left)
     return Draft(cause, reserves=(order.id,), finals=(order.id,))

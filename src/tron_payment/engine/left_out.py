@@ -31,8 +31,8 @@ def kept(refs: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(refs))
 
 
-async def tell(alarm: Alarm, entry: LedgerEntry, moves: Sequence[Movement]) -> None:
-    """Page somebody; again when the block is repeated."""
+async def tell(alarm: Alarm, entry: LedgerEntry, moves: Sequence[Movement] = ()) -> None:
+    """Page somebody; again when what wrote the entry is repeated."""
     refs = entry.left_out or []
     if not refs:
         return
@@ -48,6 +48,6 @@ async def tell(alarm: Alarm, entry: LedgerEntry, moves: Sequence[Movement]) -> N
                 "to": move.recipient,
             }
         shown.append(fact)
-    log.error(LEFT_OUT, block=entry.block_number, count=len(refs), first=shown)
     facts = {"block": entry.block_number, "count": len(refs), "first": shown}
-    await alarm(LEFT_OUT, facts)
+    log.error(LEFT_OUT, cause=entry.cause, **facts)
+    await alarm(LEFT_OUT, {"cause": entry.cause, **facts})

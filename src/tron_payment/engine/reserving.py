@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from tron_payment.chain import NodeRefused, NodesUnavailable, all_of
 from tron_payment.core.clock import Clock
 from tron_payment.core.failpoints import failpoint
-from tron_payment.db.ledger import AlreadyReserved, Draft, Ledger, Pocket, View, account
+from tron_payment.db.ledger import AlreadyReserved, Draft, Ledger, Posting, Room, View, sides
 from tron_payment.engine import documents as store
 from tron_payment.engine.booking import reserve
 from tron_payment.engine.documents import Order
@@ -129,22 +129,20 @@ async def setting_aside(
     view: View, orders: Sequence[Order], wanted: Mapping[str, Sequence[Spend]]
 ) -> Draft | None:
     """The entry that sets aside what is wanted for as many of the orders as there is money for,
-    in their order; None when for none."""
-    keys = {
-        (account(hold.holder, Pocket.AVAILABLE), hold.asset)
-        for order in orders
-        for hold in wanted[order.id]
-    }
-    left = await view.balances(keys)
+    and room in the books, in their order; None when for none."""
+    moved = {order.id: reserve(order.id, wanted[order.id]) for order in orders}
+    left = await view.balances(sides(p for order in orders for p in moved[order.id]))
+    room, postings = Room(dict(left)), list[Posting]()
     chosen, strangers = [], await without_books(view, orders, wanted)
     for order in (each for each in orders if each.signer not in strangers):
-        needs = [(account(h.holder, Pocket.AVAILABLE), h) for h in wanted[order.id]]
-        if all(left[(name, hold.asset)] >= hold.units for name, hold in needs):
+        needs = moved[order.id]
+        enough = all(left[(each.source, each.asset)] >= each.units for each in needs)
+        if enough and room.take_all(needs):
             chosen.append(order.id)
-            for name, hold in needs:
-                left[(name, hold.asset)] -= hold.units
+            postings += needs
+            for each in needs:
+                left[(each.source, each.asset)] -= each.units
     if not chosen:
         return None
     digest = hashlib.sha256("".join(chosen).encode()).hexdigest()
-    postings = [p for order_id in chosen for p in reserve(order_id, wanted[order_id])]
     return Draft(f"reserve:{digest}", tuple(postings), reserves=tuple(chosen))

@@ -115,6 +115,7 @@ class Engine:
             signer=signer,
             cursors=cursors,
             safe_mode=self.safe_mode,
+            alarm=alarm,
             lifetime_s=lifetime_s,
         )
         self.settler = Settler(
