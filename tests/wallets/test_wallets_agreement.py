@@ -8,19 +8,26 @@ from typing import Any
 import httpx
 import pytest
 from coincurve import PrivateKey
-from wallet_world import BOB, NOW, World, bearer, build_world, served
+from wallet_world import BOB, NOW, World, bearer, build_world, principal, served
 
 from tron_payment.contracts import signer_address
 from tron_payment.core.address import Address
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.audit import AuditEntry
-from tron_payment.wallets import OURSELVES, Wallet, WalletKind
-from tron_payment.wallets.agreement import ASKED_LIFETIME, may_take, outsiders_reach
+from tron_payment.wallets import OURSELVES, Custody, Wallet, WalletKind, Who
+from tron_payment.wallets.agreement import may_take, outsiders_reach
+from tron_payment.wallets.agreement_documents import (
+    ASKED_LIFETIME,
+    ChangeStatus,
+    PermissionChange,
+)
 from tron_payment.wallets.permissions import WantedPermission, build_update
 
 LATER = int((NOW + timedelta(days=9)).timestamp())
 PAYS = ["Transfer", "TriggerContract"]
 NEEDED = (409, "second_person_needed")
+OVER = (409, "permission_change_over")
+PASSWORD = "a correct horse battery staple"
 ME = Address("TMVQGm1qAQYVdetCeGRRkTWYYrLXuHK2HC")
 EVE = Address("TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t")
 KEYS = count()
@@ -138,6 +145,101 @@ async def test_who_dies_after_the_agreement_places_it_by_repeating(world: World)
     assert len(placed(world)) == 1
 
 
+async def test_what_was_used_is_not_opened_again_by_repeating_who_asked(world: World) -> None:
+    """Clients repeat what was refused; each of two people wanted it once, so it is placed once."""
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    body, first, second = shared(hot.address, EVE), "the-first-one-s-request", "the-second-one-s"
+    async with served(world) as client:
+        for _ in range(2):
+            assert await put(client, hot, body, "tre-1", first) == NEEDED
+        assert await put(client, hot, body, "tre-2", second) == (202, "")
+        assert await put(client, hot, body, "tre-2") == NEEDED, "one person wants it once more"
+        assert await put(client, hot, body, "tre-1", first) == OVER
+        assert len(placed(world)) == 1
+        assert await put(client, hot, body, "tre-1") == (202, ""), "two people, once more"
+        for who, key in (("tre-1", first), ("tre-2", second)):
+            await put(client, hot, body, who, key)
+    assert len(placed(world)) == 2
+
+
+async def test_what_has_lapsed_is_not_opened_again_by_repeating_it(world: World) -> None:
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    body, key = shared(hot.address, EVE), "the-first-one-s-request"
+    async with served(world) as client:
+        assert await put(client, hot, body, "tre-1", key) == NEEDED
+        world.clock.advance(ASKED_LIFETIME - timedelta(seconds=1))
+        assert await put(client, hot, body, "tre-1", key) == NEEDED, "and no longer for that"
+        world.clock.advance(timedelta(seconds=1))
+        assert await put(client, hot, body, "tre-1", key) == OVER
+        assert await put(client, hot, body, "tre-2") == NEEDED, "nobody else asks any more"
+        assert await put(client, hot, body, "tre-1", key) == OVER
+        other = shared(hot.address, BOB)
+        assert (await put(client, hot, other, "tre-1", key))[1] == "idempotency_key_reused"
+    assert not placed(world)
+
+
+async def test_who_died_after_the_agreement_does_not_place_it_days_later(world: World) -> None:
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    body, key = shared(hot.address, EVE), "the-second-person-s-request"
+    engine: Any = world.house.engine
+    place = engine.place
+
+    async def die(_wish: Any) -> bool:
+        raise Unavailable("gone")
+
+    async with served(world) as client:
+        assert await put(client, hot, body, "tre-1") == NEEDED
+        engine.place = die
+        assert (await put(client, hot, body, "tre-2", key))[0] == 503
+        engine.place = place
+        world.clock.advance(ASKED_LIFETIME)
+        assert await put(client, hot, body, "tre-2", key) == OVER
+    assert not placed(world)
+
+
+async def test_a_key_that_was_backed_up_is_not_ours_alone(world: World) -> None:
+    """Whoever made the backup has it; also of one made before keys were stamped with it."""
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    names = ("one", "all", "earlier", "never")
+    one, all_, earlier, never = [await world.wallets.create(OURSELVES, label=n) for n in names]
+    custody = world.house.use(Custody)
+    await custody.backup(principal(), one.id, password=PASSWORD, wallet_password=None)
+    await custody.backup(principal(), earlier.id, password=PASSWORD, wallet_password=None)
+    await Wallet.find_one({"_id": earlier.id}).update({"$unset": {"backed_up_at": ""}})
+    async with served(world) as client:
+        for key in (one, earlier):
+            assert await put(client, hot, shared(hot.address, key.address), "tre-1") == NEEDED
+        for key in (all_, never):
+            assert (await put(client, hot, shared(hot.address, key.address), "tre-1"))[0] == 202
+        await custody.backup_all(PASSWORD)
+        assert await put(client, hot, shared(hot.address, all_.address), "tre-1") == NEEDED
+        active = permission(1, one.address, allows=PAYS)
+        own = {"owner": permission(1, one.address), "actives": [active]}
+        assert (await put(client, one, own, "tre-1"))[0] == 202, "its own key had all before"
+    stamped = await Wallet.find({"backed_up_at": {"$ne": None}}).to_list()
+    assert {each.id for each in stamped} == {hot.id, one.id, all_.id, earlier.id, never.id}
+
+
+async def test_a_backup_brought_back_says_that_somebody_has_the_key(world: World) -> None:
+    hot = await world.wallets.create(OURSELVES, label="hot")
+    other = await world.wallets.create(OURSELVES, label="other")
+    custody = world.house.use(Custody)
+    text = await custody.backup(principal(), other.id, password=PASSWORD, wallet_password=None)
+    await AuditEntry.find({"object_id": other.id}).delete()  # of another installation's log
+    await Wallet.find_one({"_id": other.id}).update({"$unset": {"backed_up_at": ""}})
+    await custody.restore(Who.of(principal()), backup=text, password=PASSWORD)
+    async with served(world) as client:
+        assert await put(client, hot, shared(hot.address, other.address), "tre-1") == NEEDED
+
+
+async def test_a_wallets_password_is_not_gone_around_by_another_wallets_key(world: World) -> None:
+    """The other key's backup would not ask for it."""
+    hot = await world.wallets.create(OURSELVES, label="hot", password=PASSWORD)
+    other = await world.wallets.create(OURSELVES, label="other")
+    async with served(world) as client:
+        assert await put(client, hot, shared(hot.address, other.address), "tre-1") == NEEDED
+
+
 async def test_many_at_once_place_what_was_agreed_once(world: World) -> None:
     hot = await world.wallets.create(OURSELVES, label="hot")
     body = shared(hot.address, EVE)
@@ -150,17 +252,18 @@ async def test_many_at_once_place_what_was_agreed_once(world: World) -> None:
 
 
 def test_who_may_take_it() -> None:
-    asked = Wallet.model_construct(
-        change_asked="h", change_asked_by="ann", change_asked_at=NOW, change_taken=None
+    asked = PermissionChange.model_construct(
+        change_hash="h",
+        asked_by="ann",
+        status=ChangeStatus.ASKED,
+        expires_at=NOW + ASKED_LIFETIME,
     )
-    assert may_take(asked, "h", "ben", "prm_1", NOW)
-    assert not may_take(asked, "h", "ann", "prm_1", NOW)
-    assert not may_take(asked, "other", "ben", "prm_1", NOW)
-    assert not may_take(asked, "h", "ben", "prm_1", NOW + ASKED_LIFETIME)
-    taken = asked.model_copy(update={"change_taken": "prm_1"})
-    assert may_take(taken, "h", "ben", "prm_1", NOW + ASKED_LIFETIME)
-    assert not may_take(taken, "h", "ben", "prm_2", NOW)
-    assert not may_take(Wallet.model_construct(), "h", "ben", "prm_1", NOW)
+    assert may_take(asked, "h", "ben", NOW)
+    assert not may_take(asked, "h", "ann", NOW)
+    assert not may_take(asked, "other", "ben", NOW)
+    assert not may_take(asked, "h", "ben", NOW + ASKED_LIFETIME)
+    for status in set(ChangeStatus) - {ChangeStatus.ASKED}:
+        assert not may_take(asked.model_copy(update={"status": status}), "h", "ben", NOW)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,8 @@ def permission(threshold: int, *keys: tuple[str, int], **more: Any) -> dict[str,
 
 async def agreed(client: httpx.AsyncClient, path: str, body: Any) -> httpx.Response:
     """What two treasurers want: one asks, another one sends the same."""
-    asked = await client.put(path, json=body, headers=TREASURER | OTHER_KEY)
+    key = {"Idempotency-Key": f"asked-for-{update_text(body)}"}
+    asked = await client.put(path, json=body, headers=TREASURER | key)
     assert (asked.status_code, asked.json()["code"]) == (409, "second_person_needed"), asked.text
     key = {"Idempotency-Key": f"agreed-to-{update_text(body)}"}
     return await client.put(path, json=body, headers=bearer("treasurer", "tre-2") | key)

@@ -133,6 +133,9 @@ ADVICE: Final[Mapping[str, str]] = {
     "payout_cap_exceeded": "pay it in parts, or propose another policy",
     "payout_not_found": OWN_LIST,
     "payout_would_revert": "look whether the token or the router is paused or empty",
+    "permission_change_differs": "look at it again: /wallets/permission-changes/{change_id}",
+    "permission_change_not_found": OWN_LIST,
+    "permission_change_over": "ask anew under another Idempotency-Key, if it is still wanted",
     "permission_locks_out": "keep a key of ours with enough weight",
     "permission_malformed": "mend what the detail names",
     "permission_unknown": "take an id that /wallets/{wallet_id}/permissions lists",
@@ -165,8 +168,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "schedule_ended": "make a new schedule",
     "schedule_not_found": OWN_LIST,
     "second_factor_not_found": "enrol one first",
-    "second_person_needed": "look at every key of it, then have another treasurer send the same "
-    "change within 24 hours",
+    "second_person_needed": "look at every key of it, then have another treasurer agree within 24 "
+    "hours: at the console's approvals, or POST /wallets/permission-changes/{change_id}/agree",
     "service_refused": "read what the service said",
     "setting_required": "switch it on in the settings of the TRON app",
     "signature_foreign": "sign these very bytes with the key of the address that is shown",

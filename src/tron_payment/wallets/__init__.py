@@ -20,6 +20,7 @@ from tron_payment.loops import Loop
 from tron_payment.module import House, Module
 from tron_payment.settings import ConfigurationError
 from tron_payment.wallets import (
+    agreement_routes,
     browser,
     custody_routes,
     issued_routes,
@@ -38,6 +39,7 @@ from tron_payment.wallets.addresses import (
     still_free,
 )
 from tron_payment.wallets.agreement import Agreement
+from tron_payment.wallets.agreement_documents import PermissionChange
 from tron_payment.wallets.backup import FILE_COST, Vault
 from tron_payment.wallets.balances import Balances, CurrencyBalance, Live, WalletBalance
 from tron_payment.wallets.currencies import Currencies, currencies_of
@@ -84,6 +86,7 @@ DOCUMENTS: Final[tuple[type[Document], ...]] = (
     SigningJournal,
     SigningRequest,
     OwnershipChallenge,
+    PermissionChange,
 )
 
 JOURNAL_DOCUMENTS: Final[tuple[type[Document], ...]] = (SigningJournal,)
@@ -203,7 +206,7 @@ async def build(
     ownership = Ownership(clock=house.clock, wallets=wallets, chain_id=house.deployment.chain_id)
     permissions = Permissions(
         wallets=wallets,
-        agreement=Agreement(house.clock, wallets),
+        agreement=Agreement(house.clock, wallets, house.audit),
         engine=house.engine,
         nodes=house.nodes,
         secret=house.secret,
@@ -246,6 +249,7 @@ async def build(
                     *custody_routes.HANDLERS,
                     *issued_routes.HANDLERS,
                     *permission_routes.HANDLERS,
+                    *agreement_routes.HANDLERS,
                     *ownership_routes.HANDLERS,
                 ],
                 dependencies={"page": Provide(provide_page, sync_to_thread=False)},

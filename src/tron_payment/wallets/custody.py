@@ -69,7 +69,9 @@ class Custody:
         """
         wallet = await self._wallets.get(principal, wallet_id)
         await self._wallets.passwords.require(wallet.id, wallet_password)
-        text = await self._vault.write([wallet], password, self._clock.now())
+        now = self._clock.now()
+        text = await self._vault.write([wallet], password, now)
+        await store.mark_backed_up([wallet.id], now)  # before it leaves: then somebody has the key
         await self._wallets.note(Who.of(principal, request_id), "wallet.backup", wallet)
         return text
 
@@ -80,7 +82,9 @@ class Custody:
             NothingToBackUp, WeakPassword, PasswordsBusy
         """
         wallets = await store.keyed(limit=WALLETS_MAX)
-        text = await self._vault.write(wallets, password, self._clock.now())
+        now = self._clock.now()
+        text = await self._vault.write(wallets, password, now)
+        await store.mark_backed_up([wallet.id for wallet in wallets], now)
         for wallet in wallets:
             await self._wallets.note(who, "wallet.backup", wallet)
         return text
@@ -116,6 +120,8 @@ class Custody:
             await self._openings.request(Address(kept.address))
         elif known.id != kept.wallet_id and known.xpub is not None:
             await self._wallets.addresses.rebuild(known, kept.floor)  # before it issues one more
+        if known is not None:  # somebody has brought its key; that of a new one is never held
+            await store.mark_backed_up([known.id], self._clock.now())
         wallet, changed = await self._vault.put_back(found, self._clock.now())
         if wallet.xpub is not None and wallet.index_floor:
             await self._wallets.addresses.rebuild(wallet, kept.floor)

@@ -76,13 +76,9 @@ class Wallet(LeanDocument):
 
     override_at: datetime | None = None
 
-    change_asked: str | None = None
-    """Hash of permissions that somebody wants and a second person has to want, too."""
-
-    change_asked_by: str | None = None
-    change_asked_at: datetime | None = None
-    change_taken: str | None = None
-    """The request of the second person that was placed; None while nobody has agreed."""
+    backed_up_at: datetime | None = None
+    """When a backup of its key was first handed out or brought in: somebody may have the key.
+    Backups from before this was kept stand in the audit log only (agreement.py)."""
 
     version: int = 0
     op_id: str = ""
@@ -206,6 +202,14 @@ async def change(wallet: Wallet, now: datetime, **fields: Any) -> Wallet:
     return await compare_and_set(
         Wallet, wallet.id, version=wallet.version, set={**fields, "updated_at": now}
     )
+
+
+async def mark_backed_up(wallet_ids: Sequence[str], now: datetime) -> None:
+    """Write down that backups of these are about to leave; the first time stays."""
+    query = {"_id": {"$in": list(wallet_ids)}, "backed_up_at": None}
+    with store_errors():
+        wallets = Wallet.get_pymongo_collection()
+        await wallets.update_many(query, {"$set": {"backed_up_at": now}})
 
 
 async def move(wallet: Wallet, target: WalletStatus, now: datetime, **fields: Any) -> Wallet:

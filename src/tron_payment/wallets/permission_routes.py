@@ -10,6 +10,7 @@ from tron_payment.core.ids import derived_id
 from tron_payment.http.idempotency import (
     Idempotency,
     IdempotencyKey,
+    StoredAnswer,
     canonical,
     respond,
 )
@@ -120,35 +121,39 @@ async def replace_permissions(
     """Replace all permissions of the account by one transaction; costs 100 TRX.
 
     Where keys that were not made here could sign alone, the first request is refused and
-    remembered (``second_person_needed``); the same by another treasurer within 24 hours is placed.
+    remembered (``second_person_needed``); it is placed when another treasurer agrees to it, or
+    sends the same, within 24 hours. A request asks once: when that is over, ask under another key.
     """
     idempotency: Idempotency = house.idempotency
     content = canonical([wallet_id, msgspec.to_builtins(data)])
     change_id = idempotency.object_id("prm", principal.id, idempotency_key)
-    earlier = await idempotency.find(
-        principal_id=principal.id, key=idempotency_key, operation=OPERATION, content=content
-    )
-    judge = permissions.judge if earlier is None else permissions.judged
-    actives = [each.wanted() for each in data.actives]
-    update = await judge(principal, wallet_id, data.owner.wanted(), actives, change_id)
+    owner, actives = data.owner.wanted(), [each.wanted() for each in data.actives]
     view = PlacedView(
         wallet_id=wallet_id, order_id=derived_id("ord", house.secret, change_id), status="queued"
     )
 
-    async def place() -> None:
-        order_id = await permissions.place(principal, wallet_id, update, change_id)
-        assert order_id == view.order_id
+    async def attempt() -> StoredAnswer:
+        earlier = await idempotency.find(
+            principal_id=principal.id, key=idempotency_key, operation=OPERATION, content=content
+        )
+        judge = permissions.judge if earlier is None else permissions.judged
+        update = await judge(principal, wallet_id, owner, actives, change_id)
 
-    stored = await idempotency.run(
-        principal_id=principal.id,
-        key=idempotency_key,
-        operation=OPERATION,
-        content=content,
-        answer=(202, msgspec.json.encode(view)),
-        effect=place,
-        object_ids=[view.order_id],
-    )
-    return respond(stored, PlacedView)
+        async def place() -> None:
+            order_id = await permissions.place(principal, wallet_id, update, change_id)
+            assert order_id == view.order_id
+
+        return await idempotency.run(
+            principal_id=principal.id,
+            key=idempotency_key,
+            operation=OPERATION,
+            content=content,
+            answer=(202, msgspec.json.encode(view)),
+            effect=place,
+            object_ids=[view.order_id],
+        )
+
+    return respond(await idempotency.once(principal.id, idempotency_key, attempt), PlacedView)
 
 
 HANDLERS = (show_permissions, replace_permissions)

@@ -8,7 +8,9 @@ takes two people (agreement.py).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from tron_payment.chain import (
     TYPE_NUMBERS,
@@ -26,6 +28,7 @@ from tron_payment.engine import Engine, Wish
 from tron_payment.http.principals import Principal
 from tron_payment.wallets import documents as store
 from tron_payment.wallets.agreement import Agreement
+from tron_payment.wallets.agreement_documents import PermissionChange
 from tron_payment.wallets.documents import Wallet
 from tron_payment.wallets.domain import DETACHED, KEYED, WalletKind, WalletStatus
 from tron_payment.wallets.making import Who
@@ -68,6 +71,14 @@ class WantedPermission:
     allows: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Everything that replaces an account's permissions."""
+
+    owner: WantedPermission
+    actives: tuple[WantedPermission, ...]
+
+
 class Permissions:
     """Reads and replaces the permissions of wallets' accounts."""
 
@@ -81,7 +92,7 @@ class Permissions:
         secret: bytes,
     ) -> None:
         self._wallets = wallets
-        self._agreement = agreement
+        self.agreement = agreement
         self._engine = engine
         self._nodes = nodes
         self._secret = secret
@@ -122,14 +133,29 @@ class Permissions:
             WalletNotFound, WalletFrozen, WalletArchived, WalletCannotSign
             PermissionMalformed, InvalidAddress: The chain would refuse it.
             LockedOut: The keys that we can reach do not reach the owner's threshold.
-            SecondPersonNeeded: Keys from outside could sign alone; another one has to ask, too.
+            SecondPersonNeeded: Keys from outside could sign alone; another one has to agree.
+            ChangeOver: This very request has asked before, and that is over.
         """
         wallet = await self._wallets.signing_wallet(wallet_id, principal)
         update = build_update(wallet.address, owner, actives)
         assert update.owner_permission is not None
         reachable = await _reachable([key for key, _ in update.owner_permission.keys])
         check_in_reach(update.owner_permission, reachable)
-        await self._agreement.require(principal, wallet.wallet_id, update, change_id)
+        wish = msgspec.to_builtins(Wanted(owner, tuple(actives)))
+        await self.agreement.require(principal, wallet.wallet_id, update, wish, change_id)
+        return update
+
+    async def judge_agreeing(self, change: PermissionChange) -> PermissionUpdate:
+        """The update of what somebody has asked for; nothing is stored.
+
+        Raises:
+            WalletNotFound, WalletFrozen, WalletArchived, WalletCannotSign, LockedOut
+        """
+        wallet = await self._wallets.signing_wallet(change.wallet_id)
+        update = update_of(change, wallet.address)
+        assert update.owner_permission is not None
+        reachable = await _reachable([key for key, _ in update.owner_permission.keys])
+        check_in_reach(update.owner_permission, reachable)
         return update
 
     async def judged(
@@ -155,12 +181,41 @@ class Permissions:
         Raises:
             WalletNotFound
             SecondPersonNeeded: The agreement has lapsed, or went to another request meanwhile.
+            ChangeOver: This request took it too long ago, and placed nothing.
         """
         wallet = await self._wallets.get(principal, wallet_id)
         order_id = derived_id("ord", self._secret, change_id)
         if await self._engine.find(order_id) is not None:
             return order_id
-        asked_by = await self._agreement.take(principal, wallet.id, update, change_id)
+        asked_by = await self.agreement.take(principal, wallet.id, update, change_id)
+        return await self._place(principal, wallet, update, order_id, asked_by)
+
+    async def place_agreed(
+        self, principal: Principal, change: PermissionChange, request_id: str
+    ) -> str:
+        """The same for what somebody else has asked for, which a person agrees to.
+
+        Raises:
+            WalletNotFound
+            ChangeOver: Refused, replaced or taken by another request meanwhile; or by this one
+                too long ago.
+        """
+        wallet = await self._wallets.get(principal, change.wallet_id)
+        order_id = derived_id("ord", self._secret, request_id)
+        if await self._engine.find(order_id) is not None:
+            return order_id
+        agreed = await self.agreement.agree(principal, change.id, request_id)
+        update = update_of(agreed, Address(wallet.address))
+        return await self._place(principal, wallet, update, order_id, agreed.asked_by)
+
+    async def _place(
+        self,
+        principal: Principal,
+        wallet: Wallet,
+        update: PermissionUpdate,
+        order_id: str,
+        asked_by: str | None,
+    ) -> str:
         contract: Contract = update
         placed = await self._engine.place(
             Wish(
@@ -186,6 +241,17 @@ class Permissions:
                 after=told,
             )
         return order_id
+
+
+def wanted_of(change: PermissionChange) -> Wanted:
+    """What somebody has asked for, as they wrote it."""
+    return msgspec.convert(_whole(change.wish), Wanted)
+
+
+def update_of(change: PermissionChange, account: Address) -> PermissionUpdate:
+    """The update that it makes."""
+    wanted = wanted_of(change)
+    return build_update(account, wanted.owner, wanted.actives)
 
 
 def build_update(
@@ -280,6 +346,15 @@ async def _reachable(keys: Sequence[Address]) -> set[Address]:
         if wallet.kind in KEYED | DETACHED and shown:
             found.add(key)
     return found
+
+
+def _whole(value: Any) -> Any:
+    """MongoDB gives integers beyond 32 bits back as a class of their own."""
+    if isinstance(value, dict):
+        return {name: _whole(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return int(value) if isinstance(value, int) else value
 
 
 def _told(permission: Permission | None) -> dict[str, object]:

@@ -97,6 +97,14 @@ class Wallets(Maker):
         """The wallet of an address, whoever made it."""
         return await store.by_address(address)
 
+    async def label_of(self, principal: Principal, address: Address) -> str | None:
+        """The label of an address's wallet, if the caller may see it."""
+        wallet = await store.by_address(address)
+        owner = owner_filter(principal, "wallets")
+        if wallet is None or any(getattr(wallet, name) != it for name, it in owner.items()):
+            return None
+        return wallet.label
+
     async def page(
         self, principal: Principal, page: PageRequest, *, kind: WalletKind | None = None
     ) -> Page[Wallet]:
@@ -250,8 +258,9 @@ class Wallets(Maker):
             asked = wallet.override_at is not None and now - wallet.override_at < OVERRIDE_LIFETIME
             agreed = asked and wallet.override_by != principal.id
             try:
-                if agreed:
-                    after = await store.move(wallet, WalletStatus.ARCHIVED, now)
+                if agreed:  # used up: it does not archive what was restored since
+                    over = {"override_by": None, "override_at": None}
+                    after = await store.move(wallet, WalletStatus.ARCHIVED, now, **over)
                 else:
                     asking = {"override_by": principal.id, "override_at": now}
                     after = await store.change(wallet, now, **asking)
@@ -259,7 +268,8 @@ class Wallets(Maker):
                 continue
             self._signer.forget(wallet.id)
             action = "wallet.archive_override" if agreed else "wallet.archive_override_asked"
-            told = facts(after) | {"asked_by": after.override_by}
+            asked_by = wallet.override_by if agreed else principal.id
+            told = facts(after) | {"asked_by": asked_by}
             await self.note(who, action, after, facts(wallet), told)
             return after
         raise LostRace("the wallet keeps changing; try again")
