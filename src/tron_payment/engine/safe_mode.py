@@ -56,7 +56,7 @@ from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.ports import Alarm
 from tron_payment.engine.reading import Patience, Reading
-from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, tip
+from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, due, tip
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
@@ -170,7 +170,7 @@ class SafeModes:
                 if at.number < self._reading.at:  # another store than when the look began
                     self._reading = Reading(self._nodes)
                 self._reading.at = at.number
-                said = await tip(self._nodes)
+                said = await self._tip(at)
                 self._reading.aim(said, at, to_ms(self._clock.now()))
                 if why := await self._suspicion(at, said):
                     await self._begin(why, said, at)
@@ -244,7 +244,7 @@ class SafeModes:
         if at is None or at.number >= self._seen:
             return shown
         if at.number < self._seen - REWIND_BLOCKS_MAX:
-            await self._begin("rewound", await tip(self._nodes), at)
+            await self._begin("rewound", await self._tip(at), at)
         else:
             self._looked, self._reading = False, Reading(self._nodes)
         self._seen = at.number
@@ -256,7 +256,10 @@ class SafeModes:
         Raises:
             Unavailable: Too few nodes tell the head.
         """
-        await self._begin("adopted", await tip(self._nodes), at)
+        await self._begin("adopted", await self._tip(at), at)
+
+    async def _tip(self, at: Position) -> Tip:
+        return await tip(self._nodes, due(at, to_ms(self._clock.now())))
 
     async def _begin(self, why: str, said: Tip, at: Position) -> None:
         """Begin it, or let it last longer: a restored store may hold one that had begun before.
@@ -313,7 +316,7 @@ class SafeModes:
         if at.number >= mode.claimed_to:
             until_ms = max(until_ms, at.timestamp_ms + self._lifetime_ms)
         else:
-            said = await tip(self._nodes)
+            said = await self._tip(at)
             if said.undecided() or not said.whole:
                 return
             if said.head.number + FRESH_BLOCKS >= mode.claimed_from:

@@ -44,8 +44,9 @@ class Tip:
     """What half of them and as many as have to agree have reached, as `Nodes.head`."""
 
     reach: int
-    """Fewer nodes than have to agree are below this height; all higher ones are refuted, but for
-    `FRESH_BLOCKS`. Above the head when those behind could all be nodes that stand still."""
+    """Fewer nodes than have to agree are below this height, or the chain may be so high by our
+    clock; all higher ones are refuted, but for `FRESH_BLOCKS`. Above the head when those behind
+    could all be nodes that stand still."""
 
     claims: tuple[tuple[str, BlockHeader], ...]
     """The head that each node tells, by alias."""
@@ -114,8 +115,21 @@ class Tip:
         return claimers, len(claimers) if number <= min(self.reach, to) else 0
 
 
-async def tip(nodes: Nodes) -> Tip:
+def due(at: Position, now_ms: int) -> int:
+    """How high the chain is at most: nodes that are behind do not refute what our clock bears out.
+    One that is fast lets more be waited for, and one that is slow no less than without it.
+
+    Args:
+        at: Solidified and agreed.
+    """
+    return at.number + max(0, now_ms - at.timestamp_ms) // BLOCK_MS
+
+
+async def tip(nodes: Nodes, highest: int) -> Tip:
     """Ask every node that is not set apart.
+
+    Args:
+        highest: That the chain can be (`due`).
 
     Raises:
         NodesUnavailable: Fewer answer than have to agree.
@@ -133,5 +147,6 @@ async def tip(nodes: Nodes) -> Tip:
     numbers = sorted((header.number for _, header in claims), reverse=True)
     dates = sorted((header.timestamp_ms for _, header in claims), reverse=True)
     place = max((len(claims) + 1) // 2, nodes.agreement) - 1
-    reach = max(numbers[place], numbers[-nodes.agreement])
+    borne_out = [n for n in numbers if numbers[place] + FRESH_BLOCKS < n <= highest]
+    reach = max(numbers[place], numbers[-nodes.agreement], *borne_out)
     return Tip(Head(numbers[place], dates[place]), reach, claims, len(claims) == len(told))
