@@ -218,3 +218,32 @@ async def test_a_holder_that_was_paused_looks_anew_though_a_restored_store_names
     watch.now_s += TTL_S
     await one.step()
     assert one.mine and looks == ["one", "one"], "renewed in time"
+
+
+@pytest.mark.parametrize("waits_s", [TTL_S, TTL_S + 1], ids=["slow_store", "paused"])
+async def test_an_answer_that_comes_late_is_a_pause_like_any_other(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, waits_s: float
+) -> None:
+    """The store had renewed it in time; what others did before we heard so may be forgotten."""
+    (one, looks), two = watched("one", watch), of("two", watch)
+    await one.step()
+    watch.now_s += TTL_S / 2
+    acquire = one._leases.acquire
+
+    async def late(name: str) -> Lease | None:
+        held = await acquire(name)
+        assert await two.acquire(name) is None
+        watch.now_s += waits_s
+        if waits_s > TTL_S:
+            assert await two.acquire(name), "by right: nobody was heard of"
+            assert held is not None
+            await held.replace()  # and the store is put back to what it was before
+        return held
+
+    with monkeypatch.context() as patch:
+        patch.setattr(one._leases, "acquire", late)
+        await one.step()
+    assert one.mine and looks == ["one"] * (2 if waits_s > TTL_S else 1)
+    watch.now_s += TTL_S / 2
+    await one.step()
+    assert one.mine and looks == ["one"] * (2 if waits_s > TTL_S else 1), "in time again"

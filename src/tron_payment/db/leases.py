@@ -144,7 +144,7 @@ class Turn:
         self._monotonic = monotonic
         self._lease: Lease | None = None
         self._last: tuple[Lease, float] | None = None
-        """As we wrote it last, and when we began to."""
+        """As it was written last, and when we heard so."""
 
         self._back_until = 0.0
         self._closed = False
@@ -170,9 +170,10 @@ class Turn:
         had, began = self._lease, self._monotonic()
         self._lease = await self._leases.acquire(self._name)
         if self._lease is not None:
-            if not self._alone_since(self._lease, began):
+            ended = self._monotonic()
+            if ended - began > self._leases.ttl_s or not self._alone_since(self._lease, began):
                 self._anew()
-            self._last = self._lease, self._monotonic()
+            self._last = self._lease, ended
         if self._lease is not None and (had is None or had.epoch != self._lease.epoch):
             log.info("lease.taken", lease=self._name, epoch=self._lease.epoch)
             for loop in self._vital:
@@ -194,7 +195,9 @@ class Turn:
         """Whether nobody else can have had it since we had it last, until we asked for it again.
 
         It was renewed, or given back and taken again: each is one beat, and only the taking another
-        epoch. And no time was in between in which a store could have been put back to that.
+        epoch. And no time was in between in which a store could have been put back to that: what an
+        answer takes is at most `ttl_s` (`step`; one that takes longer is a pause like any other),
+        so it is counted from there.
         """
         if self._last is None:
             return False
