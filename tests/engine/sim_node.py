@@ -89,6 +89,9 @@ class SimNode:
             await self.after(self.alias, "block")
         return found
 
+    async def short_block(self, number: int, bytes_max: int) -> Block | None:
+        return await self.block(number, False)
+
     async def receipts(self, number: int, solid: bool = True) -> tuple[Receipt, ...]:
         await self._enter("receipts")
         self._require(number)

@@ -345,7 +345,7 @@ async def test_a_look_at_blocks_that_are_kept_back_has_an_end(
 ) -> None:
     """While another is away, what is kept back may be true."""
     await mongo.connect(ALL_DOCUMENTS)
-    monkeypatch.setattr(safe_mode, "LOOK_MAX_S", 0.2)
+    monkeypatch.setattr(safe_mode, "LOOK_MAX_S", 2.0)
     world, liar = await beside_a_runaway(2, slow=True)
     world.nodes[0].away = True
     await sign_all(world)

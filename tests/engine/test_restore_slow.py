@@ -1,14 +1,15 @@
-"""A look that ends before a slow node has answered: what counts then, and what is waited for."""
+"""A look that ends before a slow node has answered: what counts then, and what is waited for; and
+answers that are long."""
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.conftest import Mongo
 from tests.engine.sim_node import SimNode
-from tests.engine.test_restore import begun_why
+from tests.engine.test_restore import UNITS, begun_why
 from tests.engine.test_restore_liars import (
+    Runaway,
     beside_a_runaway,
     made,
     nothing_is_paid_again,
@@ -16,18 +17,27 @@ from tests.engine.test_restore_liars import (
     restored,
     sign_all,
 )
-from tests.engine.world import ALL_DOCUMENTS
+from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment.chain import Block, NodesUnavailable
-from tron_payment.engine import safe_mode
 from tron_payment.engine.tip import FRESH_BLOCKS
 
 
-async def test_what_is_only_fresh_and_kept_back_delays_for_a_moment(
-    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@dataclass
+class Boasting(Runaway):
+    """Claims blocks, and the time is up before it shows them."""
+
+    async def block(self, number: int, solid: bool = True) -> Block:
+        if not solid and self._invented(number):
+            self.asked.append(number)
+            raise TimeoutError
+        return await super().block(number, solid)
+
+
+async def test_what_is_only_fresh_and_kept_back_delays_for_a_moment(mongo: Mongo) -> None:
     await mongo.connect(ALL_DOCUMENTS)
-    monkeypatch.setattr(safe_mode, "LOOK_MAX_S", 0.2)
-    world, liar = await beside_a_runaway(2, slow=True)
+    world, _ = await beside_a_runaway(2)
+    liar = world.nodes[2] = Boasting(world.network, "n2")
+    world.process = process(world)
     with pytest.raises(NodesUnavailable, match="slowly"):
         await sign_all(world)
     assert await begun_why() == [] and liar.asked
@@ -41,24 +51,23 @@ async def test_what_is_only_fresh_and_kept_back_delays_for_a_moment(
 
 @dataclass
 class Slow(SimNode):
-    """Does not answer about this block until it is let."""
+    """The time is up before it shows this block."""
 
     about: int = -1
 
     async def block(self, number: int, solid: bool = True) -> Block:
         if number == self.about and not solid:
-            await asyncio.Event().wait()
+            raise TimeoutError
         return await super().block(number, solid)
 
 
 @pytest.mark.parametrize("answers", [False, True])
 async def test_a_payment_in_what_was_only_fresh_is_found_when_the_chain_goes_on(
-    mongo: Mongo, monkeypatch: pytest.MonkeyPatch, answers: bool
+    mongo: Mongo, answers: bool
 ) -> None:
     """Restored, and the newest block has the payments: one does not have it yet, one hides it, and
     the one that has it is slow."""
     await mongo.connect(ALL_DOCUMENTS)
-    monkeypatch.setattr(safe_mode, "LOOK_MAX_S", 0.2)
     world, bad = await made(0)
     signed_before = await restored(world, 1)
     newest = world.network.tip.number
@@ -75,3 +84,48 @@ async def test_a_payment_in_what_was_only_fresh_is_found_when_the_chain_goes_on(
     await sign_all(world)
     bad.hides = False
     await nothing_is_paid_again(world, signed_before)
+
+
+@dataclass
+class Long(SimNode):
+    """Its blocks are longer than most."""
+
+    async def short_block(self, number: int, bytes_max: int) -> Block | None:
+        return None
+
+
+async def test_a_payment_in_a_long_block_is_found(mongo: Mongo) -> None:
+    await mongo.connect(ALL_DOCUMENTS)
+    world, bad = await made(0)
+    bad.hides = True
+    signed_before = await restored(world, 2)
+    world.nodes[1:] = [Long(world.network, "n1"), Long(world.network, "n2")]
+    world.process = process(world)
+    await sign_all(world)
+    await nothing_is_paid_again(world, signed_before)
+
+
+@dataclass
+class Renames(SimNode):
+    """Calls each transaction by another name, longer than a query may be."""
+
+    async def block(self, number: int, solid: bool = True) -> Block:
+        found = await super().block(number, solid)
+        if solid:
+            return found
+        renamed = [each._replace(txid="f" * 2**24) for each in found.transactions]
+        return replace(found, transactions=tuple(renamed))
+
+
+async def test_what_a_node_calls_a_transaction_means_nothing(mongo: Mongo) -> None:
+    """A service that was killed knows its own payments."""
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create(nodes=3, agreement=2)
+    await world.engine.place_many([world.wish(name, UNITS) for name in ("a", "b")])
+    await world.tick(2)
+    assert world.network.token[ALICE] == 2 * UNITS
+    world.nodes[0] = Renames(world.network, "n0")
+    world.start()
+    await world.engine.place(world.wish("c", UNITS))
+    await world.run_until_final("a", "b", "c", blocks=12)
+    assert world.alarms == []

@@ -18,7 +18,7 @@ import msgspec
 from pydantic import SecretStr
 
 from tron_payment.chain.answers import Answer
-from tron_payment.chain.errors import AnswerTooLong, NodeRefused, NodeUnavailable
+from tron_payment.chain.errors import AnswerTooLarge, AnswerTooLong, NodeRefused, NodeUnavailable
 
 RESPONSE_BYTES_MAX: Final = 8 * 1024 * 1024
 BLOCK_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -188,7 +188,7 @@ class Calls:
                 chunk = unpacked.decompress(chunk, bytes_max - len(content) + 1)
             content += chunk
             if max(len(content), received) > bytes_max:
-                raise AnswerTooLong(self.alias, "the answer is too long")
+                raise AnswerTooLarge(self.alias, "the answer is too long")
         if unpacked is not None and not unpacked.eof:
             raise self.unavailable("the answer is cut off")
         return bytes(content)

@@ -24,6 +24,10 @@ class AnswerTooLong(NodeUnavailable):
     """An answer is longer than it may be, or does not end in time."""
 
 
+class AnswerTooLarge(AnswerTooLong):
+    """It has more bytes than it may have."""
+
+
 class CallTooLong(NodeUnavailable):
     """What a contract answers is too long. Whoever wrote it made it so: it says nothing about the
     node, and no breaker counts it. That others answer the same in time does (stalls.py)."""

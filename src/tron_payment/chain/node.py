@@ -11,7 +11,13 @@ from tron_payment.chain import views as v
 from tron_payment.chain.blocks import Block, BlockHeader, BlockTransaction
 from tron_payment.chain.calls import BLOCK_BYTES_MAX, ERROR, Calls, Pool, printable
 from tron_payment.chain.contracts import Resource
-from tron_payment.chain.errors import AnswerTooLong, CallTooLong, NodeHasNot, NodeUnavailable
+from tron_payment.chain.errors import (
+    AnswerTooLarge,
+    AnswerTooLong,
+    CallTooLong,
+    NodeHasNot,
+    NodeUnavailable,
+)
 from tron_payment.chain.wire import bytes_of_hex
 from tron_payment.core.address import Address, InvalidAddress, address_hex, address_of_hex
 
@@ -69,10 +75,12 @@ class NodeClient:
         header = await self._header(base, {"id_or_num": str(number), "detail": False})
         return self._of_number(header, number)
 
-    async def block(self, number: int, solid: bool = True) -> Block:
+    async def block(
+        self, number: int, solid: bool = True, bytes_max: int = BLOCK_BYTES_MAX
+    ) -> Block:
         """A block with its transactions' bytes."""
         url = self._url("getblockbynum", solid)
-        answer = await self._calls.object(url, {"num": number}, a.BlockAnswer, BLOCK_BYTES_MAX)
+        answer = await self._calls.object(url, {"num": number}, a.BlockAnswer, bytes_max)
         head = self._of_number(self._header_of(answer), number)
         if len(answer.transactions) > TRANSACTIONS_MAX:
             raise self._calls.unavailable(f"block {number} with more transactions than fit in one")
@@ -83,6 +91,13 @@ class NodeClient:
             head.timestamp_ms,
             self._sane(lambda: tuple(_transaction(each) for each in answer.transactions)),
         )
+
+    async def short_block(self, number: int, bytes_max: int) -> Block | None:
+        """A block, solidified or not; None when the answer has more bytes, and is not kept."""
+        try:
+            return await self.block(number, False, bytes_max)
+        except AnswerTooLarge:
+            return None
 
     async def receipts(self, number: int, solid: bool = True) -> tuple[a.Receipt, ...]:
         """The receipts of a block in its order; empty also when the node lacks the block."""

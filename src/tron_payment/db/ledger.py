@@ -12,7 +12,7 @@ measured.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -74,6 +74,9 @@ __all__ = [
 POSTINGS_MAX: Final = 20_000
 """Per entry; at about 200 bytes each this stays far below MongoDB's 16 MiB per document."""
 
+IDS_PER_QUERY: Final = 10_000
+"""A query has up to 16 MiB, and an address or a balance less than 100 bytes."""
+
 APPEND_ATTEMPTS_MAX: Final = 60
 """Lost races before giving up for now; with a handful of writers two or three are usual."""
 
@@ -119,8 +122,9 @@ class View:
         """Units by (account, asset); absent means zero."""
         wanted = {f"{name}|{asset}": (name, asset) for name, asset in keys}
         found = dict.fromkeys(wanted.values(), 0)
-        for row in await fetch(Balance, {"_id": {"$in": list(wanted)}}):
-            found[(row.account, row.asset)] = row.units
+        for some in _slices(wanted):
+            for row in await fetch(Balance, {"_id": {"$in": some}}):
+                found[(row.account, row.asset)] = row.units
         return found
 
     async def fitting(self, postings: Sequence[Posting]) -> list[Posting]:
@@ -130,8 +134,11 @@ class View:
 
     async def holders(self, addresses: Iterable[Address]) -> dict[Address, int]:
         """Of these addresses the ones we keep books for, with the block they opened at."""
-        rows = await fetch(Holder, {"_id": {"$in": list(addresses)}})
-        return {Address(row.id): row.opened_block for row in rows}
+        found: dict[Address, int] = {}
+        for some in _slices(addresses):
+            rows = await fetch(Holder, {"_id": {"$in": some}})
+            found.update((Address(row.id), row.opened_block) for row in rows)
+        return found
 
     async def finished(self, order_ids: Sequence[str]) -> set[str]:
         """Of these orders the ones whose funds were spent or released already."""
@@ -305,6 +312,12 @@ class Ledger:
             )
         except DuplicateKeyError:
             return  # somebody else has rolled it forward
+
+
+def _slices(ids: Iterable[str]) -> Iterator[list[str]]:
+    every = list(ids)
+    for start in range(0, len(every), IDS_PER_QUERY):
+        yield every[start : start + IDS_PER_QUERY]
 
 
 async def _write_tolerating_duplicates(

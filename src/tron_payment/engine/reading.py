@@ -6,16 +6,18 @@ block, shown by as many nodes as have to agree, which follows the one that was r
 the store's. One of them at least is honest, and has shown what stands in it.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from tron_payment import chain
 from tron_payment.chain import (
     Block,
-    BlockTransaction,
+    NodeClient,
     NodeRefused,
     Nodes,
     NodesUnavailable,
@@ -25,7 +27,15 @@ from tron_payment.core.errors import Unavailable
 from tron_payment.engine.tip import BLOCK_MS, FRESH_BLOCKS, Tip
 
 SCAN_AT_ONCE: Final = 16
-"""Blocks read together: each may be long, and comes from several nodes."""
+"""Blocks read together, each from several nodes."""
+
+ANSWERS_AT_ONCE: Final = 32
+"""Answers in memory at once, from the first byte until the block was judged."""
+
+SHORT_BYTES: Final = 2 * 1024 * 1024
+"""Such an answer is one of many; a block of the main net with 300 transactions has a quarter. What
+is longer, up to `chain.calls.BLOCK_BYTES_MAX`, is asked for again, one at a time. So no more than
+128 MiB come in at once, whatever nodes send, and what they are taken apart to is as much again."""
 
 KEPT_BACK_MAX: Final = 5
 """Looks at which a node does not show a block that it alone claims; then it counts as it is told,
@@ -96,6 +106,10 @@ class Reading:
     _shown: dict[int, dict[str, _Link]] = field(default_factory=dict)
     """By height and alias: judged, and not asked for again by later tries."""
 
+    _short: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANSWERS_AT_ONCE))
+    _long: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _judging: asyncio.Lock = field(default_factory=asyncio.Lock)
+
     def aim(self, said: Tip, at: Position, now_ms: int) -> None:
         """One more try begins; it goes on where the last one has stopped."""
         told = said.reach + FRESH_BLOCKS
@@ -152,27 +166,57 @@ class Reading:
         shown = self._shown.setdefault(number, {})
         answered = {alias for alias, _ in said.claims}
         left = sorted((a for a in asked if a not in shown), key=lambda a: a not in answered)
-        judged: set[BlockTransaction] = set()
+        judged: set[str] = set()
+        judge_new = partial(self._judge_new, judge, judged)
         while left:
             missing = enough - self._same(number, asked, said) if enough else len(left)
             if missing <= 0:
                 break
             now, left = left[:missing], left[missing:]
-            blocks = await chain.all_of(self._block(alias, number) for alias in now)
-            for alias, block in zip(now, blocks, strict=True):
-                if block is None:
-                    continue
-                new = tuple(each for each in block.transactions if each not in judged)
-                if why := await judge(replace(block, transactions=new)):
+            found = await chain.all_of(self._show(alias, number, judge_new) for alias in now)
+            for alias, (link, why) in zip(now, found, strict=True):
+                if why:
                     return why
-                judged.update(new)
-                shown[alias] = _Link(block.block_id, block.parent_id)
+                if link is not None:
+                    shown[alias] = link
         return ""
 
-    async def _block(self, alias: str, number: int) -> Block | None:
+    async def _show(self, alias: str, number: int, judge: Judge) -> tuple[_Link | None, str]:
+        """Who the node's block is and what the judge says of it; nobody when it shows none."""
+        async with self._short:
+            block, shows = await self._ask(alias, lambda n: n.short_block(number, SHORT_BYTES))
+            if block is not None:
+                return _Link(block.block_id, block.parent_id), await judge(block)
+        if not shows:
+            return None, ""
+        async with self._long:
+            block, _ = await self._ask(alias, lambda node: node.block(number, False))
+            if block is None:
+                return None, ""
+            return _Link(block.block_id, block.parent_id), await judge(block)
+
+    async def _ask(
+        self, alias: str, call: Callable[[NodeClient], Awaitable[Block | None]]
+    ) -> tuple[Block | None, bool]:
+        """What the node answers, and whether it does."""
         with suppress(Unavailable, NodeRefused):
-            return await self.nodes.ask(alias, lambda node: node.block(number, False))
-        return None
+            return await self.nodes.ask(alias, call), True
+        return None, False
+
+    async def _judge_new(self, judge: Judge, judged: set[str], block: Block) -> str:
+        """What of the block was not judged before. The loop has its turn between two blocks."""
+        async with self._judging:
+            await asyncio.sleep(0)
+            txids = [chain.txid(each.raw) for each in block.transactions]
+            new = tuple(
+                each
+                for each, txid in zip(block.transactions, txids, strict=True)
+                if txid not in judged
+            )
+            why = await judge(replace(block, transactions=new))
+            if not why:
+                judged.update(txids)
+            return why
 
     def _same(self, number: int, asked: list[str], said: Tip) -> int:
         """How many show the same block; how many show any where nobody has to agree."""

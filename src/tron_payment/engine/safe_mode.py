@@ -25,8 +25,7 @@ same, and loses a minute.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -35,25 +34,22 @@ import structlog
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
-from tron_payment import chain
 from tron_payment.chain import (
     READ_AHEAD_BLOCKS,
     Block,
-    BlockTransaction,
     Cursors,
-    MalformedRawData,
     Nodes,
     NodesUnavailable,
     Position,
     SolidTransaction,
 )
-from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus
+from tron_payment.engine.forgotten import unknown
 from tron_payment.engine.ports import Alarm
 from tron_payment.engine.reading import Patience, Reading
 from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, due, tip
@@ -75,6 +71,9 @@ which the blocks will bear out; further back is another store."""
 
 BEGIN_ATTEMPTS_MAX: Final = 10
 """Times that somebody may begin or end it while we begin it."""
+
+TXIDS_SHOWN_MAX: Final = 10
+"""In one line of the log."""
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""
@@ -215,27 +214,10 @@ class SafeModes:
         told_ms = min(block.timestamp_ms, said.bound_ms(block.number, at))
         if told_ms - at.timestamp_ms > LAG_MAX_MS:
             return "behind"
-        if unknown := await self._unknown(block.number, block.transactions):
-            log.warning("safe_mode.forgotten", txids=unknown, block=block.number)
+        if txids := await unknown(self._ledger, block.number, block.transactions):
+            log.warning("safe_mode.forgotten", txids=txids[:TXIDS_SHOWN_MAX], block=block.number)
             return "forgotten"
         return ""
-
-    async def _unknown(self, number: int, transactions: Sequence[BlockTransaction]) -> list[str]:
-        """The holders' transactions among these that no attempt explains.
-
-        What does not decode was never signed here.
-        """
-        owners: dict[str, Address] = {}
-        for transaction in transactions:
-            with suppress(MalformedRawData):
-                owners[transaction.txid] = chain.decode(transaction.raw).contract.owner
-        if not owners:
-            return []
-        view = await self._ledger.view()
-        holders = await view.holders(set(owners.values()))
-        ours = {txid for txid, owner in owners.items() if holders.get(owner, number) < number}
-        known = {each["txid"] for order in await store.owning(ours) for each in order.attempts}
-        return sorted(ours - known)
 
     async def _look_back(self, shown: Position) -> Position:
         """The caller's position is older than one that we have seen: is the store's, too? Answers
