@@ -1,12 +1,17 @@
 """Nothing that looks like a secret leaves by a log line, whatever its key is called."""
 
+import errno
+import io
 import json
 import subprocess
 import sys
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tron_payment import logs
 from tron_payment.logs import REDACTED, as_json, redact, scrub
 
 KEY = "c0ffee" * 10 + "1234"
@@ -124,3 +129,78 @@ def test_every_line_is_json_and_clean_ours_and_the_libraries() -> None:
     for secret in ("hunter2", KEY, PHRASE, JWT):
         assert secret not in clean, secret
     assert done.stdout == ""
+
+
+FULL = """
+import contextlib, logging, sys, structlog
+from tron_payment import logs
+logs.configure(json={json})
+log = structlog.get_logger()
+for _ in range(2_000):  # more than any buffer keeps
+    log.info("order.concluded", order_id="x")
+logging.getLogger("library").warning("no room %s", "for this, too")
+logging.getLogger("library").warning("%d", "a line that cannot be made")
+full, logs.meter.lost = logs.meter.lost, 0
+with contextlib.suppress(OSError):
+    sys.stderr.{then}
+log.info("order.concluded", order_id="y")
+print(full, logs.meter.lost, logs.meter.events["order.concluded"])
+"""
+
+
+@pytest.mark.parametrize(("json_lines", "then"), [(True, "close()"), (False, "flush()")])
+def test_a_log_without_room_or_reader_raises_nothing_and_is_counted(
+    json_lines: bool, then: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        code = FULL.format(json=json_lines, then=then)
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=full, text=True, timeout=60
+        )
+    lost, later, counted = map(int, done.stdout.split())
+    assert lost == 2_002 and later == 1, "each line once"
+    assert counted == 2_001, "and it is counted as an event all the same"
+
+
+def test_lines_are_written_again_when_there_is_room() -> None:
+    class Disk(io.BytesIO):
+        full = True
+
+        def write(self, line: Any) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(line)
+
+    disk, before = Disk(), logs.meter.lost
+    out = logs.Unfailing(disk)
+    for line in (b"one\n", b"two\n"):
+        out.write(line)
+        out.flush()
+    disk.full = False
+    out.write(b"three\n")
+    out.flush()
+    assert disk.getvalue() == b"three\n"
+    assert logs.meter.lost - before == 2
+    logs.meter.lost = before
+
+
+WATCHED = """
+import structlog
+from tron_payment import logs
+seen = []
+logs.watchers.append(lambda line: seen.append(line["event"]))
+logs.configure(json=True, level="WARNING")
+log = structlog.get_logger()
+log.debug("not.shown")
+log.info("order.signed", order_id="x")
+log.warning("node.left", node="n")
+print(*seen)
+"""
+
+
+def test_the_level_hides_lines_and_no_spans() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["order.signed", "node.left"]
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["node.left"]

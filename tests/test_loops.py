@@ -1,6 +1,7 @@
 """Loops call their step again while it works, survive its failures, and stop when told to."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -119,6 +120,62 @@ async def test_a_failing_step_is_counted_and_tried_again(
 
     await eventually(recovered)
     assert loop.last_error == ""
+
+
+@pytest.mark.parametrize("sick", [True, False])
+async def test_a_log_that_fails_ends_no_loop(
+    loops: Loops, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, sick: bool
+) -> None:
+    """The line about the failure may not get out either, and its own text may not be had."""
+
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def no_room(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if sick:
+        monkeypatch.setattr("tron_payment.loops.log.warning", no_room)
+    step = Step()
+    step.failure = OSError("away") if sick else Unspeakable()
+    loop = loop_of(step, idle_s=0.0)
+    loops.add(loop)
+    loops.start()
+
+    async def twice() -> bool:
+        return loop.failures_in_a_row >= 2
+
+    await eventually(twice)
+    step.failure = None
+
+    async def over() -> bool:
+        return loop.steps >= 1 and loop.failures_in_a_row == 0
+
+    await eventually(over)
+
+
+async def test_what_a_step_waits_for_may_be_canceled(loops: Loops, eventually: Eventually) -> None:
+    calls = 0
+
+    async def step() -> bool:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            gone: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            gone.cancel()
+            return await gone
+        return False
+
+    loop = Loop("shared connection", step, LONG_S)
+    loops.add(loop)
+    loops.start()
+
+    async def again() -> bool:
+        return loop.steps == 1
+
+    await eventually(again)
+    assert loop.failures == 1
 
 
 async def test_failures_come_slower_and_slower(loops: Loops) -> None:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import lru_cache
 from json import dumps as json_text
-from typing import Any, Final
+from typing import IO, Any, BinaryIO, Final, cast
 
 import msgspec
 import structlog
@@ -26,6 +26,9 @@ EVENTS_MAX: Final = 300
 
 KEYS_MAX: Final = 1_000
 """Names of values whose kind is remembered."""
+
+WATCHED: Final = logging.INFO
+"""Watchers are shown this and above, however little is written."""
 
 _EVENT: Final = re.compile(r"^[a-z_]{1,40}\.[a-z_]{1,40}$")
 _LEVELS: Final = {
@@ -83,12 +86,15 @@ class Meter:
         self.expired = 0
         """Attempts whose death was proved by a block's time."""
 
+        self.lost = 0
+        """Lines that could not be written: no room, or nobody reads any more."""
+
     def __call__(
         self, _: object, method: str, event: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         """
         Raises:
-            DropEvent: It is below the level.
+            DropEvent: It is below the level, and below what watchers are shown.
         """
         level = _LEVELS.get(method, logging.INFO)
         name = event.get("event", "")
@@ -100,9 +106,41 @@ class Meter:
                 self.concluded[str(event.get("status"))] += 1
             elif name == "attempt.expired":
                 self.expired += event.get("orders", 0)
-        if level < self.threshold:
+        if level < (min(self.threshold, WATCHED) if watchers else self.threshold):
             raise structlog.DropEvent
         return event
+
+
+class Unfailing:
+    """A stream of lines, each ended by `flush`: what it does not take is lost, counted and raises
+    nothing. A log without room must end no payment and no loop."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+        self._lost = False
+
+    def write(self, text: Any) -> None:
+        """Keep it in the stream's bounded buffer."""
+        try:
+            self._lost |= (self._stream.write(text) or 0) < len(text)
+        except (OSError, ValueError):  # no room, no reader; a closed stream is a ValueError
+            self._lost = True
+
+    def flush(self) -> None:
+        """The line is complete."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._lost = True
+        meter.lost += self._lost
+        self._lost = False
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """A library's line that cannot be shown is lost, too; the library's own way prints it raw."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        meter.lost += 1
 
 
 request_id: Final[ContextVar[str]] = ContextVar("request_id", default="")
@@ -128,18 +166,19 @@ def configure(*, json: bool, level: str = "INFO") -> None:
         stamp,
     ]
     render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    printer: Any = structlog.PrintLoggerFactory(sys.stderr)
+    written: Any = Unfailing(sys.stderr)
+    printer: Any = structlog.PrintLoggerFactory(written)
     render_theirs = render
     if json:
         render, render_theirs = as_json, _as_json_text
-        printer = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        printer = structlog.BytesLoggerFactory(cast("BinaryIO", Unfailing(sys.stderr.buffer)))
     structlog.configure(
-        processors=[meter, *shared, show, render],
+        processors=[meter, *shared, show, drop_quiet, render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=printer,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(written)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared[:2],
@@ -179,6 +218,17 @@ def show(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[
     """Structlog processor: let the watchers see a line that has no secrets any more."""
     for watcher in watchers:
         watcher(event)
+    return event
+
+
+def drop_quiet(_: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: what was for the watchers only is not written.
+
+    Raises:
+        DropEvent: It is below the level.
+    """
+    if _LEVELS.get(method, logging.INFO) < meter.threshold:
+        raise structlog.DropEvent
     return event
 
 

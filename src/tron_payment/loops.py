@@ -8,6 +8,7 @@ do the shared work while the others stand by (db/leases.py); that all do it is s
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -127,13 +128,10 @@ class Loops:
                 loop.last_error = ""
                 loop.failures_in_a_row = 0
                 backoff_s = BACKOFF_FIRST_S
-            except Exception as error:
-                loop.failures += 1
-                loop.failures_in_a_row += 1
-                loop.last_error = type(error).__name__
-                log.warning(
-                    "loop.failed", loop=loop.name, error=type(error).__name__, detail=str(error)
-                )
+            except (Exception, asyncio.CancelledError) as error:
+                if _is_ended(error):
+                    raise
+                _note(loop, error)
                 pause_s, backoff_s = backoff_s, min(backoff_s * 2, BACKOFF_MAX_S)
             if pause_s:
                 await _wait(loop.wake, pause_s)
@@ -169,6 +167,21 @@ class Loops:
         was_quiet, self._worked_at = self._quiet, self._monotonic()
         if was_quiet:
             self.wake_all()
+
+
+def _is_ended(error: BaseException) -> bool:
+    """Whether it is we who are canceled; what a step waits for may be canceled as well."""
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling() > 0)
+
+
+def _note(loop: Loop, error: BaseException) -> None:
+    """Count and tell a failure; that it cannot be told must not end the loop."""
+    loop.failures += 1
+    loop.failures_in_a_row += 1
+    loop.last_error = type(error).__name__
+    with suppress(Exception):
+        log.warning("loop.failed", loop=loop.name, error=loop.last_error, detail=str(error))
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
