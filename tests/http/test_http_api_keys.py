@@ -13,6 +13,7 @@ from tron_payment.http.api_key_routes import api_keys_router
 from tron_payment.http.api_keys import LAST_USE_EVERY, ApiKey, ApiKeys
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.one_time import UsedToken, UsedTokens
+from tron_payment.http.permissions import IN_PERSON
 
 ADMIN = bearer(sub="root-1", role="admin", exp=NOW_S + 10**9)
 SECOND = bearer(sub="root-2", role="admin", exp=NOW_S + 10**9)
@@ -102,6 +103,22 @@ async def test_one_admin_alone_hands_out_no_power_that_admins_have_not(clock) ->
         reading = WISH | {"scopes": ["payout:read"]}
         harmless = (await world.client.post("/api-keys", json=reading, headers=ADMIN)).json()
         assert harmless["key"]["active"] is True
+
+
+@pytest.mark.parametrize("personal", sorted(IN_PERSON))
+async def test_no_key_stands_for_a_person(clock, personal: str) -> None:
+    """A key's name is its maker's choice: with these, one admin would be two."""
+    async with world_of(clock) as world:
+        wish = WISH | {"principal": "ghost", "role": "admin"}
+        asked = wish | {"scopes": ["config:read", personal]}
+        answer = await world.client.post("/api-keys", json=asked, headers=ADMIN)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_scope")
+        made = await make(world, **(wish | {"scopes": ["config:read"]}))
+        keys = ApiKey.get_pymongo_collection()
+        await keys.update_one({"_id": made["key"]["key_id"]}, {"$set": {"scopes": asked["scopes"]}})
+        found = await ApiKeys(clock).principal_of(made["secret"])
+        assert found is not None, "a key of an older release"
+        assert found.permissions == {"config:read"}
 
 
 async def test_wrong_keys_are_refused(clock) -> None:

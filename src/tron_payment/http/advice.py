@@ -74,7 +74,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "invalid_parameter": "`param` names the parameter: /schema has what it takes",
     "invalid_period": "begin before the end, and take a year at most",
     "invalid_policy": "mend the rule that the detail names, and propose it again",
-    "invalid_scope": "take scopes from the role's column in docs/permissions.md",
+    "invalid_scope": "take scopes from the role's column in docs/permissions.md, none that begins "
+    "with `totp:` or makes, approves or rotates keys",
     "invalid_url": "send an https address",
     "invalid_xpub": "export the xpub of an account, such as m/44'/195'/0'",
     "invoice_not_open": "refund what was paid on it",

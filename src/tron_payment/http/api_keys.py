@@ -5,7 +5,8 @@ once and only its SHA-256 is kept (it is random, so a slow hash would add nothin
 its principal with its role's permissions, narrowed to its scopes.
 
 An admin sees the secret of the keys that they make. So a key that may do what no admin may, such
-as move money, sleeps until a second admin has approved it.
+as move money, sleeps until a second admin has approved it; and no key makes, approves or rotates
+keys, or has a hand in second factors (`IN_PERSON`): the name it acts under is its maker's choice.
 """
 
 import base64
@@ -30,6 +31,7 @@ from tron_payment.db.faults import store_errors
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import (
     BEYOND_ADMIN,
+    IN_PERSON,
     MOVES_MONEY,
     PERMISSIONS,
     owner_filter,
@@ -54,7 +56,7 @@ class KeyGone(Conflict, code="api_key_not_active"):
 
 
 class InvalidScope(Refused, code="invalid_scope"):
-    """A scope is a permission of the key's role."""
+    """A scope is a permission of the key's role, and none that only people have."""
 
 
 class OwnKey(Refused, code="api_key_for_yourself"):
@@ -151,12 +153,14 @@ class ApiKeys:
         """A new key and the text that its holder sends.
 
         Raises:
-            InvalidScope: A scope that the role has not.
+            InvalidScope: A scope that the role has not, or that no key has (`IN_PERSON`).
             OwnKey: It would let its maker move money.
         """
         scopes = sorted(set(wish.scopes))
         if not set(scopes) <= permissions_of(wish.role) & PERMISSIONS.keys():
             raise InvalidScope(f"the role {wish.role} does not have them all", param="scopes")
+        if personal := IN_PERSON & set(scopes):
+            raise InvalidScope(f"only a person has {', '.join(sorted(personal))}", param="scopes")
         if wish.principal == creator.id and MOVES_MONEY & set(scopes):
             raise OwnKey(param="principal")
         return await self._store(
@@ -213,7 +217,7 @@ class ApiKeys:
         return Principal(
             id=key.principal,
             role=key.role,
-            permissions=permissions_of(key.role) & frozenset(key.scopes),
+            permissions=permissions_of(key.role) & frozenset(key.scopes) - IN_PERSON,
             token_id=key.id,
             via="api_key",
         )

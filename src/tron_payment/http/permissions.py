@@ -161,6 +161,19 @@ BEYOND_ADMIN: Final = frozenset(
 )
 """What an admin may not do, and so may not hand out alone either."""
 
+IN_PERSON: Final = frozenset(
+    {
+        "apikey:create",
+        "apikey:approve",
+        "apikey:rotate",
+        "totp:enrol",
+        "totp:release",
+        "totp:reset",
+    }
+)
+"""Who may stand for another: an API key never has these, whatever its role. A key acts under any
+name that its maker gave it; with these, one admin would be as many people as they like."""
+
 assert all(PERMISSIONS[name] <= PERMISSIONS["totp:enrol"] for name in STEP_UP)
 assert not any(Role.ADMIN in PERMISSIONS[name] for name in MOVES_MONEY), "an admin moves no money"
 
