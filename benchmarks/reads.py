@@ -4,13 +4,14 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Final
 
 from tests.e2e.service import Service, new_key, settled
 from tests.ports import free_port
 
+from benchmarks.bare_server import ALONE, TOGETHER
 from benchmarks.cpu import cpu_seconds
 from benchmarks.load import Ask, Plan, Result, elsewhere
 from benchmarks.payouts import UNLIMITED
@@ -31,7 +32,6 @@ BLOCK_MS: Final = 3_000
 
 PAYOUTS: Final = 20
 READY_S: Final = 120.0
-ONE: Final = "one payout"
 
 
 @dataclass
@@ -40,12 +40,14 @@ class Found:
 
     port: int
     pid: int
+    path: str = ALONE
+    users: int = USERS
     results: list[Result] = field(default_factory=list)
     cpu_s: float = 0.0
 
-    async def measure(self, asks: list[Ask]) -> None:
+    async def measure(self, asks: list[Ask], seconds: float = SECONDS) -> None:
         before = cpu_seconds(self.pid)
-        self.results.append(await elsewhere(Plan(self.port, USERS, asks, seconds=SECONDS)))
+        self.results.append(await elsewhere(Plan(self.port, self.users, asks, seconds=seconds)))
         self.cpu_s += cpu_seconds(self.pid) - before
 
     @property
@@ -81,46 +83,48 @@ async def run(profile: object) -> list[Row]:
         await service.ready()
         ids = await _payouts(service)
         tokens = [service.token(subject=f"user-{number}") for number in range(USERS)]
-        asks = {
-            name: [
-                Ask("GET", path.format(ids[number % len(ids)]), {"Authorization": f"Bearer {t}"})
-                for number, t in enumerate(tokens)
-            ]
+        assert service.process is not None
+        here = service.process.pid
+        ours = Found(service.port, here)
+        ours_single = Found(service.port, here, users=1)
+        others = {
+            name: Found(service.port, here, path)
             for name, path in (
-                (ONE, "/api/v1/payouts/{}"),
                 ("history of 20", "/api/v1/payouts/history?limit=20"),
                 ("network info", "/tron/network/info"),
             )
         }
-        assert service.process is not None
-        found = {name: Found(service.port, service.process.pid) for name in asks}
-        async with _bare(service) as bare:
-            for each in (bare, found[ONE]):
-                await elsewhere(Plan(each.port, USERS, asks[ONE], seconds=WARM_UP_S))
+        asks = {
+            path: [
+                Ask("GET", path.format(ids[number % len(ids)]), {"Authorization": f"Bearer {t}"})
+                for number, t in enumerate(tokens)
+            ]
+            for path in (ALONE, TOGETHER, *(each.path for each in others.values()))
+        }
+        async with _bare(service) as (port, pid):
+            bare, together = Found(port, pid), Found(port, pid, TOGETHER)
+            bare_single = Found(port, pid, users=1)
+            turns = bare, ours, together, bare_single, ours_single
+            for each in turns:
+                await replace(each, results=[]).measure(asks[each.path], WARM_UP_S)
             for _ in range(ROUNDS):
-                await bare.measure(asks[ONE])
-                await found[ONE].measure(asks[ONE])
-        for name in found:
-            if name != ONE:
-                await found[name].measure(asks[name])
+                for each in turns:
+                    await each.measure(asks[each.path])
+        for each in others.values():
+            await each.measure(asks[each.path])
         paced = await elsewhere(
-            Plan(service.port, USERS, asks[ONE], PACED_SECONDS, PACED_PER_SECOND)
+            Plan(service.port, USERS, asks[ALONE], PACED_SECONDS, PACED_PER_SECOND)
         )
         await service.stop()
     finally:
         service.destroy()
-    ours = found.pop(ONE)
+    at_once = f"GET one payout, {USERS} users who ask again at once"
     return [
+        _compared(at_once, ours, bare),
+        _compared("... beside a bare handler that shares its finds, too", ours, together),
+        _compared("... a single user: there is nothing to share", ours_single, bare_single),
         Row(
-            what=f"GET {ONE}, {USERS} users who ask again at once",
-            figure=f"{ours.per_second:.0f}/s",
-            beside=f"{bare.per_second:.0f}/s",
-            ratio=bare.cpu_ms / ours.cpu_ms,
-            aim="0.80, 0 errors",
-            notes=f"ratio of processor time; {ours.told}, {ours.errors} errors; bare {bare.told}",
-        ),
-        Row(
-            what=f"GET {ONE}, {USERS} users, {PACED_PER_SECOND} requests a second",
+            what=f"GET one payout, {USERS} users, {PACED_PER_SECOND} requests a second",
             figure=f"p99 {paced.p99_ms:.1f} ms",
             aim="p99 < 50 ms, 0 errors",
             notes=f"p50 {paced.p50_ms:.1f} ms, {paced.per_second:.0f}/s, {paced.errors} errors",
@@ -131,9 +135,20 @@ async def run(profile: object) -> list[Row]:
                 figure=f"{each.per_second:.0f}/s",
                 notes=f"{each.told}, {each.errors} errors",
             )
-            for name, each in found.items()
+            for name, each in others.items()
         ),
     ]
+
+
+def _compared(what: str, ours: Found, bare: Found) -> Row:
+    return Row(
+        what=what,
+        figure=f"{ours.per_second:.0f}/s",
+        beside=f"{bare.per_second:.0f}/s",
+        ratio=bare.cpu_ms / ours.cpu_ms,
+        aim="0.80, 0 errors",
+        notes=f"ratio of processor time; {ours.told}, {ours.errors} errors; bare {bare.told}",
+    )
 
 
 async def _payouts(service: Service) -> list[str]:
@@ -157,8 +172,8 @@ async def _payouts(service: Service) -> list[str]:
 
 
 @asynccontextmanager
-async def _bare(service: Service) -> AsyncIterator[Found]:
-    """`benchmarks.bare_server` on the same store."""
+async def _bare(service: Service) -> AsyncIterator[tuple[int, int]]:
+    """`benchmarks.bare_server` on the same store: its port and process."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -177,7 +192,7 @@ async def _bare(service: Service) -> AsyncIterator[Found]:
                     break
                 except OSError:
                     await asyncio.sleep(0.1)
-        yield Found(port, process.pid)
+        yield port, process.pid
     finally:
         if process.returncode is None:
             process.kill()

@@ -1,10 +1,11 @@
 """What people decide about single payouts: approve, reject, call back."""
 
-from typing import Final
+from typing import Any, Final
 
 from tron_payment.core.clock import Clock
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, compare_and_set
+from tron_payment.db.grouped import GroupRead
 from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
@@ -66,15 +67,20 @@ class Decisions:
         self._orders = orders
         self._outcomes = outcomes
         self._telling = telling
+        self._asked: GroupRead[str, dict[str, Any]] = GroupRead(store.raw_by_ids)
 
     async def get(self, principal: Principal, payout_id: str) -> Payout:
-        """
+        """A payout as it is after it was asked for; who asks meanwhile shares the next query.
+
         Raises:
             PayoutNotFound: No such payout, or another merchant's.
+            ReadsBusy, StoreUnavailable
         """
-        payout = await store.by_id(payout_id, owner_filter(principal, "payouts"))
-        if payout is None:
+        raw = (await self._asked.ask([payout_id])).get(payout_id)
+        owner = owner_filter(principal, "payouts")
+        if raw is None or any(raw[name] != value for name, value in owner.items()):
             raise PayoutNotFound
+        payout: Payout = Payout.model_validate(raw)  # each caller has one of its own
         return payout
 
     async def who_ended(self, payout: Payout) -> str:

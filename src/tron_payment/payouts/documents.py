@@ -11,6 +11,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.audit import Act
 from tron_payment.db.cas import BY_ID, compare_and_set
+from tron_payment.db.faults import store_errors
 from tron_payment.db.lean import LeanDocument, fetch, fetch_one
 from tron_payment.payouts.domain import (
     FOR_SOMEBODY,
@@ -202,6 +203,19 @@ class Payout(LeanDocument):
 
 async def by_id(payout_id: str, owner: dict[str, str]) -> Payout | None:
     return await fetch_one(Payout, {"_id": payout_id, **owner})
+
+
+async def raw_by_ids(payout_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Payouts as stored, whosever they are, by id: one query for many who ask at the same time.
+
+    Raises:
+        StoreUnavailable
+    """
+    count = len(payout_ids)  # in one answer, after which the server keeps no cursor
+    wanted = {"_id": {"$in": list(payout_ids)}}
+    with store_errors():
+        found = Payout.get_pymongo_collection().find(wanted, limit=count, batch_size=count)
+        return {raw["_id"]: raw for raw in await found.to_list()}
 
 
 def showing(statuses: Sequence[str]) -> dict[str, Any]:
