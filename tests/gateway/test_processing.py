@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.gateway.world import World, somebody
+from tron_payment.core.address import Address
 from tron_payment.wallets import Wallets
 
 CAROL = somebody(0xCA201)
@@ -79,6 +80,22 @@ async def test_a_strangers_contract_is_called_and_ours_are_not(gateway: World) -
     assert (payment["status"], payment["to_address"]) == ("settled", strange)
     ours = await process(gateway, kind="contract", contract_address=gateway.usdt, data=data)
     assert (ours.status_code, ours.json()["code"]) == (422, "contract_refused")
+
+
+async def test_a_former_router_is_not_called_either(gateway: World) -> None:
+    """It pays for whoever signs with its operator's wallet, past every rule about payouts."""
+    from tests.gateway.test_deposits import PAYER, deploy_fake
+
+    await gateway.fund(PAYER.address, "5000")
+    await gateway.tick()
+    former = Address(await deploy_fake(gateway))
+    await gateway.house.openings.request(former)
+    await gateway.solidify()
+    for _ in range(2):
+        refused = await process(gateway, kind="contract", contract_address=former, data="8456cb59")
+        assert (refused.status_code, refused.json()["code"]) == (422, "contract_refused")
+        watched = {"label": "a strangers", "address": former}
+        await gateway.post("/wallets/import", watched, role="operator")
 
 
 async def test_the_same_key_pays_once(gateway: World) -> None:

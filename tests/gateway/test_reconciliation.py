@@ -10,14 +10,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from tests.gateway.world import Payer, World, somebody
+from tron_payment.core.address import Address
 from tron_payment.db.audit import Act, AuditEntry
 from tron_payment.db.cas import insert_once
 from tron_payment.db.ledger import Balance, Pocket
 from tron_payment.engine import SafeMode
 from tron_payment.gateway import Reconciliations, books
+from tron_payment.gateway.own_documents import own_of
 from tron_payment.gateway.reconciliation import round_s
 from tron_payment.measuring import Measuring
 from tron_payment.metrics import Figures
+from tron_payment.wallets import Wallets, strangers
 
 
 async def run(world: World) -> dict[str, object]:
@@ -141,9 +144,8 @@ async def test_money_that_left_by_nobodys_order_is_listed(gateway: World) -> Non
     payer = Payer(0xBEEF)
     await gateway.fund(payer.address, "500")
     await gateway.tick()
-    answer = await gateway.post(
-        "/wallets/import", {"label": "watched", "address": payer.address}, role="operator"
-    )
+    cold = {"label": "cold", "address": payer.address, "kind": "cold"}
+    answer = await gateway.post("/wallets/import", cold, role="operator")
     assert answer.status_code == 201, answer.text
     await gateway.solidify()
     txid = await gateway.pay(payer, somebody(9), "3", "TRX")
@@ -154,14 +156,44 @@ async def test_money_that_left_by_nobodys_order_is_listed(gateway: World) -> Non
     assert report["unmatched"][0]["amount"] == "3"
 
 
+async def test_what_a_watched_stranger_pays_is_no_theft(gateway: World) -> None:
+    payer = Payer(0xBEEF)
+    await gateway.fund(payer.address, "500")
+    await gateway.tick()
+    watched = {"label": "an exchange", "address": payer.address}
+    answer = await gateway.post("/wallets/import", watched, role="operator")
+    assert (answer.status_code, answer.json()["kind"]) == (201, "watch")
+    await gateway.solidify()
+    await gateway.pay(payer, somebody(9), "3", "TRX")
+    await gateway.solidify()
+    report = await run(gateway)
+    assert report["balanced"] and report["unmatched"] == [], report
+    waiting = await gateway.get("/policy/unexplained", role="treasurer")
+    assert waiting.json() == []
+
+
+async def test_what_is_ours_is_no_strangers_because_somebody_watches_it(gateway: World) -> None:
+    """Nobody silences the alarm, or has a router called, by watching its address."""
+    router, wallets = somebody(7), gateway.service(Wallets)
+    await gateway.house.openings.request(router)
+    await gateway.solidify()
+    issued = (await wallets.issue_address((await wallets.ensure_hd("shop")).id)).address
+    for address in (router, issued):
+        watched = {"label": "mine", "address": address}
+        answer = await gateway.post("/wallets/import", watched, role="operator")
+        assert answer.status_code == 201, answer.text
+        assert await strangers([Address(address)]) == set()
+        assert await own_of(gateway.house.ledger, [Address(address)]) == {address}
+
+
 async def test_what_a_person_has_acknowledged_stays_listed_and_pages_no_more(
     gateway: World,
 ) -> None:
     payer = Payer(0xBEEF)
     await gateway.fund(payer.address, "500")
     await gateway.tick()
-    watched = {"label": "watched", "address": payer.address}
-    answer = await gateway.post("/wallets/import", watched, role="operator")
+    cold = {"label": "cold", "address": payer.address, "kind": "cold"}
+    answer = await gateway.post("/wallets/import", cold, role="operator")
     assert answer.status_code == 201, answer.text
     await gateway.solidify()
     figures = Figures()

@@ -214,7 +214,7 @@ class Settler:
         if forgotten:
             log.warning("block.forgotten", txids=forgotten, block=block.number)
             return False
-        for move in unmatched:
+        for move in await self._watched.from_ours(unmatched):
             await self._safe_mode.note(move.txid, move.sender or "", block.number)
             await self._alarm("transaction.unmatched", unmatched_facts(move, block.number))
         return True

@@ -7,7 +7,7 @@ is a suspicion; the store says what it is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
@@ -16,11 +16,12 @@ from beanie import Document
 from pymongo import ASCENDING, DESCENDING
 
 from tron_payment.chain import SolidBlock
-from tron_payment.core.address import bare_bytes
+from tron_payment.core.address import Address, bare_bytes
 from tron_payment.core.address_set import AddressSet
 from tron_payment.db.faults import StoreUnavailable, store_errors
 from tron_payment.db.ledger import Holder, LedgerEntry, LedgerHead
 from tron_payment.engine.internal import InternalVerdicts
+from tron_payment.engine.movements import Movement
 from tron_payment.engine.openings import OpeningRequest
 
 READ_BATCH: Final = 2_000
@@ -37,6 +38,14 @@ log = structlog.get_logger()
 Source = Callable[[], AsyncIterator[list[str]]]
 """Addresses that others keep, in batches."""
 
+Strangers = Callable[[Collection[Address]], Awaitable[set[Address]]]
+"""Of these those that are only watched: books are kept of them, and nothing here can sign."""
+
+
+async def nobody(_: Collection[Address]) -> set[Address]:
+    """Every address that is watched is our own."""
+    return set()
+
 
 class Watched:
     """The addresses whose movements are booked, as of a journal entry, in this process."""
@@ -52,6 +61,9 @@ class Watched:
         """Read besides the books when the set is filled, so that a store whose parts were not
         restored at one moment is watched whole."""
 
+        self.strangers: Strangers = nobody
+        """What leaves these, leaves without an order of ours, and nobody is paged for it."""
+
         self._addresses = AddressSet()
         self._filled = False
         self._number = 0
@@ -64,6 +76,12 @@ class Watched:
     def __len__(self) -> int:
         """How many addresses are watched."""
         return len(self._addresses)
+
+    async def from_ours(self, moves: Sequence[Movement]) -> list[Movement]:
+        """Of movements out of watched addresses those out of our own."""
+        senders = {move.sender for move in moves if move.sender is not None}
+        strangers = await self.strangers(senders) if senders else set()
+        return [move for move in moves if move.sender not in strangers]
 
     async def judge(self, block: SolidBlock) -> SolidBlock:
         """The block with only those of its transactions in which an address of ours may be a party.

@@ -27,6 +27,7 @@ from tron_payment.gateway.domain import (
     PaymentKind,
     PaymentStatus,
 )
+from tron_payment.gateway.own_documents import own_of
 from tron_payment.gateway.transfers import outgoing_of
 from tron_payment.gateway.views import (
     ContractRequest,
@@ -222,8 +223,16 @@ class Handovers:
     async def _contract(
         self, principal: Principal, asked: ContractRequest, payment_id: str
     ) -> Handover:
+        """A call of a stranger's contract.
+
+        Tokens have doors of their own, with rules about amounts and recipients; a registered one
+        stays registered. So have routers, and a former one still has its books: it pays out for
+        whoever calls it with the right wallet, past every rule about payouts, as long as it has
+        anything.
+        """
         contract = parse_address(asked.contract_address, param="contract_address")
         ours = {self._deployment.router_v0, self._deployment.router_kyc}
+        ours |= await own_of(self._ledger, [contract])
         if contract in self._tokens.by_contract or contract in ours:
             raise ContractRefused(param="contract_address")
         units = parse_units(TRX.decimals, asked.call_value_trx, param="call_value_trx")

@@ -37,6 +37,7 @@ from tron_payment.wallets.addresses import (
     every_address,
     every_wallet,
     still_free,
+    strangers,
 )
 from tron_payment.wallets.agreement import Agreement
 from tron_payment.wallets.agreement_documents import PermissionChange
@@ -146,6 +147,7 @@ __all__ = [
     "manifest_of",
     "recovered_address",
     "still_free",
+    "strangers",
 ]
 
 
@@ -194,6 +196,7 @@ async def build(
     )
     house.offer(custody)
     house.engine.watched.sources += (every_address, every_wallet)
+    house.engine.watched.strangers = strangers
     history = History(currencies, house.engine.watched)
     signing = SigningRequests(
         clock=house.clock,

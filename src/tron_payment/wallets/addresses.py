@@ -6,7 +6,7 @@ given out twice; one that was issued and not used is a gap, which costs nothing.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import ClassVar, Final
@@ -22,7 +22,7 @@ from tron_payment.db.faults import store_errors
 from tron_payment.db.lean import LeanDocument
 from tron_payment.engine import Openings, addresses_in
 from tron_payment.wallets import hd
-from tron_payment.wallets.documents import Wallet, active_hd, by_id
+from tron_payment.wallets.documents import Wallet, active_hd, by_id, watched_only
 from tron_payment.wallets.domain import (
     WalletArchived,
     WalletFrozen,
@@ -254,6 +254,16 @@ async def row_of(address: str) -> HdAddress | None:
     """The row of an address, issued or prepared."""
     with store_errors():
         return await HdAddress.find_one({"_id": address})
+
+
+async def strangers(addresses: Collection[Address]) -> set[Address]:
+    """Of these those that are only watched, and that no account here has derived."""
+    found = await watched_only(addresses)
+    if found:
+        with store_errors():
+            rows = HdAddress.get_pymongo_collection().find({"_id": {"$in": sorted(found)}})
+            found -= {Address(row["_id"]) async for row in rows}
+    return found
 
 
 async def top_index(wallet_id: str) -> int:

@@ -1,6 +1,6 @@
 """Wallets as stored, and every query on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 
@@ -61,6 +61,10 @@ class Wallet(LeanDocument):
 
     keys_made_here: bool = False
     """Nobody else has ever had its keys: the books of its addresses open at zero."""
+
+    held_before: bool = False
+    """Books of its address were kept before it was a wallet: it is one of ours, such as a router's,
+    whatever kind of wallet somebody makes of it."""
 
     former_ids: list[str] | None = None
     """Ids that it had in an installation whose backup was restored onto it: it answers to them."""
@@ -128,6 +132,22 @@ async def by_ids(wallet_ids: Sequence[str]) -> dict[str, Wallet]:
 async def by_address(address: Address) -> Wallet | None:
     with store_errors():
         return await Wallet.find_one({"address": address})
+
+
+async def watched_only(addresses: Collection[Address]) -> set[Address]:
+    """Of these the strangers': watched by somebody's wish, and nothing here can sign for them.
+
+    An account that was imported by its xpub is ours, for it issues addresses; so are those.
+    """
+    query = {
+        "address": {"$in": sorted(addresses)},
+        "kind": WalletKind.WATCH.value,
+        "xpub": None,
+        "held_before": {"$ne": True},
+    }
+    with store_errors():
+        rows = Wallet.get_pymongo_collection().find(query, {"address": 1})
+        return {Address(row["address"]) async for row in rows}
 
 
 async def by_label(principal: str, label: str) -> Wallet | None:

@@ -157,6 +157,11 @@ class Wallets(Maker):
         """
         return await self.addresses.issue(wallet_id, subject)
 
+    async def _take_over(self, who: Who, wallet: Wallet) -> None:
+        if wallet.kind is WalletKind.WATCH:  # it does not make a stranger's of what is ours
+            wallet.held_before = await self._ledger.is_holder(Address(wallet.address))
+        await super()._take_over(who, wallet)
+
     # ---- changing ----------------------------------------------------------------------------
 
     async def update(
