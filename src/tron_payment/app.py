@@ -156,7 +156,12 @@ async def assemble(
         ledger=books,
         engine=machine,
         openings=Openings(
-            clock=clock, ledger=books, nodes=nodes, cursors=cursors, tokens=token_registry
+            clock=clock,
+            ledger=books,
+            nodes=nodes,
+            cursors=cursors,
+            tokens=token_registry,
+            alarm=alarm,
         ),
         audit=log,
         events=news,

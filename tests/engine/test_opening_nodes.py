@@ -11,6 +11,7 @@ from tests.engine.world import ALICE, ALL_DOCUMENTS, BOB, World
 from tron_payment.chain import NodesUnavailable
 from tron_payment.db.ledger import LedgerEntry, Pocket
 from tron_payment.engine import HeadMoved
+from tron_payment.engine.left_out import LEFT_OUT
 
 APART = 6
 DEPOSIT = 1_000_000
@@ -106,3 +107,30 @@ async def test_a_preferred_node_that_stands_still_holds_no_book_up(world: World)
     world.nodes[0].lag = behind(17)
     await deposits(world, 4)
     await assert_open_and_exact(world)
+
+
+class GoneMad(SimNode):
+    """Its token says that everybody has more than there are atoms."""
+
+    def _state(self, solid: bool) -> Holdings:
+        state = super()._state(solid).copy()
+        state.token[BOB] = 2**255
+        return state
+
+
+async def test_a_balance_that_the_books_have_no_room_for_is_told(world: World) -> None:
+    """The rest of the address opens, and its movements are booked."""
+    for place in range(3):
+        instead(world, place, GoneMad)
+    for made in world.network.blocks:
+        made.after.trx[BOB] = 7
+    await deposits(world, 8)
+    assert not await world.process.openings.pending(BOB)
+    held = await world.ledger.holdings(BOB)
+    assert held["TRX"][Pocket.AVAILABLE] == 7
+    assert 0 < held["USDT"][Pocket.AVAILABLE] < 20 * DEPOSIT, "what came since it was watched"
+    told = [facts for event, facts in world.alarms if event == LEFT_OUT]
+    assert [(each["cause"], each["count"]) for each in told] == [(f"open:{BOB}", 1)]
+    entry = await LedgerEntry.find_one({"cause": f"open:{BOB}"})
+    assert entry is not None and entry.left_out == [f"open:{BOB}:USDT"]
+    assert await world.ledger.verify() is None

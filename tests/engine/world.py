@@ -121,6 +121,7 @@ class Process:
             nodes=self.nodes,
             cursors=cursors,
             tokens=FixedTokens(),
+            alarm=self._alarm,
         )
         self.engine.hear("test", self._hear)
         self.follower = Follower(

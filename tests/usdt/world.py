@@ -303,7 +303,7 @@ async def _house(
         ledger=ledger,
         engine=machine,
         openings=Openings(
-            clock=clock, ledger=ledger, nodes=nodes, cursors=cursors, tokens=registry
+            clock=clock, ledger=ledger, nodes=nodes, cursors=cursors, tokens=registry, alarm=alarm
         ),
         audit=audit,
         events=Events(),

@@ -131,6 +131,10 @@ class PlacedOrders:
         return new
 
 
+async def no_alarm(event: str, facts: Any) -> None:
+    raise AssertionError(event, facts)
+
+
 class NoTokens:
     by_contract = {TEST_USDT: USDT.code}
 
@@ -190,6 +194,7 @@ async def rebuild(**settings: Any) -> World:
             nodes=nodes,  # type: ignore[arg-type]
             cursors=cursors,
             tokens=NoTokens(),
+            alarm=no_alarm,
         ),
         "audit": Audit(clock),
         "events": None,

@@ -24,6 +24,7 @@ from tron_payment.engine.fees import (
 from tron_payment.engine.internal import InternalVerdicts
 from tron_payment.engine.internal_booked import as_counted
 from tron_payment.engine.internal_documents import InternalVerdict
+from tron_payment.engine.left_out import LEFT_OUT
 from tron_payment.engine.movements import Movement, MovementKind, movements
 from tron_payment.engine.openings import (
     Balances,
@@ -32,6 +33,7 @@ from tron_payment.engine.openings import (
     Openings,
     Reading,
     balance_of,
+    beyond_books,
 )
 from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
 from tron_payment.engine.quarantine import Evidence, Finding, NotProved, Quarantine, Seen
@@ -44,6 +46,7 @@ DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained, Int
 __all__ = [
     "DOCUMENTS",
     "FEE_ABOVE_MAXIMUM",
+    "LEFT_OUT",
     "LIFECYCLE",
     "SIMULATION_REVERTED",
     "Attempt",
@@ -89,6 +92,7 @@ __all__ = [
     "addresses_in",
     "as_counted",
     "balance_of",
+    "beyond_books",
     "contract_document",
     "movements",
 ]

@@ -30,10 +30,11 @@ from tron_payment.chain import NodeClient, NodeRefused, Nodes, NodesUnavailable
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Unavailable
-from tron_payment.core.money import TRX, UNITS_MAX
+from tron_payment.core.money import TRX
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import (
+    BALANCE_MAX,
     OPENING,
     Draft,
     Ledger,
@@ -45,7 +46,8 @@ from tron_payment.db.ledger import (
     account,
 )
 from tron_payment.engine import internal_documents as verdicts
-from tron_payment.engine.ports import Tokens
+from tron_payment.engine import left_out
+from tron_payment.engine.ports import Alarm, Tokens
 
 OPENINGS_PER_STEP: Final = 20
 READ_TRIES_MAX: Final = 5
@@ -58,6 +60,8 @@ BALANCE_OF: Final = bytes.fromhex("70a08231")
 log = structlog.get_logger()
 
 Balances = Mapping[tuple[Pocket, str], int]
+"""What is told, which for a token's contract may be any number: of more than `BALANCE_MAX` the
+books keep nothing (`beyond_books`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,9 @@ class OpeningRequest(Document):
     units: dict[str, int] = {}
     """Balances at `read_at_block` by ``<pocket>|<asset>``."""
 
+    beyond: list[str] = []
+    """Of which more is told there than the books have room for, in the same words."""
+
     class Settings:
         name = "opening_requests"
         keep_nulls = False
@@ -110,12 +117,14 @@ class Openings:
         nodes: Nodes,
         cursors: chain.Cursors,
         tokens: Tokens,
+        alarm: Alarm,
     ) -> None:
         self._clock = clock
         self._ledger = ledger
         self._nodes = nodes
         self._cursors = cursors
         self._tokens = tokens
+        self._alarm = alarm
 
     async def open_fresh(self, addresses: Sequence[Address]) -> None:
         """Open the books of keys that nobody has seen yet: zero, from now on."""
@@ -171,15 +180,24 @@ class Openings:
             if cursor.number <= request.watched_at_block:
                 raise HeadMoved
             number, units = await self._settled_balances(address, cursor.number)
-            stored = {f"{pocket}|{asset}": n for (pocket, asset), n in units.items()}
-            await row.update({"$set": {"read_at_block": number, "units": stored}})
+            told = {f"{pocket}|{asset}": n for (pocket, asset), n in units.items()}
+            stored = {key: n for key, n in told.items() if not beyond_books(n)}
+            beyond = sorted(told.keys() - stored.keys())
+            read = {"read_at_block": number, "units": stored, "beyond": beyond}
+            await row.update({"$set": read})
             return False
         if cursor.number < request.read_at_block:
             raise HeadMoved
-        await self._ledger.append(lambda view: self._opening(view, request))
+        entry = await self._ledger.append(lambda view: self._opening(view, request))
+        await self.tell(entry)
         await row.delete()
         log.info("ledger.opened", address=address, block=request.read_at_block)
         return True
+
+    async def tell(self, entry: LedgerEntry | None) -> None:
+        """Page somebody when an opening has left something out; rather twice than never."""
+        if entry is not None:
+            await left_out.tell(self._alarm, entry)
 
     async def _settled_balances(self, address: Address, not_before: int) -> tuple[int, Balances]:
         """As `balances`, tried some times: blocks come while it reads."""
@@ -214,10 +232,9 @@ class Openings:
                 postings.append(Posting(*sides, asset, abs(rest), f"open:{address}"))
         opens = (Opened(address, request.read_at_block),)
         fitting = await view.fitting(postings)
-        left = tuple(f"{each.ref}:{each.asset}" for each in postings if each not in fitting)
-        if left:
-            log.error("ledger.opening_left_out", address=address, refs=left)
-        return Draft(f"open:{address}", tuple(fitting), opens=opens, left_out=left)
+        left = [f"{each.ref}:{each.asset}" for each in postings if each not in fitting]
+        left += [f"open:{address}:{key.partition('|')[2]}" for key in request.beyond]
+        return Draft(f"open:{address}", tuple(fitting), opens=opens, left_out=tuple(left))
 
     async def balances(self, address: Address, *, not_before: int) -> tuple[int, Balances]:
         """What an address has at one solidified block, and that block's number: as many nodes as
@@ -299,10 +316,14 @@ class Openings:
             units[(Pocket.UNFREEZING, TRX.code)] = on_chain.unfreezing_sun
         for asset, answer in zip(tokens.values(), answers, strict=True):
             if not answer.reverted and len(answer.output) >= 32:
-                held = int.from_bytes(answer.output[:32], "big")
-                if held <= UNITS_MAX:  # a contract may claim any number
-                    units[(Pocket.AVAILABLE, asset)] = held
+                units[(Pocket.AVAILABLE, asset)] = int.from_bytes(answer.output[:32], "big")
         return units
+
+
+def beyond_books(units: int) -> bool:
+    """Whether this is more of an asset than an account of ours can have: nothing of it is booked,
+    and the two sides are not compared."""
+    return units > BALANCE_MAX
 
 
 def balance_of(address: Address) -> bytes:

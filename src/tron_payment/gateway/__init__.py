@@ -167,6 +167,7 @@ async def build(house: House) -> Module:
             "webhooks": {"oldest_seconds": oldest_s},
             "reconciled_block": last.solid_block if last else None,
             "differences": last.difference if last else {},
+            "beyond_books": sum(row.beyond_books for row in last.rows) if last else 0,
         }
 
     return Module(

@@ -16,6 +16,7 @@ import structlog
 from tron_payment.chain import Cursors, NodeClient, Nodes
 from tron_payment.core.address import Address
 from tron_payment.core.errors import Unavailable
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.engine import Balances, HeadMoved, Openings, Reading
 from tron_payment.gateway.reconciliation_documents import Dissent
 
@@ -172,9 +173,9 @@ def _compare(address: Address, reading: Reading, other: Reading, witnesses: Witn
             asset,
             pocket.value,
             reading.node,
-            reading.balances.get((pocket, asset), 0),
+            min(reading.balances.get((pocket, asset), 0), UNITS_MAX),
             other.node,
-            other.balances.get((pocket, asset), 0),
+            min(other.balances.get((pocket, asset), 0), UNITS_MAX),
             reading.block_number,
             "units",
         )

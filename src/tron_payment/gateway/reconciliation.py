@@ -19,10 +19,11 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.errors import NotFound, Unavailable
 from tron_payment.core.ids import derived_id, new_id
+from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import Openings
+from tron_payment.engine import Openings, beyond_books
 from tron_payment.gateway import books
 from tron_payment.gateway import reconciliation_documents as store
 from tron_payment.gateway.readings import READ_AGAIN_S, Readings, Witnesses
@@ -178,7 +179,7 @@ class Reconciliations:
                 rows += found
                 looked_at = max(looked_at, block_number)
                 compared += len(ready)
-        rows.sort(key=lambda row: (row.difference == 0, row.address, row.asset, row.pocket))
+        rows.sort(key=lambda r: (_is_equal(r), r.address, r.asset, r.pocket))
         head = await self._audit.head()
         audit_seq = head.seq if head else 0
         known = before.unmatched if before else []
@@ -236,7 +237,10 @@ class Reconciliations:
                 theirs = on_chain.get((pocket, asset), 0)
                 if ours or theirs:
                     name = await self._name(address)
-                    rows.append(Row(address, name, asset, pocket.value, ours, theirs, number))
+                    beyond = beyond_books(theirs)
+                    theirs = min(theirs, UNITS_MAX)
+                    row = Row(address, name, asset, pocket.value, ours, theirs, number, beyond)
+                    rows.append(row)
         return rows, max(blocks.values())
 
     async def _name(self, address: Address) -> str:
@@ -284,6 +288,7 @@ class Reconciliations:
             confirmed=fields["confirmed"],
             dissent=len(fields["dissent"]),
             unmatched=len(fields["unmatched"]),
+            beyond_books=sum(row.beyond_books for row in fields["rows"]),
             addresses=fields["addresses"],
             holders=fields["holders"],
             waiting=len(fields["waiting"]),
@@ -326,6 +331,10 @@ def round_s(holders: int, with_money: int) -> int:
 def _pieces(addresses: Sequence[Address]) -> Iterator[Sequence[Address]]:
     for start in range(0, len(addresses), CHUNK):
         yield addresses[start : start + CHUNK]
+
+
+def _is_equal(row: Row) -> bool:
+    return row.difference == 0 and not row.beyond_books
 
 
 def _difference(rows: Sequence[Row]) -> dict[str, int]:

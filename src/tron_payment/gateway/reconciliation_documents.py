@@ -37,11 +37,14 @@ class Row:
     ledger_units: int
     chain_units: int
     block_number: int
+    beyond_books: bool = False
+    """The chain shows more than an account of the books can have (`chain_units` at least), as a
+    contract may claim: the two are not compared."""
 
     @property
     def difference(self) -> int:
         """What the chain has more than the books."""
-        return self.chain_units - self.ledger_units
+        return 0 if self.beyond_books else self.chain_units - self.ledger_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ class Reconciliation(Document):
     """The newest block that was compared; each row names its own."""
 
     difference: dict[str, int] = Field(default_factory=dict)
-    """By asset the sum of all differences without their signs, so that none hides another."""
+    """By asset the sum of all differences without their signs, so that none hides another. What is
+    beyond the books is none."""
 
     rows: list[Row] = Field(default_factory=list)
     """Those that are not zero on both sides; differences first."""

@@ -44,6 +44,9 @@ class RowView(msgspec.Struct, frozen=True, kw_only=True):
     chain: str
     difference: str
     solid_block: int
+    beyond_books: bool
+    """More on the chain (`chain` is the least it can be) than the books have room for, as a token's
+    contract may claim: told as `transfer.left_out`, in no balance, and no difference."""
 
 
 class UnmatchedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,7 @@ class ReconciliationView(msgspec.Struct, frozen=True, kw_only=True):
                     chain=text(row.asset, row.chain_units),
                     difference=text(row.asset, row.difference),
                     solid_block=row.block_number,
+                    beyond_books=row.beyond_books,
                 )
                 for row in report.rows[:ROWS_SHOWN_MAX]
             ],

@@ -46,6 +46,12 @@ async def reconcile(arguments: argparse.Namespace, settings: Settings) -> Report
             f"{row.address} {row.name} {row.asset} {row.pocket}: "
             f"ledger {row.ledger_units}, chain {row.chain_units}"
         )
+    for row in report.rows:
+        if row.beyond_books:
+            lines.append(
+                f"{row.address} {row.name} {row.asset} {row.pocket}: ledger {row.ledger_units}; "
+                "the chain shows more than the books have room for: not compared"
+            )
     listed = list(dict.fromkeys(each.txid for each in report.unmatched))
     for txid in [*listed, *sorted(open_ones - set(listed))]:
         lines.append(f"unmatched: {txid}{'' if txid in open_ones else ' (acknowledged)'}")

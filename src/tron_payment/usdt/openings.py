@@ -76,7 +76,8 @@ class TokenOpenings:
             return False
         if position.number < row.read_at_block:
             return False
-        await self._ledger.append(lambda view: self._draft(view, row))
+        entry = await self._ledger.append(lambda view: self._draft(view, row))
+        await self._openings.tell(entry)
         await store.opening_done(row.id)
         log.info("ledger.token_opened", address=address, asset=row.asset)
         return True
@@ -91,7 +92,6 @@ class TokenOpenings:
         cause = f"open:{row.id}"
         posting = Posting(*sides, row.asset, abs(rest), cause)
         if not await view.fitting([posting]):
-            log.error("ledger.opening_left_out", address=row.address, refs=(cause,))
             return Draft(cause, left_out=(cause,))
         return Draft(cause, (posting,))
 
