@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 from pymongo.errors import ExecutionTimeout
 
+from tests.payouts.test_schedules import freeze, planned
 from tests.payouts.world import Pay, person, wish
 from tron_payment.engine import Order
 from tron_payment.keeping import Keeping
 from tron_payment.operator.remote import check_lines
 from tron_payment.payouts import earlier_documents as earlier
+from tron_payment.payouts import owed_documents
 from tron_payment.payouts.batch_documents import Batch, unpack_payouts
 from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.schedules import Schedule
 
 
 async def checked(pay: Pay, rows: list[dict[str, Any]], **who: str) -> Any:
@@ -50,6 +53,46 @@ async def test_the_same_rows_again_are_named_with_their_batch(pay: Pay) -> None:
     second = await pay.batch(rows)
     assert second["accepted"] == 3 and second["refused"] == [], "it warns, and refuses nothing"
     assert second["batch_id"] != made["batch_id"]
+
+
+async def test_rows_that_a_schedule_owes_are_named_before_they_are_paid_by_hand(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It pays them as soon as it can: to upload them meanwhile would pay them twice."""
+    alice, bob = person(), person()
+    rows = [
+        wish(recipient_address=each, user_id=f"owed-{n}") for n, each in enumerate((alice, bob))
+    ]
+    made, _ = await planned(pay, *rows)
+    assert (await checked(pay, rows))["sent_before"] == 0, "it is not due yet"
+    await freeze(pay, True)
+    try:
+        pay.world.clock.skew = timedelta(minutes=2)
+        await pay.settle()
+    finally:
+        await freeze(pay, False)
+    stranger = {"role": "merchant", "sub": "another-shop"}
+    assert (await checked(pay, rows, **stranger))["sent_before"] == 0
+    told = await checked(pay, [*rows, rows[0] | {"amount": "12.6"}])
+    assert (told["sent_before"], told["sent_before_complete"]) == (2, True)
+    seen = [each["earlier"] for each in told["quotes"]]
+    assert [each and each["schedule_id"] for each in seen] == [made["schedule_id"]] * 2 + [None]
+    assert (seen[0]["payout_id"], seen[0]["status"]) == (None, "owed")
+    (line,) = [line for line in check_lines(told) if "sent before" in line]
+    assert made["schedule_id"] in line
+    await Schedule.get_pymongo_collection().update_one(
+        {"_id": made["schedule_id"]}, {"$set": {"part": 1, "left": [2]}}
+    )  # as after a batch of the first
+    assert [bool(each["earlier"]) for each in (await checked(pay, rows))["quotes"]] == [False, True]
+    monkeypatch.setattr(owed_documents, "SCHEDULES_MAX", 0)
+    assert (await checked(pay, rows))["sent_before_complete"] is False
+    pay.world.clock.skew = timedelta(minutes=4)
+    await pay.settle(2)
+    pay.world.clock.skew = timedelta()
+    after = await checked(pay, rows)
+    assert [bool(each["earlier"]) for each in after["quotes"]] == [False, True]
+    assert after["quotes"][1]["earlier"]["payout_id"].startswith("pay_")
+    assert after["sent_before_complete"] is True
 
 
 async def test_what_was_not_paid_is_no_repetition(pay: Pay) -> None:

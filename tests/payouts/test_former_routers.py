@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.payouts.test_quarantine import QUARANTINE, UNITS, held, skipped
+from tests.payouts.test_quarantine import QUARANTINE, ROUTER, UNITS, held, skipped
 from tests.payouts.world import Pay, open_books, person, refusal
 from tron_payment.core.address import Address
 from tron_payment.payouts.documents import Payout
@@ -109,3 +110,49 @@ async def test_an_order_that_names_it_to_no_router_that_answers_proves_nothing(
     await failed_by_an_older_build(pay, payout_id)
     again = await pay.post(f"/payouts/{payout_id}/retry")
     assert refusal(again)[:2] == (409, "not_retryable")
+
+
+class Other:
+    """A node that is behind, or says the opposite."""
+
+    behind = False
+
+    def __init__(self, node: Any) -> None:
+        self.node, self.alias = node, node.alias
+
+    async def solid_head(self) -> Any:
+        head = await self.node.solid_head()
+        return replace(head, number=0) if self.behind else head
+
+    async def constant_call(self, *args: Any) -> Any:
+        answer = await self.node.constant_call(*args)
+        (said,) = ROUTER.decode_output("paid", answer.output)
+        return replace(answer, output=(not said).to_bytes(32, "big"))
+
+
+@pytest.mark.parametrize("trouble", ["silent", "behind", "contradicting"])
+async def test_while_the_nodes_do_not_tell_a_retry_is_put_off_and_not_refused(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """A refusal for good would make its reader pay in another way what may be paid already."""
+    recipient = person()
+    payout_id = await skipped(pay, f"a-payout-while-{trouble}", recipient, "cancel")
+    await failed_by_an_older_build(pay, payout_id)
+    nodes, path, key = pay.house.nodes, f"/payouts/{payout_id}/retry", f"retry-of-a-{trouble}"
+    (node,) = await nodes.picks(1)
+    shown = {"silent": (node,), "behind": (Other(node), node), "contradicting": (node, Other(node))}
+
+    async def picks(count: int) -> Any:
+        return shown[trouble][:count]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nodes, "agreement", 2)
+        patch.setattr(nodes, "picks", picks)
+        patch.setattr(Other, "behind", trouble == "behind")
+        answer = await pay.post(path, key=key)
+    assert refusal(answer)[:2] == (503, "nodes_unavailable"), answer.text
+    assert await Payout.find({"retry_of": payout_id}).count() == 0
+    again = await pay.post(path, key=key)
+    assert again.status_code == 202, again.text
+    await pay.settle(2)
+    assert await pay.held(recipient) == UNITS

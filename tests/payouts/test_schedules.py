@@ -12,14 +12,20 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import rfc3339
 from tron_payment.db.events import Event
 from tron_payment.db.faults import StoreUnavailable
-from tron_payment.http.idempotency import StoredRequest
+from tron_payment.http.idempotency import InFlight, StoredRequest
 from tron_payment.payouts import Batches, batch_answers, batch_rows, judge
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.domain import MerchantReferenceTaken
 from tron_payment.payouts.limits import Ceiling, Window
 from tron_payment.payouts.policy import LimitExceeded, RecipientNotAllowed
 from tron_payment.payouts.schedule_routes import ScheduleRequest
-from tron_payment.payouts.schedules import Every, Schedule, Schedules, occurrence_at
+from tron_payment.payouts.schedules import (
+    RUNS_AT_ONCE,
+    Every,
+    Schedule,
+    Schedules,
+    occurrence_at,
+)
 
 FIRST = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
@@ -96,7 +102,8 @@ async def test_what_a_schedule_is_refused_for(pay: Pay) -> None:
 async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_build(
     pay: Pay, monkeypatch: pytest.MonkeyPatch, older_build: bool
 ) -> None:
-    """The next build refuses a row with other words, and another code; a month is owed still."""
+    """The next build refuses a row with another code. What was accepted says what it was told then,
+    if it was accepted by a build that keeps it."""
     alice, at = person(), pay.world.clock.now() + timedelta(minutes=1)
     made = await pay.post(
         "/payouts/schedules",
@@ -142,7 +149,8 @@ async def test_an_occurrence_that_died_before_its_batch_is_paid_by_the_next_buil
     await pay.settle()
     pay.world.clock.skew = timedelta()
     found = (await pay.get(f"/payouts/schedules/{schedule_id}")).json()
-    assert found["last_refusal"] == "invalid_field" and found["status"] == "finished"
+    told_of = "invalid_field" if older_build else "invalid_amount"
+    assert found["last_refusal"] == told_of and found["status"] == "finished"
     batch = (await pay.get(f"/payouts/batch/{found['last_batch_id']}")).json()
     assert (batch["schedule_id"], batch["accepted"]) == (schedule_id, 1)
     assert await pay.held(alice) == 12_500_000
@@ -305,7 +313,7 @@ async def test_rows_that_a_limit_keeps_back_are_paid_alone_once_it_lets_them(
     rows = [wish(recipient_address=each) for each in (alice, bob, eve)]
     made, _ = await planned(pay, *rows, every="day")
     path = f"/payouts/schedules/{made['schedule_id']}"
-    found = pay.house.use(Batches)
+    found = pay.house.use(Batches)._drafts
     many = found._judge.many
 
     async def strict(principal: Any, wishes: Any) -> Any:
@@ -381,6 +389,72 @@ async def test_replicas_that_run_one_occurrence_at_once_make_one_batch_and_lose_
     assert await pay.held(alice) == 23_500_000
     found = await Batch.find({"schedule_id": made["schedule_id"]}).to_list()
     assert [each.accepted for each in found] == [1, 1]
+
+
+async def test_one_that_cannot_be_run_now_keeps_nobody_behind_it(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than one turn runs; each is paid once when it can be."""
+    people = [person() for _ in range(RUNS_AT_ONCE + 3)]
+    made = [(await planned(pay, wish(recipient_address=each)))[0] for each in people]
+    stuck = {each["schedule_id"] for each in made[: RUNS_AT_ONCE + 1]}
+    request, faults = Batches.request, [InFlight(), StoreUnavailable("away")]
+
+    async def busy(self: Batches, *args: Any, **more: Any) -> Any:
+        if more["occurrence"].schedule_id in stuck:
+            raise faults[0]
+        return await request(self, *args, **more)
+
+    pay.world.clock.skew = timedelta(minutes=2)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(Batches, "request", busy)
+            assert await runner(pay).step(), "the others were run"
+            assert not await runner(pay).step(), "and it does not turn round and round"
+            faults.reverse()
+            with pytest.raises(StoreUnavailable):
+                await runner(pay).step()
+        await pay.settle(3)
+    finally:
+        pay.world.clock.skew = timedelta()
+    assert [await pay.held(each) for each in people] == [12_500_000] * len(people)
+    assert {
+        (await pay.get(f"/payouts/schedules/{each['schedule_id']}")).json()["status"]
+        for each in made
+    } == {"finished"}
+
+
+async def test_a_twin_whose_time_has_passed_meanwhile_gets_the_answer(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is about to be accepted when the second comes, too late for itself."""
+    alice, key = person(), "a-key-of-two-schedules"
+    at = rfc3339(pay.world.clock.now() + timedelta(minutes=1))
+    body = {"name": "pay", "payouts": [wish(recipient_address=alice)], "first_at": at}
+    slow, go, insert = asyncio.Event(), asyncio.Event(), pay.house.inserts.insert
+
+    async def waits(document: Any) -> bool:
+        if isinstance(document, StoredRequest):
+            slow.set()
+            await asyncio.wait_for(go.wait(), 60)
+        return bool(await insert(document))
+
+    monkeypatch.setattr(pay.house.inserts, "insert", waits)
+    first = asyncio.create_task(pay.post("/payouts/schedules", body, key=key))
+    try:
+        await asyncio.wait_for(slow.wait(), 60)
+        pay.world.clock.skew = timedelta(minutes=2)
+        second = asyncio.create_task(pay.post("/payouts/schedules", body, key=key))
+        await asyncio.sleep(0.1)  # it may be judged now, or later
+        go.set()
+        answers = [await first, await second]
+    finally:
+        go.set()
+    assert [answer.status_code for answer in answers] == [202, 202], answers[1].text
+    assert answers[0].json() == answers[1].json()
+    await pay.settle()
+    pay.world.clock.skew = timedelta()
+    assert await pay.held(alice) == 12_500_000
 
 
 async def test_what_is_refused_for_good_when_it_is_due_is_told(

@@ -1,13 +1,16 @@
 """A payout's or a batch's key repeated while the first is under way, near a limit."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from tests.gateway.test_doors import UNIT, enforce
-from tests.payouts.world import Pay, person, wish
-from tron_payment.http.idempotency import InFlight
+from tests.gateway.test_doors import UNIT, enforce, treasury
+from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.db.faults import StoreUnavailable
+from tron_payment.http.idempotency import Idempotency, InFlight
+from tron_payment.http.twins import UNDER_WAY_MAX
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts.batches import Batches
 from tron_payment.payouts.counting import Counting
@@ -57,3 +60,44 @@ async def test_what_a_twin_has_counted_of_a_batch_counts_for_neither(pay: Pay) -
     await one.uncount(rows)
     assert await two.count(mine) == {}
     await two.uncount(mine)
+
+
+@pytest.mark.parametrize("path", ["/payouts/initiate", "/payouts/batch", "/usdt/transfer"])
+async def test_what_a_dead_process_has_counted_does_not_refuse_the_repeat(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It died between counting and accepting; nobody else has room for what it counted."""
+    who, key = person(), f"{KEY}-left-{path}"
+    await enforce(pay.world, ceilings=(Ceiling("recipient", Window.DAY, "USDT", 30 * UNIT),))
+    row: dict[str, Any] = wish(recipient_address=who, amount="25")
+    body = row
+    if path.endswith("batch"):
+        body = {"payouts": [row | {"amount": "13"}, row | {"amount": "12"}]}
+    elif path.endswith("transfer"):
+        body = {"wallet_id": await treasury(pay.world), "to_address": who, "amount": "25"}
+
+    async def dies(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("killed here")
+
+    async def used() -> int:
+        scope = f"recipient:{who}"
+        return await RollingLimits(pay.world.clock).used(Window.DAY, scope, "USDT")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(Idempotency, "run", dies)
+        assert (await pay.post(path, body, key=key)).status_code == 503
+    assert await used() == 25 * UNIT
+    try:
+        early = await pay.post(path, body, key=key)
+        assert refusal(early)[:2] == (409, "idempotency_in_flight"), "whoever counted may live"
+        pay.world.clock.skew = UNDER_WAY_MAX + timedelta(seconds=1)
+        late = await pay.post(path, body, key=key)
+        assert late.status_code == 202, late.text
+        assert await used() == 25 * UNIT, "it counts once"
+        assert (await pay.post(path, body, key=key)).json() == late.json()
+        assert await used() == 25 * UNIT
+        assert (await pay.post(path, body)).status_code == 422, "another one has no room"
+        await pay.settle(3)
+    finally:
+        pay.world.clock.skew = timedelta()
+    assert await pay.held(who) == 25 * UNIT

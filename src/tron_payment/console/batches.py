@@ -103,10 +103,11 @@ async def export(batch_id: FromPath[str], desk: NamedDependency[Desk]) -> Respon
 
 
 def _before(quotes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Batches and single payouts that rows were sent in before, newest first."""
+    """Batches, single payouts and schedules that rows were sent in before, newest first."""
     found: dict[str, dict[str, Any]] = {}
     for each in (row["earlier"] for row in quotes if row["earlier"]):
-        seen = found.setdefault(each["batch_id"] or each["payout_id"], {**each, "count": 0})
+        name = each["batch_id"] or each["payout_id"] or each["schedule_id"]
+        seen = found.setdefault(name, {**each, "count": 0})
         seen["count"] += 1
     newest = sorted(found.values(), key=lambda each: each["created_at"], reverse=True)
     return newest[:SHOWN_BEFORE]

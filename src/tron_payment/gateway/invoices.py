@@ -89,7 +89,23 @@ class Invoices:
         Raises:
             Refused: Amount, currency or URL.
             WalletNotFound, NotDerived: The wallet named issues no addresses for the caller.
+            InFlight: The same request is under way.
         """
+
+        async def attempt() -> StoredAnswer:
+            return await self._request(principal, key, asked, operation, content, answer)
+
+        return await self._idempotency.once(principal.id, key, attempt)
+
+    async def _request(
+        self,
+        principal: Principal,
+        key: str,
+        asked: InvoiceRequest,
+        operation: str,
+        content: bytes,
+        answer: Callable[[Payment], bytes],
+    ) -> StoredAnswer:
         payment_id = self._idempotency.object_id("inv", principal.id, key)
         payment = None
         earlier = await self._idempotency.find(

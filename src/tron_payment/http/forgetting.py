@@ -40,5 +40,5 @@ async def forget_about(object_ids: Collection[str]) -> None:
 
 async def _forget(which: dict[str, Any]) -> None:
     await StoredRequest.get_pymongo_collection().update_many(
-        which, {"$set": {"forgotten": True, "body": b""}}
+        which, {"$set": {"forgotten": True, "body": b""}, "$unset": {"promised": ""}}
     )

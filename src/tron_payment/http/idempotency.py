@@ -9,6 +9,8 @@ the same principal and key. So there is nothing to lock and nothing to clean up:
     the effect is refused         the record goes away again; refusals are not remembered
 
 Who judges a request by what a twin of it may change, such as limits, does so within `once`.
+Where another judgement would not do the same, the acceptance keeps what it promised (`Promise`)
+until the effect is done: whoever does it then, does that.
 
 What a caller of `run` owes:
 
@@ -20,9 +22,8 @@ What a caller of `run` owes:
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, Protocol, TypeVar, cast
 
 import msgspec
@@ -30,16 +31,25 @@ from beanie import Document
 from litestar import Response
 from litestar.enums import MediaType
 from litestar.params import HeaderParameter
-from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Refused
+from tron_payment.core.errors import AppError
 from tron_payment.core.ids import derived_id, new_id
 from tron_payment.db.acts import doing
 from tron_payment.db.audit import Act, plain_act
 from tron_payment.db.faults import store_errors
 from tron_payment.db.grouped import GroupRead
-from tron_payment.db.lean import LeanDocument
+from tron_payment.http.acceptances import ANSWER_BYTES_MAX as ANSWER_BYTES_MAX
+from tron_payment.http.acceptances import (
+    RECORD_BYTES_MAX,
+    accepted_at,
+    keep_no_promise,
+    read_many,
+)
+from tron_payment.http.acceptances import RETENTION as RETENTION
+from tron_payment.http.acceptances import AnswerTooLarge as AnswerTooLarge
+from tron_payment.http.acceptances import StoredAnswer as StoredAnswer
+from tron_payment.http.acceptances import StoredRequest as StoredRequest
 from tron_payment.http.limits import (
     KEY_HEADER,
     KEY_LENGTH_MAX,
@@ -60,10 +70,6 @@ from tron_payment.http.twins import InFlight as InFlight
 from tron_payment.http.twins import KeyExpired as KeyExpired
 from tron_payment.http.twins import KeyReused as KeyReused
 
-RETENTION: Final = timedelta(days=30)
-"""Answers are kept this long; keys are kept for ever."""
-
-ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 
 IdempotencyKey = Annotated[
@@ -92,53 +98,6 @@ MaybeIdempotencyKey = Annotated[
 """For handlers with a dry run: `required_key` asks for it when the run is not dry."""
 
 
-class AnswerTooLarge(Refused, code="answer_too_large"):
-    """The answer to this would be too large to keep."""
-
-
-class StoredRequest(LeanDocument):
-    """A request that was accepted, and its answer."""
-
-    id: str  # type: ignore[assignment]  # req_..., derived from principal and key
-    nonce: str
-    """Tells this acceptance from an earlier one under the same id that was refused."""
-
-    principal: str
-    operation: str
-    fingerprint: str
-    object_ids: list[str]
-    status_code: int
-    body: bytes
-    created_at: datetime
-    forgotten: bool = False
-    """The answer is gone; the key stays."""
-
-    unaudited: dict[str, Any] | None = None
-    """The act until it is in the audit log (journal.py), as `plain_act` writes it; its entry id is
-    derived from id and nonce. ``claimed``: about to be written, whatever came of the effect."""
-
-    class Settings:
-        name = "requests"
-        keep_nulls = False
-        indexes = [
-            IndexModel([("forgotten", ASCENDING), ("created_at", ASCENDING)], name="retention"),
-            IndexModel(
-                [("unaudited.at", ASCENDING)],
-                name="unaudited",
-                partialFilterExpression={"unaudited.at": {"$exists": True}},
-            ),
-        ]
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAnswer:
-    """What the client gets, now and at every repeat."""
-
-    status: int
-    body: bytes
-    replayed: bool
-
-
 class Inserts(Protocol):
     """Stores a document under its own id; False when the id exists (`db.group.GroupInsert`)."""
 
@@ -156,6 +115,15 @@ class Journaling(Protocol):
 T = TypeVar("T")
 V = TypeVar("V")
 Effect = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What an acceptance is to make, where another judgement of the request might make less."""
+
+    content: bytes
+    keep: Callable[[bytes], Awaitable[object]]
+    """The effect, of the content that holds the key: this one, or that of whoever was first."""
 
 
 @dataclass(slots=True)
@@ -187,9 +155,9 @@ class Idempotency:
         self._clock = clock
         self._inserts = inserts
         self._in_flight_wait_s = in_flight_wait_s
-        self._records: GroupRead[str, StoredRequest] = GroupRead(_read_many)
+        self._records: GroupRead[str, StoredRequest] = GroupRead(read_many)
         self._running: dict[str, _Running] = {}
-        self._twins = Twins(clock, _accepted_at, in_flight_wait_s)
+        self._twins = Twins(clock, accepted_at, in_flight_wait_s)
 
     def object_id(self, prefix: str, principal_id: str, key: str, *parts: str) -> str:
         """The id of something that this request makes, such as ``pay_...``."""
@@ -215,7 +183,8 @@ class Idempotency:
         record = (await self._records.ask([request_id])).get(request_id)
         if record is None:
             return None
-        return self._answer_of(record, fingerprint(operation, content))
+        answer = self._answer_of(record, fingerprint(operation, content))
+        return replace(answer, promised=record.promised)
 
     async def run(
         self,
@@ -226,6 +195,7 @@ class Idempotency:
         content: bytes,
         answer: tuple[int, bytes],
         effect: Effect,
+        promise: Promise | None = None,
         object_ids: list[str] | None = None,
         act: Act | None = None,
     ) -> StoredAnswer:
@@ -236,6 +206,7 @@ class Idempotency:
             content: The canonical content, from `canonical`.
             answer: Status and JSON body of a first request.
             effect: See the module's text.
+            promise: Kept instead of doing `effect`, unless the acceptance promises nothing.
             object_ids: What the effect makes.
             act: For the audit log; what it leaves empty is filled in.
 
@@ -248,7 +219,10 @@ class Idempotency:
             AppError: The effect's refusal; nothing is remembered of it.
         """
         check_key(key)
-        if len(answer[1]) > ANSWER_BYTES_MAX:
+        promised = None if promise is None else promise.content
+        if len(answer[1]) > ANSWER_BYTES_MAX or (
+            len(answer[1]) + len(promised or b"") > RECORD_BYTES_MAX
+        ):
             raise AnswerTooLarge
         record = StoredRequest(
             id=self.object_id("req", principal_id, key),
@@ -259,6 +233,7 @@ class Idempotency:
             object_ids=object_ids or [],
             status_code=answer[0],
             body=answer[1],
+            promised=promised,
             created_at=self._clock.now(),
         )
         record.unaudited = self._unaudited(record, act)
@@ -272,35 +247,43 @@ class Idempotency:
                         return running.done.result()
         except TimeoutError:
             raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S) from None
-        return await self._lead(record, effect)
+        return await self._lead(record, effect, promise)
 
-    async def _lead(self, record: StoredRequest, effect: Effect) -> StoredAnswer:
+    async def _lead(
+        self, record: StoredRequest, effect: Effect, promise: Promise | None
+    ) -> StoredAnswer:
         """Do it, and let equal requests of this process wait for the result."""
         done: asyncio.Future[StoredAnswer] = asyncio.get_running_loop().create_future()
         self._running[record.id] = _Running(record.fingerprint, done)
         try:
-            answer = await self._accept(record, effect)
+            answer = await self._accept(record, effect, promise)
             done.set_result(StoredAnswer(answer.status, answer.body, replayed=True))
             return answer
         finally:
             done.cancel()  # no effect when there is a result; the others look for themselves
             del self._running[record.id]
 
-    async def _accept(self, record: StoredRequest, effect: Effect) -> StoredAnswer:
+    async def _accept(
+        self, record: StoredRequest, effect: Effect, promise: Promise | None
+    ) -> StoredAnswer:
         accepted, new = await self._store(record)
         answer = self._answer_of(accepted, record.fingerprint, replayed=not new)
         if now := doing():
             now.entry_id = self._entry_id(accepted)  # this request's entry is the acceptance's
         try:
-            await effect()
+            if promise is None or accepted.promised is None:
+                await effect()
+            else:
+                await promise.keep(accepted.promised)
         except AppError as refusal:
             if is_final(refusal):
-                if not (new or isinstance(refusal, KeyReused)) and self._twins.under_way(
-                    accepted.created_at
-                ):  # by whoever was first: it is not ours to take back
+                if not new and self._twins.under_way(accepted.created_at):
+                    # By whoever was first: it is not ours to take back.
                     raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S) from refusal
                 await self._withdraw(accepted)
             raise
+        if accepted.promised is not None:
+            await keep_no_promise(accepted)
         if self._journal is not None and accepted.unaudited is not None:
             self._journal.accepted(accepted)
         return answer
@@ -339,7 +322,7 @@ class Idempotency:
         for _ in range(LOOKS_MAX):
             if await self._inserts.insert(record):
                 return record, True
-            if earlier := (await _read_many([record.id])).get(record.id):
+            if earlier := (await read_many([record.id])).get(record.id):
                 return earlier, False
             await asyncio.sleep(LOOK_AGAIN_S)  # withdrawn meanwhile, or not yet by majority
         raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
@@ -387,14 +370,3 @@ def respond(answer: StoredAnswer, view: type[V]) -> Response[V]:
         headers=headers,
     )
     return cast("Response[V]", response)
-
-
-async def _read_many(request_ids: Sequence[str]) -> dict[str, StoredRequest]:
-    with store_errors():
-        found = await StoredRequest.find({"_id": {"$in": list(request_ids)}}).to_list()
-    return {record.id: record for record in found}
-
-
-async def _accepted_at(request_id: str) -> datetime | None:
-    record = (await _read_many([request_id])).get(request_id)
-    return None if record is None else record.created_at

@@ -176,7 +176,9 @@ def _money(checked: Mapping[str, Any]) -> str:
 def _repeated(checked: Mapping[str, Any]) -> str:
     """Which payouts were the same: nothing is refused for it, but somebody should know."""
     earlier = [each["earlier"] for each in checked["quotes"] if each["earlier"]]
-    names = list(dict.fromkeys(each["batch_id"] or each["payout_id"] for each in earlier))
+    names = list(
+        dict.fromkeys(e["batch_id"] or e["payout_id"] or e["schedule_id"] for e in earlier)
+    )
     more = " and others" if len(names) > EARLIER_SHOWN else ""
     where = f", in {', '.join(names[:EARLIER_SHOWN])}{more}" if names else ""
     return (

@@ -9,6 +9,7 @@ from tron_payment.payouts.analytics import Analytics
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.attention_routes import UnexplainedController, UnprovedController
 from tron_payment.payouts.batch_documents import Batch
+from tron_payment.payouts.batch_drafts import Drafts
 from tron_payment.payouts.batch_names import (
     ERASED,
     is_name,
@@ -172,17 +173,21 @@ async def build(house: House) -> Module:
         announcer=announcer,
         batch_size=settings.payout_batch_size,
     )
-    batches = Batches(
+    drafts = Drafts(
         clock=house.clock,
         secret=house.secret,
-        idempotency=house.idempotency,
-        audit=house.audit,
         judge=judge,
-        learner=learner,
         counting=counting,
         desk=desk,
-        work=work,
         batch_size=settings.payout_batch_size,
+    )
+    batches = Batches(
+        clock=house.clock,
+        idempotency=house.idempotency,
+        audit=house.audit,
+        drafts=drafts,
+        learner=learner,
+        work=work,
     )
     schedules = Schedules(house.clock, house.idempotency, batches, announcer)
     house.engine.hear(MODULE, outcomes.follow)

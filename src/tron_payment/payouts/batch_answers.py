@@ -29,6 +29,8 @@ class Asked:
     """For `Idempotency.run`."""
 
     batch: Batch | None
+    promised: bytes | None
+    """Of an acceptance that has made no batch yet: the batch that it is to make."""
 
 
 async def recognise(
@@ -47,14 +49,21 @@ async def recognise(
     """
     if occurrence is not None:
         batch_id, content = occurrence.batch_id, occurrence.content
+        operation = "payouts.scheduled"
+        earlier = await idempotency.find(
+            principal_id=principal_id, key=key, operation=operation, content=content
+        )
+        promised = None if earlier is None else earlier.promised
         batch = await own_batch(batch_id, occurrence.schedule_id)
-        return Asked("payouts.scheduled", batch_id, occurrence.schedule_id, content, batch)
+        return Asked(operation, batch_id, occurrence.schedule_id, content, batch, promised)
     batch_id, operation = idempotency.object_id("bat", principal_id, key), "payouts.batch"
     earlier, content = await earlier_answer(
         idempotency, principal_id, key, operation, upload, batch_id
     )
     batch = await own_batch(batch_id, None)
-    return Asked(operation, batch_id, None, content, None if earlier is None else batch)
+    if earlier is None:
+        return Asked(operation, batch_id, None, content, None, None)
+    return Asked(operation, batch_id, None, content, batch, earlier.promised)
 
 
 async def own_batch(batch_id: str, schedule_id: str | None) -> Batch | None:

@@ -10,20 +10,23 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
+import bson
 import msgspec
+from bson.codec_options import CodecOptions
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from tron_payment.core.lifecycle import Lifecycle
 from tron_payment.db.audit import Act
 from tron_payment.db.cas import compare_and_set
-from tron_payment.db.lean import LeanDocument
+from tron_payment.db.lean import LeanDocument, Raw, written
 from tron_payment.payouts.documents import Payout
 
 WORK_MAX: Final = 20
 """Batches looked at by one step."""
 
 COMPRESSION: Final = 1
+_AWARE: Final[CodecOptions[Raw]] = CodecOptions(tz_aware=True)
 
 
 class BatchStatus(StrEnum):
@@ -226,6 +229,17 @@ def unpack_payouts(rows: bytes) -> list[str]:
     return zlib.decompress(rows).decode().split("\n")
 
 
+def pack_batch(batch: Batch) -> bytes:
+    """The whole batch, as it would be stored."""
+    return bson.encode(written(batch))
+
+
+def unpack_batch(packed: bytes) -> Batch:
+    """A batch that was packed and not stored."""
+    batch: Batch = Batch.model_validate(bson.decode(packed, _AWARE))
+    return batch
+
+
 def pack_refused(refused: Sequence[dict[str, Any]]) -> bytes:
     return zlib.compress(msgspec.json.encode(refused), COMPRESSION)
 
@@ -249,10 +263,12 @@ __all__ = [
     "changed",
     "is_unexpanded_left",
     "overdue",
+    "pack_batch",
     "pack_payouts",
     "pack_refused",
     "settle_touch",
     "touch",
+    "unpack_batch",
     "unpack_payouts",
     "unpack_refused",
 ]

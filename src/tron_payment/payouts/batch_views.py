@@ -140,14 +140,18 @@ class BatchDetail(BatchView, frozen=True, kw_only=True):
 
 
 class EarlierView(msgspec.Struct, frozen=True, kw_only=True):
-    """A payout of the last days with a row's person, address, amount and currency."""
+    """A payout of the last days with a row's person, address, amount and currency, or what a
+    schedule owes."""
 
-    payout_id: str
+    payout_id: str | None
+    """Null with `schedule_id`: it is no payout yet."""
+
     batch_id: str | None
     status: str
-    """As stored: `signed` may be broadcast."""
+    """As stored: `signed` may be broadcast. `owed`: a schedule pays it as soon as it can."""
 
     created_at: str
+    schedule_id: str | None
 
     @classmethod
     def of(cls, earlier: Earlier) -> "EarlierView":
@@ -156,6 +160,7 @@ class EarlierView(msgspec.Struct, frozen=True, kw_only=True):
             batch_id=earlier.batch_id,
             status=earlier.status,
             created_at=rfc3339(earlier.created_at),
+            schedule_id=earlier.schedule_id,
         )
 
 

@@ -1,44 +1,37 @@
 """Use cases of batches: accept one, look at it, approve or call it back (batch_work.py does it)."""
 
-import asyncio
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
-from tron_payment.core.ids import derived_id
+from tron_payment.core.errors import AppError, Conflict, NotFound
 from tron_payment.db.audit import Audit
 from tron_payment.db.cas import LostRace
-from tron_payment.http.idempotency import Idempotency, StoredAnswer
+from tron_payment.http.idempotency import Idempotency, Promise, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
-from tron_payment.payouts.batch_answers import Occurrence, insert_own, recognise
+from tron_payment.payouts.batch_answers import Occurrence, recognise
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
+from tron_payment.payouts.batch_drafts import Draft, Drafts
+from tron_payment.payouts.batch_drafts import NoGoodRow as NoGoodRow
 from tron_payment.payouts.batch_rows import RefusedRow, Upload
-from tron_payment.payouts.batch_work import BatchWork, pieces, status_of
-from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.batch_work import BatchWork, status_of
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
-from tron_payment.payouts.judge import Judge, Judged
+from tron_payment.payouts.domain import PayoutStatus
+from tron_payment.payouts.judge import Judged
 from tron_payment.payouts.known import Learner
-from tron_payment.payouts.orders import group
 from tron_payment.payouts.policy import (
     ApprovalExpired,
     IntentChanged,
     NotAwaitingApproval,
-    band_of,
     check_approver,
-    intent_hash,
-    limit_exceeded,
 )
-from tron_payment.payouts.policy_desk import PolicyDesk
 
 INLINE_ROWS_MAX: Final = 500
 """A batch of up to this many rows is carried out before its request is answered."""
@@ -46,10 +39,6 @@ INLINE_ROWS_MAX: Final = 500
 CHANGE_ATTEMPTS_MAX: Final = 8
 
 V = TypeVar("V")
-
-
-class NoGoodRow(Refused, code="no_good_row"):
-    """Every row of the batch was refused."""
 
 
 class BatchNotFound(NotFound, code="batch_not_found"):
@@ -67,26 +56,18 @@ class Batches:
         self,
         *,
         clock: Clock,
-        secret: bytes,
         idempotency: Idempotency,
         audit: Audit,
-        judge: Judge,
+        drafts: Drafts,
         learner: Learner,
-        counting: Counting,
-        desk: PolicyDesk,
         work: BatchWork,
-        batch_size: int,
     ) -> None:
         self._clock = clock
-        self._secret = secret
         self._idempotency = idempotency
         self._audit = audit
-        self._judge = judge
+        self._drafts = drafts
         self._learner = learner
-        self._counting = counting
-        self._desk = desk
         self._work = work
-        self._batch_size = batch_size
 
     # ---- accepting ---------------------------------------------------------------------------
 
@@ -94,28 +75,7 @@ class Batches:
         self, principal: Principal, upload: Upload, batch_id: str = ""
     ) -> tuple[list[Judged], list[RefusedRow]]:
         """Judge every row; stores nothing."""
-        good, refused = list[Judged](), list(upload.refused)
-        references: dict[str, str] = {}
-        for piece in pieces(upload.rows):
-            wishes = [(self._payout_id(batch_id, row), wish) for row, wish in piece]
-            answers = await self._judge.many(principal, wishes)
-            for (row, wish), answer in zip(piece, answers, strict=True):
-                earlier = references.get(wish.merchant_reference or "")
-                if isinstance(answer, Judged) and earlier is not None:
-                    answer = MerchantReferenceTaken(
-                        "another row of this batch has it",
-                        param="merchant_reference",
-                        extra={"payout_id": earlier},
-                    )
-                if isinstance(answer, AppError):
-                    refused.append(RefusedRow.of(row, answer))
-                    continue
-                if wish.merchant_reference is not None:
-                    references[wish.merchant_reference] = answer.payout.id
-                answer.payout.row = row
-                good.append(answer)
-            await asyncio.sleep(0)
-        return good, sorted(refused, key=lambda each: each.row)
+        return await self._drafts.judge(principal, upload, batch_id)
 
     async def request(
         self,
@@ -152,93 +112,33 @@ class Batches:
         occurrence: Occurrence | None,
     ) -> tuple[StoredAnswer, Batch]:
         asked = await recognise(self._idempotency, principal.id, key, upload, occurrence)
-        batch, batch_id, payouts = asked.batch, asked.batch_id, list[Payout]()
-        fresh, inserted = batch is None, False
-        if batch is None:
-            batch, payouts = await self._accept(principal, upload, batch_id, asked.schedule_id)
-        accepted = batch
-
-        async def insert() -> None:
-            nonlocal inserted
-            inserted = await insert_own(accepted)
-
+        fresh = asked.batch is None and asked.promised is None
+        if asked.batch is not None:
+            draft = Draft(asked.batch, b"")
+        elif asked.promised is not None:
+            draft = await self._drafts.again(asked.promised)
+        else:
+            draft = await self._drafts.make(principal, upload, asked.batch_id, asked.schedule_id)
         try:
             stored = await self._idempotency.run(
                 principal_id=principal.id,
                 key=key,
                 operation=asked.operation,
                 content=asked.content,
-                answer=(HTTP_202_ACCEPTED, answer(accepted)),
-                effect=insert,
-                object_ids=[batch_id],
-                act=accepted.act("batch.create", principal.id, principal.role.value),
+                answer=(HTTP_202_ACCEPTED, answer(draft.batch)),
+                effect=draft.store,
+                promise=None if asked.batch is not None else Promise(draft.content, draft.store),
+                object_ids=[asked.batch_id],
+                act=draft.batch.act("batch.create", principal.id, principal.role.value),
             )
         except AppError as refusal:
-            if fresh and refusal.status < 500:
-                await self._counting.uncount(payouts)
+            if refusal.status < 500:
+                await self._drafts.uncount_unstored(draft)
             raise
-        if fresh and not inserted:
-            await self._counting.uncount(payouts)  # the same request, a moment earlier, was counted
-        elif fresh:
-            self._learner.note(principal.id, len(payouts))
-        return stored, accepted
-
-    async def _accept(
-        self, principal: Principal, upload: Upload, batch_id: str, schedule_id: str | None
-    ) -> tuple[Batch, list[Payout]]:
-        judged, refused = await self.judge(principal, upload, batch_id)
-        payouts = [each.payout for each in judged]
-        for payout in payouts:
-            payout.batch_id = batch_id
-        breaches = await self._counting.count(payouts)
-        refused += [
-            RefusedRow.of(payout.row or 0, limit_exceeded(breaches[payout.id]))
-            for payout in payouts
-            if payout.id in breaches
-        ]
-        refused.sort(key=lambda each: each.row)
-        payouts = [payout for payout in payouts if payout.id not in breaches]
-        if not payouts:
-            raise NoGoodRow(extra={"refused": [row.told() for row in refused]})
-        policy, now = await self._desk.current(), self._clock.now()
-        totals: dict[str, int] = defaultdict(int)
-        for payout in payouts:
-            totals[payout.currency] += payout.units
-        bands = [b for c, units in totals.items() if (b := band_of(policy, c, units)) is not None]
-        band = max(bands, key=lambda each: each.approvals, default=None)
-        waits = band is not None and band.approvals > 0
-        for index, mates in enumerate(group(payouts, self._batch_size)):
-            order_id = derived_id("ord", self._secret, batch_id, str(index))
-            for payout in mates:
-                payout.order_id = order_id
-                payout.sweep_at = payout.approval_until = None
-                payout.approvals_needed, payout.approvers = 0, []
-                payout.schedule_id = schedule_id
-                payout.status = PayoutStatus.AWAITING_APPROVAL if waits else PayoutStatus.QUEUED
-        status = BatchStatus.AWAITING_APPROVAL if waits else BatchStatus.QUEUED
-        batch = Batch(
-            id=batch_id,
-            principal=principal.id,
-            status=status,
-            rows=store.pack_payouts(payouts),
-            refused=store.pack_refused(upload.told(refused)),
-            accepted=len(payouts),
-            refused_count=len(refused),
-            totals=dict(totals),
-            counts={(payouts[0].status.value): len(payouts)},
-            intent_hash=intent_hash(batch_id, [payout.intent_hash for payout in payouts]),
-            policy_version=policy.version,
-            approvals_needed=band.approvals if band is not None else 0,
-            approvers=list(band.approvers) if band is not None else [],
-            approval_until=now + policy.approval_lifetime if waits else None,
-            schedule_id=schedule_id,
-            created_at=now,
-            updated_at=now,
-        )
-        return batch, payouts
-
-    def _payout_id(self, batch_id: str, row: int) -> str:
-        return derived_id("pay", self._secret, batch_id, str(row))
+        await self._drafts.uncount_unstored(draft)
+        if fresh and draft.stored:
+            self._learner.note(principal.id, draft.batch.accepted)
+        return stored, draft.batch
 
     # ---- looking -----------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from tron_payment.payouts.limits import (
     fresh_hold,
     scopes_of,
 )
-from tron_payment.payouts.policy import Policy
+from tron_payment.payouts.policy import Policy, limit_exceeded
 from tron_payment.payouts.policy_desk import PolicyDesk
 
 PAYOUT_PREFIX: Final = "pay_"
@@ -38,7 +38,8 @@ class Counting:
     async def count(self, payouts: Sequence[Payout]) -> dict[str, Breach]:
         """Count payouts against the rolling limits; the breaches by payout id.
 
-        Those that fit carry their hold from here on.
+        Those that fit carry their hold from here on. What a process that has died counted of the
+        same payouts, and never made, gives way.
 
         Raises:
             InFlight: A twin of the request has counted the same; nothing was counted.
@@ -46,6 +47,16 @@ class Counting:
         policy = await self._desk.current()
         if not policy.ceilings:
             return {}
+        breaches = await self._hold(payouts, policy)
+        if breaches and await self._rolling.counted_by_twins(breaches.keys()):
+            await self.uncount(payouts)
+            raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
+        if breaches and (left := await self._left_behind(payouts)):
+            await self._rolling.release([*left, *(p.hold_id for p in payouts if p.hold_id)])
+            breaches = await self._hold(payouts, policy)
+        return breaches
+
+    async def _hold(self, payouts: Sequence[Payout], policy: Policy) -> dict[str, Breach]:
         now = self._clock.now()
         holds = [
             fresh_hold(p.id, p.currency, p.units, now, scopes_of(p.principal, r, p.wallet_id))
@@ -54,13 +65,36 @@ class Counting:
         ]
         breaches = await self._rolling.hold(holds, policy.ceilings)
         for payout, hold in zip(payouts, holds, strict=True):
-            if hold.hold_id not in breaches:
-                payout.hold_id = hold.hold_id
+            payout.hold_id = None if hold.hold_id in breaches else hold.hold_id
         names = {hold.hold_id: hold.payout_id for hold in holds}
-        if breaches and await self._rolling.counted_by_twins({names[each] for each in breaches}):
-            await self.uncount(payouts)
-            raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
         return {names[hold_id]: breach for hold_id, breach in breaches.items()}
+
+    async def _left_behind(self, payouts: Sequence[Payout]) -> list[str]:
+        """What counts of these for nobody: nothing was made of it, and nobody is at it."""
+        old = await self._rolling.left_behind({payout.id for payout in payouts})
+        kept = await store.holds_of([hold.payout_id for hold in old]) if old else {}
+        return [hold.hold_id for hold in old if hold.payout_id not in kept]
+
+    async def count_again(self, payouts: Sequence[Payout]) -> list[Payout]:
+        """Count those that do not count any more; all of them, or none.
+
+        Returns:
+            Those that were counted. They carry another hold from here on.
+
+        Raises:
+            LimitExceeded: They do not all fit; nothing was counted.
+            InFlight: As `count`.
+        """
+        policy = await self._desk.current()
+        if not policy.ceilings:
+            return []
+        counts = await self._rolling.counting([p.hold_id for p in payouts if p.hold_id])
+        left = [payout for payout in payouts if payout.hold_id not in counts]
+        breaches = await self.count(left)
+        if breaches:
+            await self.uncount(left)
+            raise limit_exceeded(next(iter(breaches.values())))
+        return left
 
     async def uncount(self, payouts: Sequence[Payout]) -> None:
         """They were not accepted after all."""

@@ -12,7 +12,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.http.idempotency import StoredAnswer
 from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
-from tron_payment.payouts.limits import RollingLimits, fresh_hold, scopes_of
+from tron_payment.payouts.limits import Breach, Hold, RollingLimits, fresh_hold, scopes_of
 from tron_payment.payouts.order_approvals import OrderApprovals
 from tron_payment.payouts.policy import Facts, Policy, Verdict, evaluate, limit_exceeded
 from tron_payment.payouts.policy_desk import PolicyDesk
@@ -60,22 +60,33 @@ class Doors:
             await self._approvals.ask(going, verdict, policy)
         if not policy.ceilings or not going.units:
             return await accept()
-        scopes = scopes_of(going.principal, going.recipient, going.wallet_id)
-        now = self._clock.now()
-        hold = fresh_hold(going.object_id, going.currency, going.units, now, scopes)
-        if breaches := await self._rolling.hold([hold], policy.ceilings):
+        hold, breach = await self._hold(going, policy)
+        left = list[Hold]()
+        if breach is not None:
             if await self._rolling.counted_by_twins({going.object_id}):
                 raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
-            raise limit_exceeded(breaches[hold.hold_id])
+            if left := await self._rolling.left_behind({going.object_id}):
+                # Counted by a process that died: had it made the object, nobody would ask us.
+                await self._rolling.release([each.hold_id for each in left])
+                hold, breach = await self._hold(going, policy)
+            if breach is not None:
+                raise limit_exceeded(breach)
         try:
             stored = await accept()
         except AppError as refusal:
             if refusal.status < OUR_FAULT:
                 await self._rolling.release([hold.hold_id])
             raise
-        if stored.replayed:  # the same request, a moment earlier, was counted
+        if stored.replayed and not left:  # the same request, a moment earlier, was counted
             await self._rolling.release([hold.hold_id])
         return stored
+
+    async def _hold(self, going: Outgoing, policy: Policy) -> tuple[Hold, Breach | None]:
+        scopes = scopes_of(going.principal, going.recipient, going.wallet_id)
+        now = self._clock.now()
+        hold = fresh_hold(going.object_id, going.currency, going.units, now, scopes)
+        breaches = await self._rolling.hold([hold], policy.ceilings)
+        return hold, breaches.get(hold.hold_id)
 
     async def _verdict(self, policy: Policy, going: Outgoing) -> Verdict:
         allowed = await self._desk.allowed_at([going.recipient]) if policy.allow_list else {}

@@ -7,6 +7,8 @@ A batch that was accepted a moment ago has its rows in itself and not yet as pay
 there, and before the payouts, so that a batch which is drawn up meanwhile is seen once or twice
 and never not at all.
 
+What a schedule owes and could not pay yet is no payout, and will be: it counts, too.
+
 Of payouts whose person was erased address, currency and amount are compared: to warn of one payment
 too many is better than to hide one.
 """
@@ -26,6 +28,7 @@ from tron_payment.payouts.batch_documents import Batch, Stage, unpack_payouts
 from tron_payment.payouts.batch_names import ERASED
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutStatus
+from tron_payment.payouts.owed_documents import owed_to
 
 LATELY: Final = timedelta(days=13)
 """Shorter than two weeks: regular pay of every other week, or month, is no repetition."""
@@ -45,6 +48,7 @@ QUERY_MS: Final = 2_000
 UNPAID: Final = frozenset(
     {PayoutStatus.FAILED.value, PayoutStatus.CANCELED.value, PayoutStatus.REJECTED.value}
 )
+OWED: Final = "owed"
 _SAME: Final = ("user_id", "recipient_address", "currency", "units")
 _FIELDS: Final = ("_id", "batch_id", "status", "created_at")
 _Same = tuple[str, str, str, int]
@@ -52,14 +56,17 @@ _Same = tuple[str, str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """A payout of the same amount to the same person and address."""
+    """A payout of the same amount to the same person and address, or what a schedule owes."""
 
-    payout_id: str
+    payout_id: str | None
     batch_id: str | None
     status: str
-    """As stored: `signed` may be broadcast."""
+    """As stored: `signed` may be broadcast. `owed` by a schedule: it is no payout yet."""
 
     created_at: datetime
+    """Of what a schedule owes: when it was tried last."""
+
+    schedule_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,7 @@ async def earlier_than(payouts: Sequence[Payout], owner: Mapping[str, str]) -> L
     since = max(payout.created_at for payout in payouts) - LATELY
     wanted = {_of(payout) for payout in payouts}
     newest, complete = await _undrawn(wanted, {"created_at": {"$gte": since}, **owner})
+    complete = await _scheduled(wanted, owner, newest) and complete
     timeouts = 0
     for piece in _pieces(wanted):
         try:
@@ -221,6 +229,18 @@ async def _undrawn(
                 _keep(newest, same, Earlier(row.id, batch["_id"], row.status, row.created_at))
         await asyncio.sleep(0)
     return newest, read <= BATCHES_MAX
+
+
+async def _scheduled(
+    wanted: AbstractSet[_Same], owner: Mapping[str, str], newest: dict[_Same, Earlier]
+) -> bool:
+    """Note what schedules owe of the wanted; False when there was more."""
+    owed, complete = await owed_to({same[0] for same in wanted}, owner, QUERY_MS)
+    for each in owed:
+        same = (each.user_id, each.recipient_address, each.currency, each.units)
+        if same in wanted:
+            _keep(newest, same, Earlier(None, None, OWED, each.since, each.schedule_id))
+    return complete
 
 
 def _keep(newest: dict[_Same, Earlier], same: _Same, each: Earlier) -> None:

@@ -190,13 +190,15 @@ class RollingLimits:
 
     async def release(self, hold_ids: Sequence[str]) -> None:
         """Count these no more; unknown and released ones are left alone."""
-        for hold in await self._unreleased(hold_ids):
+        left = await self._unreleased(hold_ids)
+        while left:
             async with self._lock:
                 for attempt in range(APPEND_ATTEMPTS_MAX):
                     await self._roll_forward()
-                    if await self._append(releases=[hold]) or not await self._unreleased(
-                        [hold.hold_id]
-                    ):
+                    left = await self._unreleased([hold.hold_id for hold in left])
+                    piece = left[:HOLDS_PER_ENTRY_MAX]
+                    if not piece or await self._append(releases=piece):
+                        left = left[len(piece) :]
                         break
                     await asyncio.sleep(PAUSE_S * min(attempt, PAUSE_STEPS_MAX))
                 else:
@@ -205,13 +207,26 @@ class RollingLimits:
     async def counted_by_twins(self, object_ids: Collection[str]) -> bool:
         """Whether any of these counts already, since a moment: a twin of the request is at it."""
         since = to_ms(self._clock.now() - UNDER_WAY_MAX)
-        fresh = [
+        return any(hold.at_ms >= since for hold in await self._counting_of(object_ids))
+
+    async def left_behind(self, object_ids: Collection[str]) -> list[Hold]:
+        """What counts of these since so long that whoever counted it is not at it any more."""
+        since = to_ms(self._clock.now() - UNDER_WAY_MAX)
+        return [hold for hold in await self._counting_of(object_ids) if hold.at_ms < since]
+
+    async def _counting_of(self, object_ids: Collection[str]) -> list[Hold]:
+        wanted = frozenset(object_ids)
+        found = [
             hold.hold_id
-            async for entry in LimitEntry.find({"holds.payout_id": {"$in": list(object_ids)}})
+            async for entry in LimitEntry.find({"holds.payout_id": {"$in": list(wanted)}})
             for hold in entry.holds or ()
-            if hold.payout_id in object_ids and hold.at_ms >= since
+            if hold.payout_id in wanted
         ]
-        return bool(await self._unreleased(fresh))
+        return await self._unreleased(found)
+
+    async def counting(self, hold_ids: Sequence[str]) -> set[str]:
+        """Those of these that count."""
+        return {hold.hold_id for hold in await self._unreleased(hold_ids)}
 
     async def used(self, window: Window, scope: str, currency: str) -> int:
         """Units that count within the window now."""

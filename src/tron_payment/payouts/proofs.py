@@ -16,7 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tron_payment.chain import NodeClient, NodeRefused, Nodes
+from tron_payment.chain import (
+    NodeClient,
+    NodeRefused,
+    Nodes,
+    NodesUnavailable,
+)
 from tron_payment.contracts import Undecodable, artifact
 from tron_payment.core.address import Address
 from tron_payment.engine import Engine, Expect, ExpectKind, NotProved, Order, OrderStatus
@@ -45,9 +50,10 @@ class RouterProofs:
         """How a payout ended, as its order's failure or else that order's router says.
 
         Raises:
-            NotProved: Its order has not ended, was canceled, or named it to no router; that router
-                does not answer; or too few nodes say the same.
-            NodesUnavailable: The chain cannot be asked.
+            NotProved: Its order has not ended, was canceled, or named it to no router; or that
+                router does not answer.
+            NodesUnavailable: Too few nodes answer that have the order's block, or they contradict
+                each other.
         """
         order = await self._engine.find(payout.order_id)
         if order is not None and order.status is OrderStatus.FAILED:
@@ -59,11 +65,11 @@ class RouterProofs:
         payment, since = bytes.fromhex(expect.payment_id), order.outcome.block_number
         nodes = await self._nodes.picks(self._nodes.agreement)
         if len(nodes) < self._nodes.agreement:
-            raise NotProved(f"{len(nodes)} of {self._nodes.agreement} nodes answer")
+            raise NodesUnavailable(f"{len(nodes)} of {self._nodes.agreement} nodes answer")
         answers = [await _says(node, expect.contract, payment, since) for node in nodes]
         said = answers[0]
         if any(other != said for other in answers):
-            raise NotProved("the nodes contradict each other about the router")
+            raise NodesUnavailable("the nodes contradict each other about the router")
         status = PayoutStatus.SETTLED if said["paid"] else PayoutStatus.FAILED
         evidence = {"router": expect.contract, "payment_id": expect.payment_id, **said}
         return Proved(status, [evidence])
@@ -87,10 +93,11 @@ async def _says(node: NodeClient, router: Address, payment: bytes, since: int) -
     """What one node's solidified state says; it must have the order's own block.
 
     Raises:
-        NotProved: It is behind, or the router does not answer.
+        NotProved: The router does not answer.
+        NodesUnavailable: It is behind, or does not answer.
     """
     if (head := await node.solid_head()).number < since:
-        raise NotProved(f"{node.alias} is at block {head.number}, the order's is {since}")
+        raise NodesUnavailable(f"{node.alias} is at block {head.number}, the order's is {since}")
     said = {}
     for name in ("paid", "canceled"):
         data = ROUTER.call_data(name, payment)

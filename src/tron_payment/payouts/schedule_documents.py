@@ -3,11 +3,13 @@
 import calendar
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from tron_payment.db.faults import store_errors
 
 
 class Every(StrEnum):
@@ -68,6 +70,23 @@ class Schedule(Document):
                 name="own_history",
             ),
         ]
+
+
+async def due(now: datetime, limit: int) -> list[str]:
+    """The schedules that are due, the longest first."""
+    found = Schedule.get_pymongo_collection().find(_due(now), {"_id": 1})
+    with store_errors():
+        return [row["_id"] async for row in found.sort("next_at", ASCENDING).limit(limit)]
+
+
+async def still_due(schedule_id: str, now: datetime) -> Schedule | None:
+    """A schedule that is due; None when somebody has run it meanwhile."""
+    with store_errors():
+        return await Schedule.find_one({"_id": schedule_id, **_due(now)})
+
+
+def _due(now: datetime) -> dict[str, Any]:
+    return {"status": ScheduleStatus.ACTIVE.value, "next_at": {"$lte": now}}
 
 
 def occurrence_at(first_at: datetime, every: Every, number: int) -> datetime | None:

@@ -55,7 +55,8 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None
     occurrences: int
     waiting_for: str | None
-    """Why what is due is not paid yet; it is tried again at `next_at`."""
+    """Why what is due is not paid yet; it is tried again at `next_at`. Whoever pays these rows in
+    another way cancels the schedule before: else they are paid twice."""
 
     last_batch_id: str | None
     last_refusal: str | None

@@ -29,6 +29,7 @@ from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, permissions_of
 from tron_payment.http.principals import Principal, Role
 from tron_payment.payouts import batch_documents as batch_store
+from tron_payment.payouts import schedule_documents as store
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_answers import Occurrence
 from tron_payment.payouts.batch_rows import Upload, read_upload
@@ -43,8 +44,15 @@ from tron_payment.payouts.schedule_documents import (
 from tron_payment.payouts.screen import ScreeningAway
 from tron_payment.wallets import WalletFrozen, WalletScanning
 
+CREATE: Final = "payouts.schedule"
 RUNS_AT_ONCE: Final = 5
+LOOKED_AT_MAX: Final = 100
+"""Schedules that are due and tried in one turn, when those before them cannot be run."""
+
 CHANGE_ATTEMPTS_MAX: Final = 5
+FAULTS: Final = 500
+"""From this status on it is no refusal."""
+
 AHEAD_MAX: Final = timedelta(days=400)
 AGAIN_AFTER: Final = timedelta(minutes=1)
 """An occurrence that cannot be paid now is looked at again."""
@@ -114,11 +122,40 @@ class Schedules:
             RowsRefused: A dry run refuses some of the rows, which are in `extra`, not only for what
                 may pass until they are due. Whether they may be paid is judged again each time.
             Refused: The rows cannot be read.
+            InFlight: The same request is under way.
         """
-        now, operation = self._clock.now(), "payouts.schedule"
-        schedule_id = self._idempotency.object_id("sch", principal.id, key)
+
+        async def attempt() -> StoredAnswer:
+            schedule = await self._judged(
+                principal, key, name, body, every, first_at, until, content
+            )
+            return await self._idempotency.run(
+                principal_id=principal.id,
+                key=key,
+                operation=CREATE,
+                content=content,
+                answer=(HTTP_202_ACCEPTED, answer(schedule)),
+                effect=lambda: insert_once(schedule),
+                object_ids=[schedule.id],
+            )
+
+        return await self._idempotency.once(principal.id, key, attempt)
+
+    async def _judged(
+        self,
+        principal: Principal,
+        key: str,
+        name: str,
+        body: bytes,
+        every: Every,
+        first_at: datetime,
+        until: datetime | None,
+        content: bytes,
+    ) -> Schedule:
+        """The schedule as it is to be stored; what was accepted before is not judged again."""
+        now = self._clock.now()
         earlier = await self._idempotency.find(
-            principal_id=principal.id, key=key, operation=operation, content=content
+            principal_id=principal.id, key=key, operation=CREATE, content=content
         )
         upload = await self._read(body, principal, every)
         if earlier is None:
@@ -128,8 +165,8 @@ class Schedules:
             _, refused = await self._batches.judge(principal, upload)
             if any(row.code not in MAY_PASS for row in refused):
                 raise RowsRefused(extra={"refused": [row.told() for row in refused]})
-        schedule = Schedule(
-            id=schedule_id,
+        return Schedule(
+            id=self._idempotency.object_id("sch", principal.id, key),
             principal=principal.id,
             role=principal.role.value,
             permissions=sorted(principal.permissions),
@@ -142,15 +179,6 @@ class Schedules:
             next_at=first_at,
             created_at=now,
             updated_at=now,
-        )
-        return await self._idempotency.run(
-            principal_id=principal.id,
-            key=key,
-            operation=operation,
-            content=content,
-            answer=(HTTP_202_ACCEPTED, answer(schedule)),
-            effect=lambda: insert_once(schedule),
-            object_ids=[schedule.id],
         )
 
     async def get(self, principal: Principal, schedule_id: str) -> Schedule:
@@ -192,17 +220,33 @@ class Schedules:
         raise LostRace("the schedule keeps changing; try again")
 
     async def step(self) -> bool:
-        """Run what is due; False when nothing is."""
+        """Run what is due, oldest first; False when nothing is, or nothing of it could be run.
+
+        What cannot be run in this moment keeps nobody behind it, and is tried again.
+
+        Raises:
+            AppError: The last of what went wrong that is not the schedules' own; the others were
+                run.
+        """
         now = self._clock.now()
-        due = (
-            await Schedule.find({"status": ScheduleStatus.ACTIVE.value, "next_at": {"$lte": now}})
-            .sort("+next_at")
-            .limit(RUNS_AT_ONCE)
-            .to_list()
-        )
-        for schedule in due:
-            await self._run(schedule)
-        return bool(due)
+        ran, wrong = 0, None
+        for schedule_id in await store.due(now, LOOKED_AT_MAX):
+            schedule = await store.still_due(schedule_id, now)
+            if schedule is None:
+                continue  # another process has run it
+            try:
+                await self._run(schedule)
+            except AppError as refusal:
+                log.warning("schedule.delayed", schedule_id=schedule_id, code=refusal.code)
+                if refusal.status >= FAULTS or not refusal.retryable:
+                    wrong = refusal
+                continue
+            ran += 1
+            if ran == RUNS_AT_ONCE:
+                break
+        if wrong is not None:
+            raise wrong
+        return bool(ran)
 
     async def _run(self, schedule: Schedule) -> None:
         role = Role(schedule.role)
@@ -232,11 +276,13 @@ class Schedules:
                 occurrence=Occurrence(schedule.id, batch_id, content),
             )
         except AppError as refusal:
-            if refusal.status >= 500 or refusal.retryable:
+            if refusal.status >= FAULTS or refusal.retryable:
                 raise
             code = refusal.code
             if isinstance(refusal, NoGoodRow):
                 refused += refusal.extra["refused"]
+            elif code in MAY_PASS:  # all that was accepted when it died, and cannot be stored now
+                refused += [{"row": row, "code": code} for row in schedule.left or (0,)]
         batch = await batch_store.by_id(batch_id, {})
         if batch is not None and batch.schedule_id == schedule.id:
             # Or whoever ran it in this moment has made it: what they counted kept ours out.

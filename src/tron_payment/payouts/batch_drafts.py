@@ -1,0 +1,195 @@
+"""Drawing batches up: judged, counted and ready to be stored; nothing of a batch is stored here.
+
+The acceptance keeps a draft until its batch is there (`http.idempotency.Promise`): whoever repeats
+the request of a process that died in between stores the rows that were accepted then, all of them,
+though fewer would be accepted today. What may be judged when they are sent is judged then.
+"""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from tron_payment.core.clock import Clock
+from tron_payment.core.errors import AppError, Refused
+from tron_payment.core.ids import derived_id
+from tron_payment.http.principals import Principal
+from tron_payment.payouts import batch_documents as store
+from tron_payment.payouts.batch_answers import insert_own
+from tron_payment.payouts.batch_documents import Batch, BatchStatus
+from tron_payment.payouts.batch_rows import RefusedRow, Upload
+from tron_payment.payouts.batch_work import pieces
+from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
+from tron_payment.payouts.judge import Judge, Judged
+from tron_payment.payouts.orders import group
+from tron_payment.payouts.policy import band_of, intent_hash, limit_exceeded
+from tron_payment.payouts.policy_desk import PolicyDesk
+
+
+class NoGoodRow(Refused, code="no_good_row"):
+    """Every row of the batch was refused."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """A batch that is not stored yet."""
+
+    batch: Batch
+    content: bytes
+    """What an acceptance promises: the batch as it was drawn up first."""
+
+    counted: list[Payout] = field(default_factory=list)
+    """Rows that this request has counted against the limits."""
+
+    stored: bool = False
+    """It is the batch that was stored, and this request has stored it."""
+
+    async def store(self, promised: bytes | None = None) -> None:
+        """Store the batch that was promised: this one, or that of whoever was accepted first.
+
+        Raises:
+            KeyReused: What is there is another's.
+        """
+        ours = promised is None or promised == self.content
+        batch = self.batch if ours else store.unpack_batch(promised or b"")
+        self.stored = await insert_own(batch) and ours
+
+
+class Drafts:
+    """Draws batches up."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        judge: Judge,
+        counting: Counting,
+        desk: PolicyDesk,
+        batch_size: int,
+    ) -> None:
+        self._clock = clock
+        self._secret = secret
+        self._judge = judge
+        self._counting = counting
+        self._desk = desk
+        self._batch_size = batch_size
+
+    async def judge(
+        self, principal: Principal, upload: Upload, batch_id: str = ""
+    ) -> tuple[list[Judged], list[RefusedRow]]:
+        """Judge every row; counts nothing."""
+        good, refused = list[Judged](), list(upload.refused)
+        references: dict[str, str] = {}
+        for piece in pieces(upload.rows):
+            wishes = [(self._payout_id(batch_id, row), wish) for row, wish in piece]
+            answers = await self._judge.many(principal, wishes)
+            for (row, wish), answer in zip(piece, answers, strict=True):
+                earlier = references.get(wish.merchant_reference or "")
+                if isinstance(answer, Judged) and earlier is not None:
+                    answer = MerchantReferenceTaken(
+                        "another row of this batch has it",
+                        param="merchant_reference",
+                        extra={"payout_id": earlier},
+                    )
+                if isinstance(answer, AppError):
+                    refused.append(RefusedRow.of(row, answer))
+                    continue
+                if wish.merchant_reference is not None:
+                    references[wish.merchant_reference] = answer.payout.id
+                answer.payout.row = row
+                good.append(answer)
+            await asyncio.sleep(0)
+        return good, sorted(refused, key=lambda each: each.row)
+
+    async def make(
+        self, principal: Principal, upload: Upload, batch_id: str, schedule_id: str | None
+    ) -> Draft:
+        """Judge and count the rows of a new batch.
+
+        Raises:
+            NoGoodRow: With the refused rows in `extra`.
+            InFlight: A twin of the request has counted the same.
+        """
+        judged, refused = await self.judge(principal, upload, batch_id)
+        payouts = [each.payout for each in judged]
+        for payout in payouts:
+            payout.batch_id = batch_id
+        breaches = await self._counting.count(payouts)
+        refused += [
+            RefusedRow.of(payout.row or 0, limit_exceeded(breaches[payout.id]))
+            for payout in payouts
+            if payout.id in breaches
+        ]
+        refused.sort(key=lambda each: each.row)
+        payouts = [payout for payout in payouts if payout.id not in breaches]
+        if not payouts:
+            raise NoGoodRow(extra={"refused": [row.told() for row in refused]})
+        policy, now = await self._desk.current(), self._clock.now()
+        totals: dict[str, int] = defaultdict(int)
+        for payout in payouts:
+            totals[payout.currency] += payout.units
+        bands = [b for c, units in totals.items() if (b := band_of(policy, c, units)) is not None]
+        band = max(bands, key=lambda each: each.approvals, default=None)
+        waits = band is not None and band.approvals > 0
+        for index, mates in enumerate(group(payouts, self._batch_size)):
+            order_id = derived_id("ord", self._secret, batch_id, str(index))
+            for payout in mates:
+                payout.order_id = order_id
+                payout.sweep_at = payout.approval_until = None
+                payout.approvals_needed, payout.approvers = 0, []
+                payout.schedule_id = schedule_id
+                payout.status = PayoutStatus.AWAITING_APPROVAL if waits else PayoutStatus.QUEUED
+        status = BatchStatus.AWAITING_APPROVAL if waits else BatchStatus.QUEUED
+        batch = Batch(
+            id=batch_id,
+            principal=principal.id,
+            status=status,
+            rows=store.pack_payouts(payouts),
+            refused=store.pack_refused(upload.told(refused)),
+            accepted=len(payouts),
+            refused_count=len(refused),
+            totals=dict(totals),
+            counts={(payouts[0].status.value): len(payouts)},
+            intent_hash=intent_hash(batch_id, [payout.intent_hash for payout in payouts]),
+            policy_version=policy.version,
+            approvals_needed=band.approvals if band is not None else 0,
+            approvers=list(band.approvers) if band is not None else [],
+            approval_until=now + policy.approval_lifetime if waits else None,
+            schedule_id=schedule_id,
+            created_at=now,
+            updated_at=now,
+        )
+        return Draft(batch, store.pack_batch(batch), payouts)
+
+    async def again(self, promised: bytes) -> Draft:
+        """The batch that an earlier acceptance has promised and that is not there.
+
+        What its rows count against the limits is released some time after its process has died.
+        They are counted again then, all of them.
+
+        Raises:
+            LimitExceeded: There is no room for them all now; nothing was counted.
+        """
+        batch = store.unpack_batch(promised)
+        payouts = [Payout.model_validate_json(line) for line in store.unpack_payouts(batch.rows)]
+        counted = await self._counting.count_again(payouts)
+        if counted:
+            batch.rows = store.pack_payouts(payouts)
+        return Draft(batch, promised, counted)
+
+    async def uncount_unstored(self, draft: Draft) -> None:
+        """What the draft has counted counts no more, unless a batch was stored that carries it."""
+        counted = [payout for payout in draft.counted if payout.hold_id is not None]
+        if draft.stored or not counted:
+            return
+        there = await store.by_id(draft.batch.id, {})
+        kept = frozenset[str | None]()
+        if there is not None and not there.nameless:
+            rows = store.unpack_payouts(there.rows)
+            kept = frozenset(Payout.model_validate_json(row).hold_id for row in rows)
+        await self._counting.uncount([p for p in counted if p.hold_id not in kept])
+
+    def _payout_id(self, batch_id: str, row: int) -> str:
+        return derived_id("pay", self._secret, batch_id, str(row))
