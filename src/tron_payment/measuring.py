@@ -6,7 +6,7 @@ the modules. Neither changes anything, and a failure of theirs is only a gap in 
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from beanie import Document
@@ -17,10 +17,11 @@ from tron_payment.chain import BreakerState
 from tron_payment.core.address import Address
 from tron_payment.core.clock import to_ms
 from tron_payment.core.money import TRX, USDT
-from tron_payment.db.audit import Head
+from tron_payment.db.audit import AuditEntry, Head
+from tron_payment.db.faults import store_errors
 from tron_payment.db.ledger import Pocket
+from tron_payment.engine import LEFT_OUT, Order, OrderStatus, SafeMode
 from tron_payment.engine import LIFECYCLE as ORDER_LIFECYCLE
-from tron_payment.engine import Order, OrderStatus, SafeMode
 from tron_payment.gateway import Reconciliations
 from tron_payment.loops import Loop
 from tron_payment.metrics import Figures
@@ -38,6 +39,9 @@ COUNT_MAX: Final = 100_000
 
 MODULE_FIGURES_MAX: Final = 100
 """Of one module; more would be data, not figures."""
+
+LEFT_OUT_SHOWN: Final = timedelta(days=1)
+"""Longer than it takes until somebody looks; what stays is in the audit log and the reports."""
 
 ALERTED_ERRORS: Final = ("wallet.key_unreadable",)
 """Errors in the log that alerts.yml asks for by name; shown as 0 until the first."""
@@ -93,6 +97,7 @@ class Measuring:
         await self._reconciliation(now)
         await self._unproved()
         await self._unexplained(now)
+        await self._left_out(now)
         await self._audit()
         for module in self._assembly.modules:
             if module.stats is not None:
@@ -185,6 +190,14 @@ class Measuring:
         mode = await SafeMode.find_one()
         age = (now - mode.since).total_seconds() if mode is not None else 0.0
         self._figures.put("safe_mode_seconds", age)
+
+    async def _left_out(self, now: datetime) -> None:
+        """How often the books had no room for something, of late; again where a block repeats."""
+        told = {"action": LEFT_OUT, "at": {"$gte": now - LEFT_OUT_SHOWN}}
+        with store_errors():
+            entries = AuditEntry.get_pymongo_collection()
+            count = await entries.count_documents(told, limit=COUNT_MAX)
+        self._figures.put("ledger_left_out", count)
 
     async def _audit(self) -> None:
         """Verify what was added since the last look; `audit verify` reads all of it."""

@@ -77,6 +77,9 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "unmatched_outgoing": Spec(
         "Transactions out of our addresses that nobody ordered or acknowledged (installation)"
     ),
+    "ledger_left_out": Spec(
+        "How often the books had no room for what a token claims, within a day (installation)"
+    ),
     "safe_mode_seconds": Spec("How long safe mode has lasted, 0 when it is off (installation)"),
     "funds_units": Spec("Booked funds, smallest units", ("holder", "asset", "pocket")),
     "energy_available": Spec("Energy that the holder can use now", ("holder",)),

@@ -1,14 +1,22 @@
 """A token's contract may claim any amount: the books go on, say what they left out, and credit none
 of it."""
 
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
 from tests.conftest import Mongo
 from tests.gateway.test_deposit_rules import deployed, outcomes, send, token
 from tests.gateway.test_deposits import PAYER, shop, shown
 from tests.gateway.world import World, again
 from tron_payment.core.address import Address
+from tron_payment.core.clock import ManualClock
 from tron_payment.db.audit import AuditEntry
 from tron_payment.db.ledger import LedgerEntry
 from tron_payment.engine.left_out import LEFT_OUT
+from tron_payment.measuring import Measuring
+from tron_payment.metrics import Figures
 from tron_payment.wallets import Wallets
 
 __all__ = ["shop"]  # the fixture
@@ -25,6 +33,14 @@ async def issue(shop: World, token: Address, units: int) -> None:
 async def told(shop: World) -> list[int]:
     entries = await AuditEntry.find({"action": LEFT_OUT}).to_list()
     return [(each.after or {})["count"] for each in entries]
+
+
+async def figure(shop: World, days_later: int) -> float | None:
+    figures = Figures()
+    clock = ManualClock(shop.house.clock.now() + timedelta(days=days_later))
+    house: Any = SimpleNamespace(house=replace(shop.house, clock=clock), modules=())
+    await Measuring(house, figures, "test").look()
+    return figures.get("ledger_left_out")
 
 
 async def test_a_token_of_too_much_is_not_registered(shop: World) -> None:
@@ -54,6 +70,7 @@ async def test_more_than_the_books_take_in_one_block(shop: World) -> None:
     held = await shop.house.ledger.holdings(invoice["address"])
     assert sum(held["BIG"].values()) == HUGE
     assert await told(shop) == [2]
+    assert [await figure(shop, day) for day in (0, 2)] == [1, 0], "for a day"
     [entry] = await LedgerEntry.find({"left_out": {"$ne": None}}).to_list()
     assert len(entry.left_out or ()) == 2
     assert await shop.house.ledger.verify() is None

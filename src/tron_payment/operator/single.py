@@ -17,6 +17,9 @@ PAID_AGAIN: Final = (
 )
 """What a new payout takes over from the failed one; its maximum fee is in `fee`."""
 
+OVER: Final = ("settled", "failed", "rejected")
+"""Whoever wants to call these back is not asked first: the API only refuses."""
+
 
 async def cancel(http: httpx.AsyncClient, options: argparse.Namespace) -> Report:
     """Show the payout and what it waits for, ask, call it back.
@@ -28,6 +31,9 @@ async def cancel(http: httpx.AsyncClient, options: argparse.Namespace) -> Report
     payout = await _shown(http, options.payout_id)
     if payout is None:
         return failure("usage", "say which PAYOUT_ID", Exit.USAGE)
+    if payout["status"] in OVER:
+        detail = f"it is {payout['status']}: there is nothing to call back"
+        return failure("not_cancelable", detail, Exit.FAILED)
     if not options.yes and not agreed("Call it back?"):
         return Report({"payout": payout}, ("Nothing was done.",), Exit.FAILED)
     ended = await call(http, "POST", f"{PAYOUTS}/{payout['payout_id']}/cancel")

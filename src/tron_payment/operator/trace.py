@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tron_payment.console.pages import EXPLORERS
+from tron_payment.core.address import Address
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.money import TRX, USDT, decimal_text
 from tron_payment.db.audit import Audit
 from tron_payment.db.events import Event
 from tron_payment.db.faults import store_errors
-from tron_payment.db.ledger import LedgerEntry
+from tron_payment.db.ledger import SUM, LedgerEntry, Pocket, Posting, account
 from tron_payment.engine import LIFECYCLE, Attempt, Order
 from tron_payment.gateway import Delivery
 from tron_payment.http.idempotency import StoredRequest
@@ -130,8 +131,8 @@ async def _moments(found: Found, audit: Audit) -> list[Moment]:
         moments.append(Moment(event.at, "event", f"{event.type} {event.object_id}", 8))
     for delivery in await _deliveries(subjects):
         moments += _delivery(delivery)
-    for booked in await _booked(found):
-        moments.append(Moment(booked.at, "ledger", _entry(booked, found), 7))
+    for each in await booked(found):
+        moments.append(Moment(each.at, "ledger", entry_text(each, found), 7))
     return sorted(moments, key=lambda each: (each.at, each.place))
 
 
@@ -181,16 +182,37 @@ def _delivery(delivery: Delivery) -> Iterator[Moment]:
         yield Moment(delivery.created_at, "webhook", waits, 8)
 
 
-def _entry(entry: LedgerEntry, found: Found) -> str:
+def entry_text(entry: LedgerEntry, found: Found) -> str:
     """An entry with its postings that are about us; with a block it is the proof of solidity."""
     refs = {found.order.id} if found.order else set()
     txids = tuple(f"{txid}:" for txid in _txids(found))
-    ours = [each for each in entry.postings if each.ref in refs or each.ref.startswith(txids)]
-    shown = [f"{p.units} {p.asset} {p.source} → {p.destination}" for p in ours[:POSTINGS_SHOWN]]
+    ours = [
+        each
+        for each in entry.postings
+        if each.ref in refs or each.ref.startswith(txids) or _sums(each, entry, found)
+    ]
+    shown = [_posting(each) for each in ours[:POSTINGS_SHOWN]]
     if len(ours) > POSTINGS_SHOWN:
         shown.append(f"and {len(ours) - POSTINGS_SHOWN} more")
     solid = "" if entry.block_number is None else f" of solidified block {entry.block_number}"
     return f"entry {entry.id}{solid} ({entry.cause}): " + ("; ".join(shown) or "no money moved")
+
+
+def _posting(posting: Posting) -> str:
+    moved = f"{posting.units} {posting.asset} {posting.source} → {posting.destination}"
+    if posting.transactions == 1:
+        return moved
+    return f"{moved} (the sum of {posting.transactions} transactions of this block)"
+
+
+def _sums(posting: Posting, entry: LedgerEntry, found: Found) -> bool:
+    """Whether a deposit is in this sum, which is kept under the first transaction's id only."""
+    return posting.transactions > 1 and any(
+        each.block_number == entry.block_number
+        and posting.asset == each.asset
+        and posting.destination == account(Address(each.address), Pocket.AVAILABLE)
+        for each in found.deposits
+    )
 
 
 async def _request_of(found: Found) -> StoredRequest | None:
@@ -223,13 +245,18 @@ async def _deliveries(subjects: list[str]) -> list[Delivery]:
     return await Delivery.find(query).limit(ENTRIES_MAX).to_list()
 
 
-async def _booked(found: Found) -> list[LedgerEntry]:
+async def booked(found: Found) -> list[LedgerEntry]:
     """Journal entries about the order or about the transactions that came in."""
     either: list[dict[str, Any]] = []
     if found.order is not None:
         either += [{field: found.order.id} for field in ("reserves", "finals", "postings.ref")]
     for txid in dict.fromkeys(each.txid for each in found.deposits):
         either.append({"postings.ref": {"$gte": f"{txid}:", "$lt": f"{txid}{REF_END}"}})
+    for deposit in found.deposits:
+        name = account(Address(deposit.address), Pocket.AVAILABLE)
+        summed = {"ref": {"$regex": f":{SUM}:"}, "destination": name}
+        cause = f"block:{deposit.block_number}"
+        either.append({"cause": cause, "postings": {"$elemMatch": summed}})
     if not either:
         return []
     return await LedgerEntry.find({"$or": either}).sort("+_id").limit(ENTRIES_MAX).to_list()
