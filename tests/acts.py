@@ -35,6 +35,8 @@ BESIDE_A_CHAIN = frozenset(
         *("POST /staking/vote", "POST /staking/withdraw", "POST /staking/cancel-unstake"),
         *("POST /payments/refund", "POST /payouts/{payout_id}/retry", "POST /usdt/tokens"),
         "PUT /wallets/{wallet_id}/permissions",
+        "POST /wallets/permission-changes/{change_id}/agree",
+        "POST /wallets/permission-changes/{change_id}/refuse",
         "POST /signing-requests/{signing_request_id}/signatures",
         "POST /payouts/quarantine/{object_id}/propose",
         "POST /payouts/quarantine/{object_id}/resolve",

@@ -104,6 +104,12 @@ async def of_other_keys(it: Callers) -> None:
     mine = {"threshold": 1, "keys": [{"address": hot["address"], "weight": 1}]}
     change = {"owner": mine, "actives": [mine | {"allows": ["Transfer"]}]}
     await it.order("treasurer", f"PUT /wallets/{hot['wallet_id']}/permissions", change)
+    for what in ("refuse", "agree"):
+        asked = await asked_for(it, hot, what)
+        decided = f"POST /wallets/permission-changes/{asked['change_id']}/{what}"
+        seen = {"change_hash": asked["change_hash"]}
+        ask = it.order if what == "agree" else it.ask
+        await ask("treasurer", decided, seen)
     await it.pay.world.work()
     listed = await it.pay.get("/signing-requests?status=open", role="treasurer")
     (request,) = listed.json()["data"]
@@ -112,6 +118,18 @@ async def of_other_keys(it: Callers) -> None:
     path = f"POST /signing-requests/{its}/signatures"
     await it.ask("treasurer", path, {"signature": given}, object_id=its)
     await it.pay.settle()
+
+
+async def asked_for(it: Callers, wallet: dict[str, Any], what: str) -> Any:
+    """What another treasurer wants: a stranger's key beside the account's own."""
+    mine = {"threshold": 1, "keys": [{"address": wallet["address"]}, {"address": person()}]}
+    change = {"owner": mine, "actives": [mine | {"allows": ["Transfer"]}]}
+    path = f"{API}/wallets/{wallet['wallet_id']}/permissions"
+    key = {"Idempotency-Key": f"what-another-one-wants-{what}"}
+    refused = await it.send("treasurer", "-asks", "PUT", path, change, key)
+    assert refused.json()["code"] == "second_person_needed", refused.text
+    listed = await it.pay.get("/wallets/permission-changes?status=asked", role="treasurer")
+    return listed.json()["data"][0]
 
 
 async def of_what_went_wrong(it: Callers) -> None:
