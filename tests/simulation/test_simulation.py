@@ -1,4 +1,4 @@
-"""Forty-eight seeded runs of the engine against everything that can go wrong.
+"""Three dozen seeded runs of the engine against everything that can go wrong.
 
 More of them: ``python -m tests.simulation``.
 """
@@ -12,7 +12,7 @@ from tests.engine.points import Points
 from tests.engine.world import ALL_DOCUMENTS
 from tests.simulation.run import simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "48"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "36"))
 BATCH = 12
 
 
@@ -33,6 +33,6 @@ async def test_a_seed_reproduces_its_run(mongo: Mongo, monkeypatch: pytest.Monke
     mongo.hands_on = False
     points = Points()
     points.watch(monkeypatch)
-    for seed in (3, 5, 7):
+    for seed in (3, 5):
         first, second = await simulate(seed, points), await simulate(seed, points)
         assert first.trace == second.trace
