@@ -27,7 +27,7 @@ from tron_payment.core.clock import Clock, SystemClock
 from tron_payment.core.errors import Unavailable
 from tron_payment.db import installation
 from tron_payment.db.audit_heads import EXPORT_EVERY_S, HeadExport, HeadSigner
-from tron_payment.db.connect import Store, connect
+from tron_payment.db.connect import Store, make_indexes, open_store
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.health import Check
@@ -108,9 +108,9 @@ async def running(settings: Settings) -> AsyncIterator[Assembly]:
     async with AsyncExitStack() as stack:
         uri = settings.mongo_uri.get_secret_value()
         ours = [model for model in DOCUMENTS if model not in wallets.JOURNAL_DOCUMENTS]
-        store = await connect(uri, settings.payment_db_name, ours)
+        store = await open_store(uri, settings.payment_db_name, ours)
         stack.push_async_callback(store.close)
-        journal = await connect(
+        journal = await open_store(
             settings.signer_journal_uri.get_secret_value() or uri,
             settings.payment_db_name + JOURNAL_SUFFIX,
             wallets.JOURNAL_DOCUMENTS,
@@ -120,6 +120,8 @@ async def running(settings: Settings) -> AsyncIterator[Assembly]:
         expected = settings.tron_network_id or GENESIS_IDS.get(settings.tron_network)
         genesis_id = await _patiently(nodes, expected)
         installed = await installation.load(genesis_id, clock)
+        await make_indexes(store, ours)
+        await make_indexes(journal, wallets.JOURNAL_DOCUMENTS)
         assembly = await assemble(
             settings,
             clock=clock,

@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from beanie import Document
+from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.clock import SystemClock
 from tron_payment.db import installation
+from tron_payment.db.connect import connect, make_indexes, open_store
 from tron_payment.db.installation import Installation, InstallationMismatch, migrate
 from tron_payment.db.leases import Lease
 from tron_payment.db.migrations import FIRST_VERSION, MIGRATIONS, SCHEMA_VERSION, Migration
@@ -103,6 +106,47 @@ async def test_a_release_refuses_a_store_that_it_cannot_work_on(mongo: Any) -> N
     await database["installation"].update_one({}, {"$set": {"schema_floor": SCHEMA_VERSION}})
     found = await installation.load("aa", SystemClock())
     assert found.schema_version == SCHEMA_VERSION + 1, "rolled back, and nothing was undone"
+
+
+class Named(Document):
+    id: str  # type: ignore[assignment]
+    code: str
+
+    class Settings:
+        name = "named"
+        indexes = [IndexModel([("code", ASCENDING)], name="one_code", unique=True)]
+
+
+async def test_a_refused_release_makes_no_index(mongo: Any) -> None:
+    """The newer one may have dropped it because it does not hold any more."""
+    database = await older(mongo, version=SCHEMA_VERSION + 1)
+    await database["named"].insert_one({"_id": "a", "code": "x"})
+    with pytest.raises(InstallationMismatch):
+        await connect(mongo.uri, mongo.name, [Installation, Named])
+    assert set(await database["named"].index_information()) == {"_id_"}
+    await database["installation"].update_one({}, {"$set": {"schema_floor": SCHEMA_VERSION}})
+    await (await connect(mongo.uri, mongo.name, [Installation, Named])).close()
+    assert "one_code" in await database["named"].index_information()
+
+
+async def test_a_step_makes_room_for_a_unique_index(mongo: Any) -> None:
+    """In the order of a start: open, steps, indexes."""
+    database = await older(mongo)
+    await database["named"].insert_many([{"_id": each, "code": "x"} for each in "ab"])
+
+    async def tells_apart(database: Any) -> None:
+        await database["named"].update_one({"_id": "b"}, {"$set": {"code": "y"}})
+
+    store = await open_store(mongo.uri, mongo.name, [Installation, Named])
+    try:
+        assert set(await database["named"].index_information()) == {"_id_"}
+        found = await installation._find()
+        assert found is not None
+        await migrate(found, [step(2, beside=True, run=tells_apart)])
+        await make_indexes(store, [Installation, Named])
+        assert (await database["named"].index_information())["one_code"]["unique"]
+    finally:
+        await store.close()
 
 
 async def test_a_new_store_has_the_newest_shape(mongo: Any) -> None:

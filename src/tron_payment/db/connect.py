@@ -6,11 +6,14 @@ server would acknowledge writes that a failover forgets, so it is refused.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import pymongo
+import structlog
 from beanie import Document, init_beanie
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -18,6 +21,7 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.faults import store_errors
+from tron_payment.db.installation import refuse_newer
 
 SERVER_SELECTION_MS: Final = 2_000
 """How long an operation looks for a primary: an absent database is told within this.
@@ -34,9 +38,14 @@ POOL_WAIT_MS: Final = 5_000
 INDEX_BUILD_S: Final = 600.0
 """Indexes on a large collection may take minutes, once."""
 
+INDEX_TOLD_S: Final = 1.0
+"""Where one is not there or made by then, the log says what the start waits for."""
+
 OLDEST_SERVER: Final = (6, 0)
 
 Raw = dict[str, Any]
+
+log = structlog.get_logger()
 
 
 class StoreRefused(Unavailable, code="store_refused"):
@@ -69,7 +78,7 @@ class Store:
 
 
 async def connect(uri: str, name: str, documents: Sequence[type[Document]]) -> Store:
-    """Open the store, make the indexes and see that the unique ones are there.
+    """Open the store, see that we may work on it, and make the indexes.
 
     Args:
         uri: ``mongodb://`` or ``mongodb+srv://``; its write and read concerns are overridden.
@@ -78,26 +87,61 @@ async def connect(uri: str, name: str, documents: Sequence[type[Document]]) -> S
 
     Raises:
         StoreRefused: Malformed URI, no replica set, an old server, or an index that cannot be.
+        InstallationMismatch: The database is a newer release's.
+        StoreUnavailable: No primary answers in time.
+    """
+    store = await open_store(uri, name, documents)
+    try:
+        if documents:
+            await refuse_newer(store.database)
+            await make_indexes(store, documents)
+    except BaseException:
+        await store.close()
+        raise
+    return store
+
+
+async def open_store(uri: str, name: str, documents: Sequence[type[Document]]) -> Store:
+    """Open the store, as `connect` does, and change nothing in it.
+
+    Whoever serves makes the indexes after `installation.load`: an older release must not touch
+    what a newer one works on, and what a step of a new one removes may be in an index's way.
+
+    Raises:
+        StoreRefused: Malformed URI, no replica set, or an old server.
         StoreUnavailable: No primary answers in time.
     """
     client = _client(uri)
     try:
-        with store_errors():
+        with _refusals():
             await _require_replica_set(client)
             database = client[name]
-            with pymongo.timeout(INDEX_BUILD_S):
-                await init_beanie(
-                    database=database, document_models=list(documents), skip_indexes=True
-                )
-                for model in documents:
-                    await _require_indexes(database, model)
-    except pymongo.errors.OperationFailure as error:
-        await client.close()
-        raise StoreRefused(f"the database refuses: {without_password(str(error))}") from None
+            await init_beanie(database=database, document_models=list(documents), skip_indexes=True)
     except BaseException:
         await client.close()
         raise
     return Store(client, database)
+
+
+async def make_indexes(store: Store, documents: Sequence[type[Document]]) -> None:
+    """Make the indexes that are missing, and see that the unique ones are there.
+
+    Raises:
+        StoreRefused: One cannot be.
+        StoreUnavailable: No primary answers, or one takes longer than `INDEX_BUILD_S`.
+    """
+    with _refusals(), pymongo.timeout(INDEX_BUILD_S):
+        for model in documents:
+            await _require_indexes(store.database, model)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        with store_errors():
+            yield
+    except pymongo.errors.OperationFailure as error:
+        raise StoreRefused(f"the database refuses: {without_password(str(error))}") from None
 
 
 def without_password(text: str) -> str:
@@ -148,13 +192,20 @@ async def _require_indexes(database: AsyncDatabase[Raw], model: type[Document]) 
 
     They are seen in the server's own list, not in our declarations. That list also has indexes
     which another process is still building, so `createIndexes` comes first, at every start: it
-    does nothing where all are there, waits for a build, and fails with it.
+    does nothing where all are there, waits for a build, and fails with it. A majority of the
+    members is enough, as for every write: one that is away must not keep a release from starting.
     """
     settings = model.get_settings()
     collection = database[str(settings.name)]
     declared = [index.index for index in settings.indexes]
     if declared:
-        await collection.create_indexes(declared)
+        telling = asyncio.get_running_loop().call_later(
+            INDEX_TOLD_S, partial(log.info, "index.building", collection=collection.name)
+        )
+        try:
+            await collection.create_indexes(declared, commitQuorum="majority")
+        finally:
+            telling.cancel()
     wanted = {index.document["name"] for index in declared if index.document.get("unique")}
     present = await collection.index_information() if wanted else {}
     missing = {name for name in wanted if not present.get(name, {}).get("unique")}

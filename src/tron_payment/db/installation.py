@@ -7,11 +7,12 @@ balances would be lies there.
 import secrets
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from beanie import Document
 from pydantic import Field
+from pymongo.asynchronous.database import AsyncDatabase
 
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
@@ -75,13 +76,31 @@ async def load(genesis_id: str, clock: Clock) -> Installation:
             f"the database belongs to the chain of genesis block {found.genesis_id}, "
             f"the node serves {genesis_id}: use another database or another node"
         )
-    floor = found.schema_version if found.schema_floor is None else found.schema_floor
+    _refuse(found.schema_version, found.schema_floor)
+    return await migrate(found, MIGRATIONS)
+
+
+async def refuse_newer(database: AsyncDatabase[dict[str, Any]]) -> None:
+    """For who has no chain to compare with: a store that this release may not work on is refused.
+
+    Raises:
+        InstallationMismatch: The database belongs to a newer release.
+        StoreUnavailable: No answer.
+    """
+    shape = {"schema_version": 1, "schema_floor": 1}
+    with store_errors():
+        found = await database[Installation.Settings.name].find_one({"_id": _ID}, shape)
+    if found is not None:
+        _refuse(found.get("schema_version", FIRST_VERSION), found.get("schema_floor"))
+
+
+def _refuse(version: int, least: int | None) -> None:
+    floor = version if least is None else least
     if floor > SCHEMA_VERSION:
         raise InstallationMismatch(
-            f"the database has schema {found.schema_version}, which needs a release that knows "
+            f"the database has schema {version}, which needs a release that knows "
             f"{floor}; this one knows {SCHEMA_VERSION}: see Upgrade and rollback in the manual"
         )
-    return await migrate(found, MIGRATIONS)
 
 
 async def migrate(found: Installation, steps: Sequence[Migration]) -> Installation:

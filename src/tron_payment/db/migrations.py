@@ -1,6 +1,7 @@
 """How the store's shape changes between releases: numbered steps, each harmless when repeated.
 
-A step runs at the start of the first process of the new release, before it serves. While it is
+A step runs at the start of the first process of the new release, before it makes its indexes and
+before it serves, so it may make room for a unique index. While it is
 `beside` compatible, processes of the release before may go on (rolling update, rollback without
 a restore); a step that is not raises the floor, and older releases refuse the store from then on.
 docs/operations.md has a line for each step; a test compares.

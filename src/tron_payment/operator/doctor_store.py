@@ -11,7 +11,7 @@ from tron_payment import egress
 from tron_payment.chain import Cursor
 from tron_payment.core.clock import SystemClock
 from tron_payment.db.connect import StoreRefused, connect
-from tron_payment.db.installation import Installation
+from tron_payment.db.installation import Installation, InstallationMismatch, refuse_newer
 from tron_payment.operator.findings import Finding, bad, doubtful, good
 from tron_payment.peers import plain_host
 from tron_payment.settings import SECRET_NAMES, Settings
@@ -63,6 +63,11 @@ async def store(settings: Settings, known: dict[str, Any]) -> list[Finding]:
     known["installation"] = await Installation.get("installation")
     if known["installation"] is None:
         found.append(doubtful("store", "the database is new", "the first start fills it"))
+    try:
+        await refuse_newer(opened.database)
+    except InstallationMismatch as error:
+        advice = "run that release, or go back as the table in docs/operations.md says"
+        found.append(bad("store", error.detail, advice))
     return found
 
 
