@@ -167,33 +167,30 @@ class Reading:
         answered = {alias for alias, _ in said.claims}
         left = sorted((a for a in asked if a not in shown), key=lambda a: a not in answered)
         judged: set[str] = set()
-        judge_new = partial(self._judge_new, judge, judged)
+        look_at = partial(self._judge_new, judge, judged, shown)
         while left:
             missing = enough - self._same(number, asked, said) if enough else len(left)
             if missing <= 0:
                 break
             now, left = left[:missing], left[missing:]
-            found = await chain.all_of(self._show(alias, number, judge_new) for alias in now)
-            for alias, (link, why) in zip(now, found, strict=True):
-                if why:
-                    return why
-                if link is not None:
-                    shown[alias] = link
+            found = await chain.all_of(self._show(alias, number, look_at) for alias in now)
+            if any(found):
+                return next(filter(None, found))
         return ""
 
-    async def _show(self, alias: str, number: int, judge: Judge) -> tuple[_Link | None, str]:
-        """Who the node's block is and what the judge says of it; nobody when it shows none."""
+    async def _show(
+        self, alias: str, number: int, look_at: Callable[[str, Block], Awaitable[str]]
+    ) -> str:
+        """Look at the node's block, if it shows one."""
         async with self._short:
             block, shows = await self._ask(alias, lambda n: n.short_block(number, SHORT_BYTES))
             if block is not None:
-                return _Link(block.block_id, block.parent_id), await judge(block)
+                return await look_at(alias, block)
         if not shows:
-            return None, ""
+            return ""
         async with self._long:
             block, _ = await self._ask(alias, lambda node: node.block(number, False))
-            if block is None:
-                return None, ""
-            return _Link(block.block_id, block.parent_id), await judge(block)
+            return "" if block is None else await look_at(alias, block)
 
     async def _ask(
         self, alias: str, call: Callable[[NodeClient], Awaitable[Block | None]]
@@ -203,7 +200,9 @@ class Reading:
             return await self.nodes.ask(alias, call), True
         return None, False
 
-    async def _judge_new(self, judge: Judge, judged: set[str], block: Block) -> str:
+    async def _judge_new(
+        self, judge: Judge, judged: set[str], shown: dict[str, _Link], alias: str, block: Block
+    ) -> str:
         """What of the block was not judged before. The loop has its turn between two blocks."""
         async with self._judging:
             await asyncio.sleep(0)
@@ -216,6 +215,7 @@ class Reading:
             why = await judge(replace(block, transactions=new))
             if not why:
                 judged.update(txids)
+                shown[alias] = _Link(block.block_id, block.parent_id)
             return why
 
     def _same(self, number: int, asked: list[str], said: Tip) -> int:
