@@ -242,6 +242,7 @@ class Measuring:
 def put_events(figures: Figures, meter: logs.Meter) -> None:
     """What was counted of events; `increase` does not see the first of what was not there."""
     put = figures.put
+    put("log_lines_lost_total", meter.lost)
     for event, count in meter.events.items():
         put("log_events_total", count, event)
     for event, count in (dict.fromkeys(ALERTED_ERRORS, 0) | meter.errors).items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from bson import ObjectId
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -98,6 +99,8 @@ FIGURES: Final[Mapping[str, Spec]] = {
     "loop_failing": Spec("1: the last step failed", ("loop",)),
     "log_events_total": Spec("Events by name, also those below the log level", ("event",), True),
     "log_errors_total": Spec("Events of level error and critical", ("event",), True),
+    "log_lines_lost_total": Spec("Lines of the log that could not be written", counter=True),
+    "mongo_writable": Spec("1: the store has a primary that takes writes"),
     "egress_blocked_total": Spec("Connections and look-ups refused inside", ("kind",), True),
 }
 
@@ -172,8 +175,8 @@ class Times:
         return both
 
 
-class MongoWatch(monitoring.CommandListener, Collector):
-    """Times every command of every client of this process."""
+class MongoWatch(monitoring.CommandListener, monitoring.TopologyListener, Collector):
+    """Times every command of every client of this process, and knows whether there is a primary."""
 
     def __init__(self) -> None:
         spec = COUNTERS["mongo_failures_total"]
@@ -181,6 +184,7 @@ class MongoWatch(monitoring.CommandListener, Collector):
             PREFIX + "mongo_failures_total", spec.help, spec.labels, registry=None
         )
         self._times = {name: Times(MONGO_BUCKETS_S) for name in (*MONGO_OPERATIONS, OTHER)}
+        self._writable: dict[ObjectId, bool] = {}
         for name in self._times:  # `rate` does not see the first of what was not there
             self._failures.labels(name)
 
@@ -193,12 +197,26 @@ class MongoWatch(monitoring.CommandListener, Collector):
     def failed(self, event: monitoring.CommandFailedEvent) -> None:
         self._failures.labels(_operation(event.command_name)).inc()
 
-    def unheard(self) -> None:
-        """A server does not answer whether it is there: no command is even begun then."""
-        self._failures.labels("hello").inc()
+    def opened(self, event: monitoring.TopologyOpenedEvent) -> None:
+        """Nothing is known of it yet."""
+
+    def description_changed(self, event: monitoring.TopologyDescriptionChangedEvent) -> None:
+        writable = event.new_description.has_writable_server()
+        self._writable[event.topology_id] = writable
+
+    def closed(self, event: monitoring.TopologyClosedEvent) -> None:
+        self._writable.pop(event.topology_id, None)
+
+    @property
+    def writable(self) -> bool:
+        """Whether each client knows a server that takes writes. Without one no command begins, so
+        none fails; a member that is away while another one is the primary changes nothing here."""
+        return all(self._writable.values())
 
     def collect(self) -> Iterable[Metric]:
         """For the registry."""
+        gauge = "mongo_writable"
+        yield GaugeMetricFamily(PREFIX + gauge, FIGURES[gauge].help, value=self.writable)
         name = "mongo_operation_seconds"
         spec = HISTOGRAMS[name]
         family = HistogramMetricFamily(PREFIX + name, spec.help, labels=spec.labels)
@@ -211,27 +229,10 @@ class MongoWatch(monitoring.CommandListener, Collector):
         registry.register(self._failures)
 
 
-class _Heartbeats(monitoring.ServerHeartbeatListener):
-    """Hears of servers that are away."""
-
-    def __init__(self, watch: MongoWatch) -> None:
-        self._watch = watch
-
-    def started(self, event: monitoring.ServerHeartbeatStartedEvent) -> None:
-        """Nothing to note."""
-
-    def succeeded(self, event: monitoring.ServerHeartbeatSucceededEvent) -> None:
-        """Nothing to note."""
-
-    def failed(self, event: monitoring.ServerHeartbeatFailedEvent) -> None:
-        self._watch.unheard()
-
-
 def watch_mongo() -> MongoWatch:
     """Listen to all clients made from now on."""
     watch = MongoWatch()
     monitoring.register(watch)
-    monitoring.register(_Heartbeats(watch))
     return watch
 
 

@@ -93,8 +93,10 @@ def _fill_disk(path: Path) -> None:
 
 
 def failures(here: Live) -> float:
+    """What StoreFailing looks at: what the store refused, and whether there is none."""
     seen = samples(plain.get(here.url + "/metrics", timeout=30).text)
-    return sum(seen.get("tronpay_mongo_failures_total", {}).values())
+    away = 1 - seen["tronpay_mongo_writable"][()]
+    return sum(seen.get("tronpay_mongo_failures_total", {}).values()) + away
 
 
 def test_a_full_disk_refuses_and_loses_nothing(here: Live) -> None:

@@ -75,6 +75,8 @@ def test_a_running_service_shows_its_figures(live: Live) -> None:
     assert seen["tronpay_egress_blocked_total"] == {("connect",): 0, ("lookup",): 0}
     assert seen["tronpay_audit_chain_ok"] == {(): 1}
     assert seen["tronpay_mongo_operation_seconds_count"][("find",)] > 10
+    assert seen["tronpay_mongo_writable"] == {(): 1}
+    assert seen["tronpay_log_lines_lost_total"] == {(): 0}
     for asset in ("TRX", "USDT"):
         assert (asset, "hot", "available") in seen["tronpay_funds_units"]
     assert seen["tronpay_log_errors_total"][("wallet.key_unreadable",)] == 0
