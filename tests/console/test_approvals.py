@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 
 from tests.console.conftest import SignIn
-from tests.console.world import detached, pay
+from tests.console.world import asked_change, detached, pay
 from tests.e2e.addresses import fresh_address
 from tests.e2e.service import Service, new_key
 
@@ -108,6 +108,57 @@ async def test_who_looks_for_what_to_sign_sees_whole_addresses(
     recipient = seen["manifest"]["to_address"]
     assert f'<td class="whole extra"><span class="mono">{recipient}</span></td>' in page
     assert f'<span class="phone mono breaks">{recipient}</span>' in page
+
+
+async def test_who_may_sign_is_asked_by_one_and_agreed_to_by_another(
+    sign_in: SignIn, service: Service
+) -> None:
+    change, auditor, operator = (
+        await asked_change(service),
+        await sign_in("auditor"),
+        await sign_in("operator"),
+    )
+    treasurer = await sign_in("treasurer")
+    where = f"/console/permission-changes/{change}"
+    for page in ("/console", "/console/approvals"):
+        assert where in (await treasurer.get(page)).text, page
+    shown = (await treasurer.get(where)).text
+    assert "from outside" in shown and "held here alone" in shown and "by asks" in shown
+    assert "Owner: 1 needed" in shown and "Transfer, TriggerContract" in shown
+    assert "Good until" in shown and "/console/do/permissions.agree" in shown
+    change_hash = re.findall(r'name="change_hash" value="(\w+)"', shown)[0]
+    seen = {"id": change, "change_hash": change_hash}
+    for who in (auditor, operator):
+        page = (await who.get(where)).text
+        assert "from outside" in page and "/console/do/permissions" not in page
+        for what in ("agree", "refuse"):
+            forged = await who.post(f"/console/do/permissions.{what}", data=seen)
+            assert forged.status_code == 403
+    wrong = {"id": change, "change_hash": change_hash[::-1]}
+    assert (await treasurer.post("/console/do/permissions.agree", data=wrong)).status_code == 409
+    for _ in range(2):
+        done = await treasurer.post("/console/do/permissions.agree", data=seen)
+        assert done.headers["location"] == f"{where}?done=permissions.agree"
+    page = (await treasurer.get(done.headers["location"])).text
+    assert "You agreed: the change is on its way" in page and "/console/do/perm" not in page
+    assert "by console-treasurer" in page
+    assert where not in (await treasurer.get("/console/approvals")).text
+    late = await treasurer.post("/console/do/permissions.refuse", data=seen)
+    assert late.status_code == 409
+
+
+async def test_who_asked_takes_it_back_and_does_not_agree(
+    sign_in: SignIn, service: Service
+) -> None:
+    change, treasurer = await asked_change(service, "console-treasurer"), await sign_in("treasurer")
+    where = f"/console/permission-changes/{change}"
+    shown = (await treasurer.get(where)).text
+    assert "Take it back" in shown and "/console/do/permissions.agree" not in shown
+    seen = {"id": change, "change_hash": re.findall(r'name="change_hash" value="(\w+)"', shown)[0]}
+    own = await treasurer.post("/console/do/permissions.agree", data=seen)
+    assert own.status_code == 409
+    done = await treasurer.post("/console/do/permissions.refuse", data=seen)
+    assert "It was refused" in (await treasurer.get(done.headers["location"])).text
 
 
 async def test_the_kill_switch_is_turned_by_those_who_may(sign_in: SignIn) -> None:

@@ -15,7 +15,8 @@ from tron_payment.http.principals import Role
 STEPS = [
     "quarantine is left by two persons", "a refund is sent and settles before our eyes",
     "a signature is handed in and the payout settles", "a webhook is sent again",
-    "a failed payout is paid anew, once", "each role found what it may",
+    "a failed payout is paid anew, once", "who may sign is decided by another treasurer",
+    "each role found what it may",
 ]  # fmt: skip
 DO = "/console/do/"
 FORMS = {
@@ -39,6 +40,7 @@ def seen(browsed: Browsed) -> dict[str, Any]:
 async def test_people_decide(seen: dict[str, Any]) -> None:
     assert seen.get("error") is None and seen["steps"] == STEPS
     assert seen["ownDecision"] == 0, "nobody carries out what they proposed"
+    assert seen["refused"] == "refused"
     assert seen["left"] == "settled" and seen["refunded"] == "2.00"
     assert "signature" in seen["wrongSignature"] and seen["onceOnly"]
     assert len(seen["came"]) == 2 and len(set(seen["came"])) == 1, "the same message, twice"

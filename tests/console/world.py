@@ -68,7 +68,7 @@ async def things(service: Service, hook: str) -> dict[str, Any]:
         asyncio.gather(*(paid_invoice(service) for _ in range(2))),
     )
     signing = [await detached(service) for _ in range(2)]
-    lost = await failed(service, 2)
+    lost, change = await failed(service, 2), await asked_change(service)
     await told_by_too_few(service)
     world = {
         "quarantined": set_aside[0],
@@ -76,6 +76,7 @@ async def things(service: Service, hook: str) -> dict[str, Any]:
         "paid": paid[0],
         "payer": fresh_address(),
         "endpoint": endpoint.json()["webhook_endpoint_id"],
+        "change": change,
         **signing[0],
     }
     places = [path for _, path, _ in MENU] + [
@@ -84,6 +85,7 @@ async def things(service: Service, hook: str) -> dict[str, Any]:
         f"/console/payouts/{lost[1]}",
         f"/console/payments/{paid[1]}",
         f"/console/signing/{signing[1]['signing']}",
+        f"/console/permission-changes/{change}",
         f"/console/webhooks/{world['endpoint']}",
     ]
     return {**world, "places": places}
@@ -159,6 +161,30 @@ async def _stores(service: Service) -> AsyncIterator[list[Any]]:
         yield [mongo[name] for name in names if name not in ("admin", "config", "local")]
     finally:
         await mongo.close()
+
+
+async def asked_change(service: Service, by: str = "asks") -> str:
+    """A change of permissions that one treasurer asks for: a stranger's key beside the own one."""
+    async with (
+        service.client("operator", "custodian") as api,
+        service.client("treasurer", by) as asks,
+        service.devnet() as devnet,
+    ):
+        made = (await api.post("/api/v1/wallets", json={"label": "shared", "kind": "hot"})).json()
+        money = {"address": made["address"], "amount": "200", "currency": "TRX"}
+        (await devnet.post("/devnet/faucet", json=money)).raise_for_status()
+        own, strange = {"address": made["address"]}, {"address": fresh_address()}
+        active = {"threshold": 1, "keys": [own], "allows": ["Transfer", "TriggerContract"]}
+        wish = {"owner": {"threshold": 1, "keys": [own, strange]}, "actives": [active]}
+        answer = await asks.put(
+            f"/api/v1/wallets/{made['wallet_id']}/permissions",
+            json=wish,
+            headers={"Idempotency-Key": new_key()},
+        )
+        assert answer.json()["code"] == "second_person_needed", answer.text
+        rows = (await asks.get("/api/v1/wallets/permission-changes?status=asked")).json()["data"]
+    (found,) = [each["change_id"] for each in rows if each["wallet_id"] == made["wallet_id"]]
+    return str(found)
 
 
 async def paid_invoice(service: Service) -> str:

@@ -39,6 +39,8 @@ _POLICY_API: Final = "/api/v1/policy"
 _APPROVALS: Final = "/console/approvals"
 _QUARANTINE: Final = "/console/quarantine"
 _QUARANTINE_API: Final = "/api/v1/payouts/quarantine/{id}"
+_CHANGE: Final = "/console/permission-changes/{id}"
+_CHANGE_API: Final = "/api/v1/wallets/permission-changes/{id}"
 _ENDPOINT: Final = "/console/webhooks/{id}"
 _ENDPOINTS: Final = "/api/v1/payments/webhook-endpoints"
 
@@ -112,6 +114,21 @@ ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
             page=_WALLET,
             done="The wallet may pay again.",
             body=lambda _: {"frozen": False},
+        ),
+        "permissions.agree": Action(
+            permission="wallet:override",
+            path=_CHANGE_API + "/agree",
+            page=_CHANGE,
+            done="You agreed: the change is on its way to the chain.",
+            body=_given("change_hash"),
+            keyed=True,
+        ),
+        "permissions.refuse": Action(
+            permission="wallet:override",
+            path=_CHANGE_API + "/refuse",
+            page=_CHANGE,
+            done="It was refused: the account stays as it is.",
+            body=_given("change_hash"),
         ),
         "stake.cancel": Action(
             permission="staking:write",

@@ -14,6 +14,7 @@ from tron_payment.console.pages import PAGE_OPT
 from tron_payment.console.works import WORKS
 
 NEEDS_ROWS: Final = 10
+CHANGES: Final = "/api/v1/wallets/permission-changes"
 RECENT_ROWS: Final = 8
 PRICES: Final = Looks(60.0)
 READINESS: Final = Looks(5.0)
@@ -40,6 +41,7 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
             signing=("signing:read", f"/api/v1/signing-requests?status=open&limit={NEEDS_ROWS}"),
             recent=("payout:read", f"{history}?limit={RECENT_ROWS}"),
             orders=("policy:read", "/api/v1/payouts/approvals"),
+            changes=("wallet:override", f"{CHANGES}?status=asked&limit={NEEDS_ROWS}"),
         ),
     )
     return desk.page(
@@ -56,9 +58,10 @@ async def overview(desk: NamedDependency[Desk], done: Text = None) -> Any:
         signing=_rows(found["signing"]),
         recent=_rows(found["recent"]),
         orders=_rows(found["orders"]),
+        changes=_rows(found["changes"]),
         more=any(
             (found[name] or {}).get("has_more")
-            for name in ("quarantined", "waiting", "stuck", "batches", "signing")
+            for name in ("quarantined", "waiting", "stuck", "batches", "signing", "changes")
         ),
     )
 

@@ -218,7 +218,8 @@ TONES: Final = {
     "refunded": "plain", "partially_refunded": "plain", "delivered": "good", "pending": "wait",
     "parked": "wait", "disabled": "bad", "complete": "good", "frozen": "bad", "enabled": "good",
     "proposed": "act", "waiting": "act", "approved": "good", "resolved": "good",
-    "superseded": "plain", "unhealthy": "bad", "healthy": "good", "credited": "good",
+    "superseded": "plain", "asked": "act", "agreed": "good", "refused": "plain",
+    "replaced": "plain", "unhealthy": "bad", "healthy": "good", "credited": "good",
 }  # fmt: skip
 
 

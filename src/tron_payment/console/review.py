@@ -10,7 +10,7 @@ from litestar.params import FromPath
 from tron_payment.console.api import at
 from tron_payment.console.desk import Desk
 from tron_payment.console.kept import Looks
-from tron_payment.console.overview import NEEDS_ROWS, Text
+from tron_payment.console.overview import CHANGES, NEEDS_ROWS, Text
 from tron_payment.console.pages import PAGE_OPT
 
 APPROVALS: Final = "/api/v1/payouts/approvals"
@@ -29,6 +29,7 @@ PLACES: Final = {
     "inv_": "/console/payments/",
     "whk_": "/console/webhooks/",
     "sig_": "/console/signing/",
+    "prm_": "/console/permission-changes/",
 }
 """Which page shows a thing, by the beginning of its id."""
 
@@ -39,11 +40,13 @@ EVIDENCE: Final = Looks(60.0)
 
 @get("/console/approvals", opt=PAGE_OPT)
 async def approvals(desk: NamedDependency[Desk], done: Text = None) -> Any:
-    """Everything that waits for somebody's approval: transfers and refunds, payouts, batches."""
+    """Everything that waits for somebody's approval: transfers and refunds, payouts, batches, and
+    who may sign for an account."""
     orders = await desk.api.get(APPROVALS)
-    payouts, batches = await desk.api.all(
+    payouts, batches, changes = await desk.api.all(
         f"/api/v1/payouts/history?status=awaiting_approval&limit={PAGE_ROWS}",
         f"/api/v1/payouts/batch?status=awaiting_approval&limit={NEEDS_ROWS}",
+        f"{CHANGES}?status=asked&limit={PAGE_ROWS}",
     )
     return desk.page(
         "approvals.html",
@@ -52,6 +55,22 @@ async def approvals(desk: NamedDependency[Desk], done: Text = None) -> Any:
         orders=orders["data"],
         payouts=[row for row in payouts["data"] if not row["batch_id"]] if payouts else [],
         batches=batches["data"] if batches else [],
+        changes=changes["data"] if changes else [],
+    )
+
+
+@get("/console/permission-changes/{change_id:str}", opt=PAGE_OPT)
+async def permission_change(
+    change_id: FromPath[str], desk: NamedDependency[Desk], done: Text = None
+) -> Any:
+    """Who would sign for an account, as one person asks for it; another one agrees or refuses."""
+    found = await desk.api.get(at(CHANGES + "/{id}", id=change_id))
+    return desk.page(
+        "permission_change.html",
+        "/console/approvals",
+        done=done,
+        change=found,
+        own=found["asked_by"] == desk.visitor.subject,
     )
 
 
@@ -161,4 +180,4 @@ def _plain(evidence: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-HANDLERS: Final = (approvals, quarantine, quarantined, audit, audit_head)
+HANDLERS: Final = (approvals, permission_change, quarantine, quarantined, audit, audit_head)

@@ -2,7 +2,7 @@
 //
 // Quarantine by two persons, a refund, a signature handed in, a webhook sent again, a failed payout
 // paid anew; then what each role finds on every page.
-import { BED, DAY, open } from "./people.mjs";
+import { BED, DAY, HAND, open } from "./people.mjs";
 
 const [url, tokens, facts] = process.argv.slice(2);
 const token = JSON.parse(tokens);
@@ -130,6 +130,20 @@ try {
     await confirmed(operator, "Pay it anew");
     await operator.waitForSelector("text=A new payout takes the failed one's place");
     found.onceOnly = new URL(operator.url()).pathname === anew;
+  });
+
+  await job("who may sign is decided by another treasurer", async () => {
+    await treasurer.goto(`${url}/console/approvals`);
+    await inspectHere(treasurer, "approvals, with a change of permissions");
+    await treasurer.click(`a[href$='${world.change}']`);
+    await treasurer.waitForSelector("h1 .tag:has-text('asked')");
+    for (const each of await treasurer.$$("details.ask > summary")) await each.click();
+    await inspectHere(treasurer, "a change of permissions");
+    await shot(treasurer, "permission-change", DAY, HAND);
+    await treasurer.goto(`${url}/console/permission-changes/${world.change}`);
+    await confirmed(treasurer, "Refuse");
+    await treasurer.waitForSelector("text=It was refused: the account stays as it is");
+    found.refused = await treasurer.textContent("h1 .tag");
   });
 
   await job("each role found what it may", async () => {
