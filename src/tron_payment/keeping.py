@@ -5,6 +5,9 @@ webhooks say of it too, and delivered ones go; `tron-payment erase USER_ID` does
 now, and drops stored answers that have the name. Amounts, addresses, txids, references, journal and
 audit log stay: they are on the chain anyway, or are the proof that nothing was paid twice. Every
 step is harmless when it is done again or by two processes at once.
+
+What still says a name is in an index that has nothing else, the oldest first. So each look reads
+what it is about and no more, however much was ever forgotten, and nothing need be remembered.
 """
 
 import zlib
@@ -21,15 +24,15 @@ from pymongo import ASCENDING
 from tron_payment.core.clock import Clock
 from tron_payment.db.events import Event
 from tron_payment.db.faults import store_errors
-from tron_payment.gateway import Delivery, Payment
+from tron_payment.gateway import NOTED, Delivery, Payment
 from tron_payment.http.forgetting import forget_about, forget_old
 from tron_payment.loops import Loop
 from tron_payment.payouts import (
+    ENDED,
     ERASED,
-    LIFECYCLE,
+    NAMED,
     Batch,
     Payout,
-    PayoutStatus,
     Recipient,
     Schedule,
     is_name,
@@ -45,21 +48,17 @@ BATCH_MAX: Final = 500
 LARGE_MAX: Final = 10
 """Batches and schedules read at a time: each may have megabytes."""
 
-PASS_EVERY: Final = timedelta(days=1)
 EMPTY: Final = zlib.compress(b"")
 SERVICE: Final = "payment-gateway"
 PERSONAL: Final[Mapping[str, Any]] = {"user_id": ERASED, "metadata": {}}
-ENDED_PAYOUTS: Final = tuple(
-    status.value
-    for status in PayoutStatus
-    if LIFECYCLE.is_final(status) and status != "quarantined"
-)
 ENDED_BATCHES: Final = ("completed", "completed_with_errors", "canceled")
 """What is taken up again of one that was completed with errors are its payouts, not these rows."""
 
 ENDED_SCHEDULES: Final = ("finished", "canceled")
 
 ENDED_DELIVERIES: Final = ("delivered", "failed")
+NAMED_BATCHES: Final[Mapping[str, Any]] = {"nameless": {"$in": [None, False]}}
+NAMED_SCHEDULES: Final[Mapping[str, Any]] = {"body": {"$gt": b""}}
 
 log = structlog.get_logger()
 
@@ -88,10 +87,6 @@ class Keeping:
     def __init__(self, clock: Clock, retention_days: int) -> None:
         self._clock = clock
         self._days = retention_days
-        self._done_to: dict[str, datetime] = {}
-        """How far each kind was looked through in this pass."""
-
-        self._rest_until: dict[str, datetime] = {}
 
     @property
     def loops(self) -> tuple[Loop, ...]:
@@ -104,12 +99,11 @@ class Keeping:
             return forgot
         before = self._clock.now() - timedelta(days=self._days)
         with store_errors():
-            for status in ENDED_PAYOUTS:
-                forgot |= await self._payouts(status, before)
-            forgot |= await self._payments(before)
-            forgot |= await self._batches(before)
-            forgot |= await self._schedules(before)
-            forgot |= await self._deliveries(before)
+            forgot |= await _forget_payouts(before)
+            forgot |= await _forget_payments(before)
+            forgot |= await _forget_batches(before)
+            forgot |= await _forget_schedules(before)
+            forgot |= await _forget_deliveries(before)
         return forgot
 
     async def erase(self, user_id: str) -> Erased:
@@ -122,13 +116,13 @@ class Keeping:
             raise ValueError("this is nobody's name")
         count = 0
         with store_errors():
-            ended = {"user_id": user_id, "status": {"$in": list(ENDED_PAYOUTS)}}
-            while user_id != ERASED and (ids := await _ids(Payout, ended, "_id")):
+            ended = {"user_id": user_id, "status": {"$in": list(ENDED)}}
+            while user_id != ERASED and (ids := await _ids(Payout, ended, "created_at")):
                 await forget_about(ids)
                 await _erase(ids)
                 count += len(ids)
             unfinished = await Payout.get_pymongo_collection().count_documents(
-                {"user_id": user_id, "status": {"$nin": list(ENDED_PAYOUTS)}}
+                {"user_id": user_id, "status": {"$nin": list(ENDED)}}
             )
             batches, undrawn = await _erase_from_batches(user_id)
             schedules = await _erase_from_schedules(user_id)
@@ -141,81 +135,74 @@ class Keeping:
         log.info("person.erased", **asdict(done))
         return done
 
-    async def _payouts(self, status: str, before: datetime) -> bool:
-        condition = {"status": status, "updated_at": {"$lt": before}, "user_id": {"$ne": ERASED}}
-        ids = await self._next(Payout, f"payouts.{status}", condition)
-        await _erase(ids)
-        return bool(ids)
 
-    async def _payments(self, before: datetime) -> bool:
-        """Notes and return addresses of payments; an invoice's address and money stay."""
-        condition = {
-            "updated_at": {"$lt": before},
-            "tracked": None,
-            "refunding": None,
-            "$or": [{"metadata": {"$nin": [None, {}]}}, {"return_url": {"$ne": None}}],
-        }
-        ids = await self._next(Payment, "payments", condition)
-        await Payment.get_pymongo_collection().update_many(
-            {"_id": {"$in": ids}}, {"$set": {"metadata": {}}, "$unset": {"return_url": ""}}
-        )
-        await _erase_events(ids)
-        return bool(ids)
-
-    async def _batches(self, before: datetime) -> bool:
-        """The rows as they were uploaded: each has become a payout, or was refused."""
-        condition = {
-            "status": {"$in": list(ENDED_BATCHES)},
-            "working": {"$ne": True},
-            "updated_at": {"$lt": before},
-            "nameless": {"$ne": True},
-        }
-        ids = await self._next(Batch, "batches", condition)
-        batches = Batch.get_pymongo_collection()
-        async for raw in batches.find({"_id": {"$in": ids}}, {"refused": 1}):
-            emptied = {"rows": EMPTY, "refused": without_names(raw["refused"]), "nameless": True}
-            await batches.update_one({"_id": raw["_id"]}, {"$set": emptied})
-        return bool(ids)
-
-    async def _schedules(self, before: datetime) -> bool:
-        """The rows of schedules that make no batch any more."""
-        condition = {
-            "status": {"$in": list(ENDED_SCHEDULES)},
-            "updated_at": {"$lt": before},
-            "body": {"$ne": b""},
-        }
-        ids = await self._next(Schedule, "schedules", condition)
-        await Schedule.get_pymongo_collection().update_many(
-            {"_id": {"$in": ids}}, {"$set": {"body": b""}}
-        )
-        return bool(ids)
-
-    async def _deliveries(self, before: datetime) -> bool:
-        """Webhooks that were delivered or given up; the events themselves stay."""
-        condition = {"status": {"$in": list(ENDED_DELIVERIES)}, "since": {"$lt": before}}
-        ids = await _ids(Delivery, condition, "since")
-        await Delivery.get_pymongo_collection().delete_many({"_id": {"$in": ids}})
-        return bool(ids)
-
-    async def _next(self, model: type[Document], kind: str, condition: dict[str, Any]) -> list[str]:
-        """The next ids in the order of creation; after the last one, nothing for a day."""
-        now = self._clock.now()
-        if now < self._rest_until.get(kind, now):
-            return []
-        if kind in self._done_to:
-            condition = {**condition, "created_at": {"$gte": self._done_to[kind]}}
-        found = model.get_pymongo_collection().find(condition, {"created_at": 1})
-        rows = [row async for row in found.sort("created_at", ASCENDING).limit(BATCH_MAX)]
-        if rows:
-            self._done_to[kind] = rows[-1]["created_at"]
-        else:
-            self._done_to.pop(kind, None)
-            self._rest_until[kind] = now + PASS_EVERY
-        return [row["_id"] for row in rows]
+async def _forget_payouts(before: datetime) -> bool:
+    ids = await _oldest(Payout, "named", NAMED, before)
+    await _erase(ids)
+    return bool(ids)
 
 
-async def _ids(model: type[Document], condition: dict[str, Any], order: str) -> list[str]:
-    found = model.get_pymongo_collection().find(condition, {"_id": 1})
+async def _forget_payments(before: datetime) -> bool:
+    """Notes and return addresses of payments; an invoice's address and money stay."""
+    ids = await _oldest(Payment, "noted", {**NOTED, "tracked": None, "refunding": None}, before)
+    await Payment.get_pymongo_collection().update_many(
+        {"_id": {"$in": ids}}, {"$set": {"metadata": {}}, "$unset": {"return_url": ""}}
+    )
+    await _erase_events(ids)
+    return bool(ids)
+
+
+async def _forget_batches(before: datetime) -> bool:
+    """The rows as they were uploaded: each has become a payout, or was refused."""
+    condition = {
+        **NAMED_BATCHES,
+        "status": {"$in": list(ENDED_BATCHES)},
+        "updated_at": {"$lt": before},
+        "working": {"$ne": True},
+    }
+    ids = await _ids(Batch, condition, "updated_at", "named_since")
+    batches = Batch.get_pymongo_collection()
+    async for raw in batches.find({"_id": {"$in": ids}}, {"refused": 1}):
+        emptied = {"rows": EMPTY, "refused": without_names(raw["refused"]), "nameless": True}
+        await batches.update_one({"_id": raw["_id"]}, {"$set": emptied})
+    return bool(ids)
+
+
+async def _forget_schedules(before: datetime) -> bool:
+    """The rows of schedules that make no batch any more."""
+    condition = {**NAMED_SCHEDULES, "status": {"$in": list(ENDED_SCHEDULES)}}
+    ids = await _oldest(Schedule, "named", condition, before)
+    await Schedule.get_pymongo_collection().update_many(
+        {"_id": {"$in": ids}}, {"$set": {"body": b""}}
+    )
+    return bool(ids)
+
+
+async def _forget_deliveries(before: datetime) -> bool:
+    """Webhooks that were delivered or given up; the events themselves stay."""
+    condition = {"status": {"$in": list(ENDED_DELIVERIES)}, "since": {"$lt": before}}
+    ids = await _ids(Delivery, condition, "since", "oldest")
+    await Delivery.get_pymongo_collection().delete_many({"_id": {"$in": ids}})
+    return bool(ids)
+
+
+async def _oldest(
+    model: type[Document], index: str, condition: Mapping[str, Any], before: datetime
+) -> list[str]:
+    """The ids of some that changed last before then, by an index of `updated_at`.
+
+    The end is told to the index itself: beside an `$or` the server does not make bounds of it.
+    """
+    end: Any = [("updated_at", before)]
+    condition = {**condition, "updated_at": {"$lt": before}}
+    found = model.get_pymongo_collection().find(condition, {"_id": 1}, hint=index).max(end)
+    return [row["_id"] async for row in found.sort("updated_at", ASCENDING).limit(BATCH_MAX)]
+
+
+async def _ids(
+    model: type[Document], condition: Mapping[str, Any], order: str, index: str | None = None
+) -> list[str]:
+    found = model.get_pymongo_collection().find(condition, {"_id": 1}, hint=index)
     return [row["_id"] async for row in found.sort(order, ASCENDING).limit(BATCH_MAX)]
 
 
@@ -262,7 +249,7 @@ async def _erase_from_batches(user_id: str) -> tuple[int, int]:
     Every batch is read: nothing else says who is in it.
     """
     changed = undrawn = 0
-    async for raw in _every(Batch, ("rows", "refused", "stage"), {"nameless": {"$ne": True}}):
+    async for raw in _every(Batch, ("rows", "refused", "stage"), NAMED_BATCHES, "named"):
         count = rows_of(raw["rows"], user_id) if user_id != ERASED else 0
         refused = without_person(raw["refused"], user_id)
         if not count and refused is None:
@@ -282,7 +269,7 @@ async def _erase_from_batches(user_id: str) -> tuple[int, int]:
 async def _erase_from_schedules(user_id: str) -> int:
     """Rows of a schedule that has ended are needed by nobody; active ones are counted."""
     active = 0
-    async for raw in _every(Schedule, ("body", "status"), {"body": {"$ne": b""}}):
+    async for raw in _every(Schedule, ("body", "status"), NAMED_SCHEDULES):
         if not is_named(raw["body"], user_id):
             continue
         if raw["status"] in ENDED_SCHEDULES:
@@ -295,13 +282,16 @@ async def _erase_from_schedules(user_id: str) -> int:
 
 
 async def _every(
-    model: type[Document], fields: Collection[str], condition: Mapping[str, Any]
+    model: type[Document],
+    fields: Collection[str],
+    condition: Mapping[str, Any],
+    index: str | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """All there are, some at a time, by their ids."""
     last = ""
     while True:
         found = model.get_pymongo_collection().find(
-            {"_id": {"$gt": last}, **condition}, dict.fromkeys(fields, 1)
+            {"_id": {"$gt": last}, **condition}, dict.fromkeys(fields, 1), hint=index
         )
         rows = [row async for row in found.sort("_id", ASCENDING).limit(LARGE_MAX)]
         for row in rows:

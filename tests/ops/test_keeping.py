@@ -19,14 +19,12 @@ from tron_payment.keeping import (
     EMPTY,
     ENDED_BATCHES,
     ENDED_DELIVERIES,
-    ENDED_PAYOUTS,
     LARGE_MAX,
-    PASS_EVERY,
     Keeping,
 )
 from tron_payment.operator.erase import erase
 from tron_payment.operator.report import Exit
-from tron_payment.payouts import ERASED, Payout, is_name
+from tron_payment.payouts import ENDED, ERASED, Payout, is_name
 from tron_payment.payouts.batch_documents import Batch, BatchStatus, pack_refused, unpack_payouts
 from tron_payment.payouts.batch_names import without_person
 from tron_payment.payouts.recipients import Recipient
@@ -103,13 +101,13 @@ async def test_what_ended_long_ago_forgets_names_and_keeps_the_money(world: Worl
         assert row == was, "nothing else changes"
 
 
-async def test_what_ends_late_is_found_by_a_later_pass(world: World) -> None:
+async def test_what_ends_late_is_found_when_its_time_has_come(world: World) -> None:
     await world.payout("late", "settled", OLD)
     await world.database["payouts"].update_one({"_id": "late"}, {"$set": {"updated_at": YOUNG}})
     keeping = world.keeping()
     await all_of(keeping)
     assert await world.names() == {"late": "alice"}
-    world.clock.advance(PASS_EVERY + timedelta(days=1))
+    world.clock.advance(timedelta(days=2))
     await all_of(keeping)
     assert await world.names() == {"late": ERASED}
 
@@ -351,7 +349,7 @@ def test_what_may_be_somebody_s_name(name: str) -> None:
 
 
 def test_only_what_can_never_move_again_counts_as_ended() -> None:
-    assert set(ENDED_PAYOUTS) == {"settled", "failed", "canceled", "rejected"}
+    assert set(ENDED) == {"settled", "failed", "canceled", "rejected"}
     assert {BatchStatus(name) for name in ENDED_BATCHES}
     assert {DeliveryStatus(name) for name in ENDED_DELIVERIES}
 

@@ -7,7 +7,7 @@ from beanie import Document
 from tron_payment.gateway import checkout, documents, webhook_documents
 from tron_payment.gateway.deliveries import Deliveries
 from tron_payment.gateway.deposits import Deposits
-from tron_payment.gateway.documents import Deposit, Payment
+from tron_payment.gateway.documents import NOTED, Deposit, Payment
 from tron_payment.gateway.domain import PaymentKind, PaymentStatus
 from tron_payment.gateway.export_documents import Export, ExportPart
 from tron_payment.gateway.export_routes import ExportController
@@ -63,6 +63,7 @@ RECONCILE_IDLE_S: Final = 5.0
 
 __all__ = [
     "DOCUMENTS",
+    "NOTED",
     "Delivery",
     "Deposit",
     "Gateway",

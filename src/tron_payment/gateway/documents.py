@@ -32,6 +32,8 @@ TRACKED_AT_ONCE: Final = 200
 SWEEPS_AT_ONCE: Final = 50
 NEWS_AT_ONCE: Final = 200
 DEPOSITS_SHOWN_MAX: Final = 100
+NOTED: Final[dict[str, Any]] = {"$or": [{"metadata": {"$gt": {}}}, {"return_url": {"$gt": ""}}]}
+"""Has notes or a return address (keeping.py). Other words need another index's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ class Payment(Document):
             ),
             IndexModel([("status", ASCENDING), ("expires_at", ASCENDING)], name="expiry"),
             IndexModel([("updated_at", ASCENDING)], name="updated_at"),
+            IndexModel([("updated_at", ASCENDING)], name="noted", partialFilterExpression=NOTED),
             IndexModel([("tracked", ASCENDING)], name="tracked", sparse=True),
             IndexModel([("refunding", ASCENDING)], name="refunding", sparse=True),
             IndexModel([("sweepable", ASCENDING)], name="sweepable", sparse=True),
@@ -289,12 +292,8 @@ async def deposits_by_ids(deposit_ids: Sequence[str]) -> dict[str, Deposit]:
 async def deposits_of(payment_id: str) -> list[Deposit]:
     """The first ones, oldest first."""
     with store_errors():
-        return (
-            await Deposit.find({"payment_id": payment_id})
-            .sort("+block_number", "+_id")
-            .limit(DEPOSITS_SHOWN_MAX)
-            .to_list()
-        )
+        found = Deposit.find({"payment_id": payment_id}).sort("+block_number", "+_id")
+        return await found.limit(DEPOSITS_SHOWN_MAX).to_list()
 
 
 async def by_ids(payment_ids: Collection[str]) -> dict[str, Payment]:

@@ -53,6 +53,11 @@ class StoredRequest(LeanDocument):
         indexes = [
             IndexModel([("forgotten", ASCENDING), ("created_at", ASCENDING)], name="retention"),
             IndexModel(
+                [("object_ids", ASCENDING)],
+                name="made",
+                partialFilterExpression={"forgotten": False},
+            ),
+            IndexModel(
                 [("unaudited.at", ASCENDING)],
                 name="unaudited",
                 partialFilterExpression={"unaudited.at": {"$exists": True}},

@@ -30,8 +30,7 @@ async def forget_old(now: datetime) -> bool:
 async def forget_about(object_ids: Collection[str]) -> None:
     """Drop the answers, of the last `RETENTION`, that made any of these.
 
-    It looks through all that are kept still. Only for what has been done: an answer is what a
-    repeat of an unfinished request goes on from.
+    Only for what has been done: an answer is what a repeat of an unfinished request goes on from.
     """
     if object_ids:
         with store_errors():

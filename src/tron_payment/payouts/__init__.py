@@ -27,8 +27,9 @@ from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.day_documents import PayoutDay
 from tron_payment.payouts.days import Days
 from tron_payment.payouts.decisions import Decisions, who_ended
-from tron_payment.payouts.documents import BROADCAST, Payout, showing
+from tron_payment.payouts.documents import BROADCAST, NAMED, Payout, showing
 from tron_payment.payouts.domain import (
+    ENDED,
     LIFECYCLE,
     InvalidStatus,
     Limits,
@@ -251,8 +252,10 @@ async def build(house: House) -> Module:
 __all__ = [
     "BROADCAST",
     "DOCUMENTS",
+    "ENDED",
     "ERASED",
     "LIFECYCLE",
+    "NAMED",
     "RETRY",
     "WAITS",
     "Batch",

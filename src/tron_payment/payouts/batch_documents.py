@@ -142,6 +142,11 @@ class Batch(LeanDocument):
                 name="own_history",
             ),
             IndexModel([("status", ASCENDING), ("approval_until", ASCENDING)], name="approval"),
+            IndexModel([("nameless", ASCENDING), ("_id", ASCENDING)], name="named"),
+            IndexModel(
+                [("nameless", ASCENDING), ("status", ASCENDING), ("updated_at", ASCENDING)],
+                name="named_since",
+            ),
         ]
 
 

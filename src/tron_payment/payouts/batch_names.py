@@ -14,15 +14,13 @@ import msgspec
 from tron_payment.http.advice import advice_of
 from tron_payment.payouts.batch_documents import COMPRESSION, pack_refused, unpack_payouts
 from tron_payment.payouts.batch_rows import BatchRow
+from tron_payment.payouts.domain import ERASED as ERASED
 from tron_payment.payouts.domain import USER_ID_PATTERN
 
 CUT_FROM: Final = 30
 """Characters; what is shorter was not cut, wherever it is from."""
 
 NAME_MAX: Final = 128
-ERASED: Final = "erased"
-"""What stands for the `user_id` of somebody whose name was taken out."""
-
 CUT_MIN: Final = 4
 """So many characters of a name, at the least, say who it is."""
 

@@ -14,6 +14,8 @@ from tron_payment.db.cas import BY_ID, compare_and_set
 from tron_payment.db.faults import store_errors
 from tron_payment.db.lean import LeanDocument, fetch, fetch_one
 from tron_payment.payouts.domain import (
+    ENDED,
+    ERASED,
     FOR_SOMEBODY,
     LIFECYCLE,
     InvalidSearch,
@@ -34,6 +36,12 @@ SOMEBODY: Final = "somebody"
 
 WAITING_INDEX: Final = "waiting"
 """Has only payouts that wait for something, so a search for them reads no others."""
+
+NAMED: Final[dict[str, Any]] = {
+    "status": {"$in": list(ENDED)},
+    "$or": [{"user_id": {"$lt": ERASED}}, {"user_id": {"$gt": ERASED}}],
+}
+"""Has ended and says still whose it is (keeping.py). Other words need another index's name."""
 
 LAST_CHARACTER: Final = "\uffff"
 """Behind everything that a reference can begin with."""
@@ -198,6 +206,7 @@ class Payout(LeanDocument):
                 name=WAITING_INDEX,
                 partialFilterExpression={"waiting_for": {"$gt": ""}},
             ),
+            IndexModel([("updated_at", ASCENDING)], name="named", partialFilterExpression=NAMED),
         ]
 
 

@@ -53,6 +53,9 @@ LIFECYCLE: Final = Lifecycle(
         S.REJECTED: set(),
     }
 )
+ENDED: Final = tuple(status.value for status in S if LIFECYCLE.is_final(status))
+ERASED: Final = "erased"
+"""What stands for the `user_id` of somebody whose name was taken out."""
 
 
 class AmountBelowMinimum(Refused, code="amount_below_minimum"):

@@ -69,6 +69,11 @@ class Schedule(Document):
                 [("principal", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
                 name="own_history",
             ),
+            IndexModel(
+                [("updated_at", ASCENDING)],
+                name="named",
+                partialFilterExpression={"body": {"$gt": b""}},
+            ),
         ]
 
 
