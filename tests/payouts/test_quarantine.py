@@ -170,4 +170,4 @@ async def test_a_node_that_lags_behind_or_differs_proves_no_failure(
     monkeypatch.setattr(type(node), "solid_head", lambda _: behind())
     body = {"outcome": "failed", "note": "?"}
     for answer in (await pay.get(path), await pay.post(f"{path}/propose", body)):
-        assert refusal(answer)[:2] == (409, "not_proved"), answer.text
+        assert refusal(answer)[:2] == (503, "nodes_unavailable"), answer.text
