@@ -27,7 +27,7 @@ from tron_payment.loops import Loop
 from tron_payment.metrics import Figures
 from tron_payment.payouts import LIFECYCLE as PAYOUT_LIFECYCLE
 from tron_payment.payouts import Payout, PayoutStatus
-from tron_payment.wallets import Wallets
+from tron_payment.wallets import NoWallet, Wallets
 
 if TYPE_CHECKING:
     from tron_payment.assembly import Assembly
@@ -52,6 +52,15 @@ _NAME: Final = re.compile(r"^[a-z][a-z_]{0,40}$")
 _ATTEMPT_RESULTS: Final = {"settled": "succeeded", "failed": "reverted", "quarantined": "doubtful"}
 
 
+def _live(lifecycle: Any, statuses: Any) -> tuple[str, ...]:
+    return tuple(status.value for status in statuses if not lifecycle.is_final(status))
+
+
+LIVE_ORDERS: Final = _live(ORDER_LIFECYCLE, OrderStatus)
+LIVE_PAYOUTS: Final = _live(PAYOUT_LIFECYCLE, PayoutStatus)
+"""Statuses that have figures: of what is not finished."""
+
+
 class Measuring:
     """Fills the figures of a running service."""
 
@@ -60,6 +69,9 @@ class Measuring:
         self._house = assembly.house
         self._figures = figures
         self._verified: Head | None = None
+        self._payer: Address | None = None
+        """Whose money went when no wallet was named, at the last look."""
+
         figures.put("build_info", 1, version, self._house.settings.tron_network.value)
 
     @property
@@ -76,8 +88,8 @@ class Measuring:
         self._follower(now)
         self._nodes()
         for name, model, live, order in (
-            ("orders", Order, _live(ORDER_LIFECYCLE, OrderStatus), "rank"),
-            ("payouts", Payout, _live(PAYOUT_LIFECYCLE, PayoutStatus), "created_at"),
+            ("orders", Order, LIVE_ORDERS, "rank"),
+            ("payouts", Payout, LIVE_PAYOUTS, "created_at"),
         ):
             await self._queue(name, model, live, order, now)
         count, oldest = await self._assembly.journal.pending()
@@ -202,7 +214,8 @@ class Measuring:
     async def _audit(self) -> None:
         """Verify what was added since the last look; `audit verify` reads all of it."""
         head = await self._house.audit.head()
-        if head is None:
+        if head is None:  # a log that is gone is no empty one
+            self._figures.put("audit_chain_ok", self._verified is None)
             return
         if self._verified is None:
             self._verified = head
@@ -215,10 +228,11 @@ class Measuring:
     async def _funds(self) -> None:
         deployment = self._house.deployment
         holders: dict[str, Address | None] = {
-            HOT: self._house.use(Wallets).default_address,
+            HOT: await self._paying(),
             "router_v0": deployment.router_v0,
             "router_kyc": deployment.router_kyc,
         }
+        funds: dict[tuple[str, ...], float] = {}
         for holder, address in holders.items():
             if address is None:
                 continue
@@ -227,11 +241,29 @@ class Measuring:
                 held.setdefault(asset, {}).setdefault(Pocket.AVAILABLE, 0)
             for asset, pockets in held.items():
                 for pocket, units in pockets.items():
-                    self._figures.put("funds_units", units, holder, asset, pocket.value)
+                    funds[holder, asset, pocket.value] = units
+        self._figures.replace("funds_units", funds)
+        energy: dict[tuple[str, ...], float] = {}
         if (hot := holders[HOT]) is not None:
             found = await self._house.nodes.resources(hot)
-            left = max(0, found.energy_limit - found.energy_used)
-            self._figures.put("energy_available", left, HOT)
+            energy[HOT,] = max(0, found.energy_limit - found.energy_used)
+        self._figures.replace("energy_available", energy)
+
+    async def _paying(self) -> Address | None:
+        """Whose money goes when no wallet is named; None where nobody's does.
+
+        The only funded one stays in sight when it has nothing any more: its alert is for just that.
+        """
+        try:
+            self._payer = await self._house.use(Wallets).paying_address(None)
+        except NoWallet:
+            if self._payer is not None and await self._has_funds(self._payer):
+                self._payer = None  # it is one of several now
+        return self._payer
+
+    async def _has_funds(self, address: Address) -> bool:
+        held = await self._house.ledger.holdings(address)
+        return any(units > 0 for pockets in held.values() for units in pockets.values())
 
     def _module(self, module: str, stats: Mapping[str, Any]) -> None:
         flat = dict(_numbers("", stats))
@@ -251,10 +283,6 @@ def put_events(figures: Figures, meter: logs.Meter) -> None:
         put("orders_concluded_total", count, status)
         put("order_attempts_total", count, _ATTEMPT_RESULTS.get(status, status))
     put("order_attempts_total", meter.expired, "expired")
-
-
-def _live(lifecycle: Any, statuses: Any) -> tuple[str, ...]:
-    return tuple(status.value for status in statuses if not lifecycle.is_final(status))
 
 
 def _numbers(prefix: str, stats: Mapping[str, Any]) -> list[tuple[str, float]]:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tron_payment import egress, logs, metrics
-from tron_payment.measuring import ALERTED_ERRORS, put_events
+from tron_payment.measuring import ALERTED_ERRORS, LIVE_ORDERS, LIVE_PAYOUTS, put_events
 
 ROOT = Path(__file__).parents[2]
 GROUPS = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]
@@ -120,6 +120,18 @@ def test_there_is_an_alert_for_everything_that_runs_dry() -> None:
         'holder="hot"' in by_name["HotWalletTrxLow"] and 'asset="TRX"' in by_name["HotWalletTrxLow"]
     )
     assert "tronpay_energy_available" in by_name["EnergyLow"]
+
+
+def test_an_alert_asks_for_statuses_that_are_shown() -> None:
+    """Statuses that are final have no figure."""
+    asked = set(
+        re.findall(r'tronpay_(orders|payouts)(?:_oldest_seconds)?\{status="(\w+)"', str(RULES))
+    )
+    shown = {("orders", each) for each in LIVE_ORDERS} | {
+        ("payouts", each) for each in LIVE_PAYOUTS
+    }
+    assert asked <= shown
+    assert asked >= {("orders", "quarantined"), ("payouts", "quarantined")}, "both page"
 
 
 def test_prometheus_is_told_of_the_rules_and_of_the_service() -> None:
