@@ -15,6 +15,7 @@ from tron_payment.db.leases import (
     Leases,
     Turn,
 )
+from tron_payment.db.migrations import MIGRATIONS, floor_of
 from tron_payment.loops import Loop
 
 
@@ -72,6 +73,12 @@ async def test_no_wall_clock_takes_part(watch: Watch) -> None:
     assert await two.acquire("job") is None
     late.now_s += TTL_S
     assert await two.acquire("job") is not None
+
+
+async def test_a_lease_that_is_made_anew_asks_for_as_much_as_the_installation(watch: Watch) -> None:
+    """Somebody dropped the collection: what older processes may not take, they do not."""
+    held = await of("one", watch).acquire("job")
+    assert held is not None and held.floor == floor_of(MIGRATIONS)
 
 
 async def test_what_is_given_back_is_free_at_once(watch: Watch) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
+from structlog.testing import capture_logs
 
 from tron_payment.core.clock import SystemClock
 from tron_payment.db import installation
 from tron_payment.db.connect import connect, make_indexes, open_store
 from tron_payment.db.installation import Installation, InstallationMismatch, migrate
-from tron_payment.db.leases import Lease
+from tron_payment.db.leases import Lease, Leases
 from tron_payment.db.migrations import FIRST_VERSION, MIGRATIONS, SCHEMA_VERSION, Migration
 
 MANUAL = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -97,6 +98,29 @@ async def test_an_older_release_works_beside_until_a_step_forbids_it(
     assert found is not None
     done = await migrate(found, [step(2, beside=True), step(3, beside=beside)])
     assert (done.schema_version, done.schema_floor) == (3, floor)
+
+
+async def test_a_process_that_knows_too_little_loses_its_turn_before_the_step(mongo: Any) -> None:
+    """And says why, once; what it had is free for one that knows enough."""
+    database = await older(mongo, version=SCHEMA_VERSION)
+    found, runs = await installation._find(), Leases("runs")
+    assert found is not None and await runs.acquire("job") is not None
+    refused: list[Lease | None] = []
+
+    async def looks(_: Any) -> None:
+        refused.append(await runs.acquire("job"))
+
+    with capture_logs() as told:
+        found = await migrate(found, [step(SCHEMA_VERSION + 1, beside=True)])
+        assert await runs.acquire("job") is not None, "it may work beside that"
+        await migrate(found, [step(SCHEMA_VERSION + 2, beside=False, run=looks)])
+        assert await runs.acquire("job") is None and refused == [None]
+    (why,) = [entry for entry in told if entry["event"] == "lease.refused"]
+    assert f"schema {SCHEMA_VERSION + 2}" in why["detail"]
+    kept = await database["leases"].find_one()
+    assert (kept["owner"], kept["floor"]) == ("runs", SCHEMA_VERSION + 2)
+    await database["leases"].update_many({}, {"$unset": {"floor": ""}})
+    assert await runs.acquire("job") is not None, "as the manual says for the way back"
 
 
 async def test_a_release_refuses_a_store_that_it_cannot_work_on(mongo: Any) -> None:

@@ -18,7 +18,9 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import StoreUnavailable, store_errors
+from tron_payment.db.leases import Lease
 from tron_payment.db.migrations import FIRST_VERSION, MIGRATIONS, SCHEMA_VERSION, Migration
+from tron_payment.db.migrations import floor_of as floor_of
 
 SECRET_BYTES: Final = 32
 _ID: Final = "installation"
@@ -106,13 +108,17 @@ def _refuse(version: int, least: int | None) -> None:
 async def migrate(found: Installation, steps: Sequence[Migration]) -> Installation:
     """Bring the store to the newest shape; several processes may do it at once.
 
-    Dying anywhere repeats the step: the version moves after the step has done its work.
+    Dying anywhere repeats the step: the version moves after the step has done its work. Before
+    one that older processes must not work beside, those that run are made to lose their lease.
     """
     collection = Installation.get_pymongo_collection()
+    leases = collection.database[Lease.Settings.name]
     for step in steps:
         if step.to <= found.schema_version:
             continue
         with store_errors():
+            if not step.beside:
+                await leases.update_many({}, {"$max": {"floor": step.to}})
             await step.run(collection.database)
             changes: dict[str, int] = {"schema_version": step.to}
             if found.schema_floor is None or not step.beside:
@@ -124,11 +130,6 @@ async def migrate(found: Installation, steps: Sequence[Migration]) -> Installati
         assert again is not None and again.schema_version >= step.to
         found = again
     return found
-
-
-def floor_of(steps: Sequence[Migration]) -> int:
-    """The least version that a release must know after these steps."""
-    return max((step.to for step in steps if not step.beside), default=FIRST_VERSION)
 
 
 async def _find() -> Installation | None:

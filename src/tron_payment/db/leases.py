@@ -3,6 +3,9 @@
 A paused holder may wake after its lease is gone and still act. Nothing about money may rely on
 a lease; compare-and-set and the chain's expiration decide there. No wall clock takes part: a
 holder counts a number up, and whoever has not seen it move for long enough takes the job.
+
+A release that works no more beside an older one writes into the leases what one must know to take
+them (migrations.py): the older processes that still run lose their turn at the next beat.
 """
 
 import time
@@ -15,6 +18,7 @@ from pymongo import ReturnDocument
 
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import store_errors
+from tron_payment.db.migrations import MIGRATIONS, SCHEMA_VERSION, floor_of
 from tron_payment.loops import Loop
 
 TTL_S: Final = 5.0
@@ -44,6 +48,7 @@ class Lease(Document):
     owner: str  # empty: given back
     epoch: int  # grows by one with every new holder
     beat: int  # grows by one with every change
+    floor: int | None = None  # the least schema version that its holder must know
 
     class Settings:
         name = "leases"
@@ -68,6 +73,9 @@ class Leases:
         self._held: dict[str, Lease] = {}
         """As we wrote them last."""
 
+        self._told: set[str] = set()
+        """Of which the log has been told that we know too little to have them."""
+
     async def acquire(self, name: str) -> Lease | None:
         """Take a lease that is free or silent, or renew our own; None when another has it."""
         with store_errors():
@@ -84,8 +92,12 @@ class Leases:
     async def _found(self, name: str) -> Lease | None:
         seen = await Lease.get(name)
         if seen is None:
-            fresh = Lease(id=name, owner=self.owner, epoch=1, beat=1)
+            least = floor_of(MIGRATIONS)
+            fresh = Lease(id=name, owner=self.owner, epoch=1, beat=1, floor=least)
             return fresh if await insert_once(fresh) else None
+        if seen.floor is not None and seen.floor > SCHEMA_VERSION:
+            self._tell(seen)
+            return None
         if seen.owner == self.owner:
             return await self._change(seen, self.owner, seen.epoch)
         if seen.owner != NOBODY and not self._silent(seen):
@@ -100,6 +112,18 @@ class Leases:
             if seen is not None and (seen.owner, seen.epoch) == (self.owner, lease.epoch):
                 await self._change(seen, NOBODY, seen.epoch)
 
+    def _tell(self, seen: Lease) -> None:
+        if seen.id not in self._told:
+            self._told.add(seen.id)
+            log.error(
+                "lease.refused",
+                lease=seen.id,
+                owner=self.owner,
+                detail=f"a newer release has made the store need one that knows schema "
+                f"{seen.floor}; this process knows {SCHEMA_VERSION} and does no more work: stop "
+                "it, see Upgrade and rollback in the manual",
+            )
+
     def _silent(self, seen: Lease) -> bool:
         now = self._monotonic()
         beat, since = self._noted.get(seen.id, (0, now))
@@ -110,7 +134,7 @@ class Leases:
 
     async def _change(self, seen: Lease, owner: str, epoch: int) -> Lease | None:
         raw = await Lease.get_pymongo_collection().find_one_and_update(
-            {"_id": seen.id, "beat": seen.beat},
+            {"_id": seen.id, "beat": seen.beat, "floor": {"$not": {"$gt": SCHEMA_VERSION}}},
             {"$set": {"owner": owner, "epoch": epoch}, "$inc": {"beat": 1}},
             return_document=ReturnDocument.AFTER,
         )

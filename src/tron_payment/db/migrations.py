@@ -4,10 +4,11 @@ A step runs at the start of the first process of the new release, before it make
 before it serves, so it may make room for a unique index. While it is
 `beside` compatible, processes of the release before may go on (rolling update, rollback without
 a restore); a step that is not raises the floor, and older releases refuse the store from then on.
+Those of them that run nevertheless lose their lease (leases.py) before the step begins.
 docs/operations.md has a line for each step; a test compares.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -30,6 +31,11 @@ class Migration:
     """What to do to go back to the release before."""
 
 
+def floor_of(steps: Sequence[Migration]) -> int:
+    """The least version that a release must know after these steps."""
+    return max((step.to for step in steps if not step.beside), default=FIRST_VERSION)
+
+
 async def _leases_count_beats(database: Database) -> None:
     """Leases had an end by the wall clock; a row of that shape is nobody's."""
     await database["leases"].delete_many({"beat": {"$exists": False}})
@@ -39,6 +45,7 @@ async def _nothing(_: Database) -> None:
     """Only how the store is used has changed."""
 
 
+FIRST_VERSION: Final = 1
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(
         to=2,
@@ -63,5 +70,4 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         "`schema_version` and `schema_floor` of `installation` to 3; nothing else was changed.",
     ),
 )
-FIRST_VERSION: Final = 1
 SCHEMA_VERSION: Final = MIGRATIONS[-1].to
