@@ -73,10 +73,11 @@ def test_development_takes_secrets_from_the_environment(tmp_path: Path) -> None:
     assert settings.jwt_secret_key.get_secret_value() == SECRET
 
 
-def test_a_secret_that_everybody_can_read_is_refused(folder: Path) -> None:
-    secret(folder, "hot_wallet_private_key", "11" * 32, mode=0o644)
+@pytest.mark.parametrize(("mode", "word"), [(0o644, "world-readable"), (0o622, "world-writable")])
+def test_a_secret_that_is_open_to_everybody_is_refused(folder: Path, mode: int, word: str) -> None:
+    secret(folder, "hot_wallet_private_key", "11" * 32, mode=mode)
     (found,) = problems({}, folder)
-    assert "world-readable" in found
+    assert word in found
     assert "11" * 32 not in found
 
 

@@ -1,16 +1,33 @@
 """`python -m tron_payment.healthcheck`: exit status 0 when the service of this container lives.
 
-For an image without a shell. It asks the own loopback only, and touches nothing else.
+For an image without a shell. It asks where HOST and PORT say that the service listens, as the
+environment or SETTINGS_FILE has them, and touches nothing else.
 """
 
 import http.client
 import os
 import sys
+from collections.abc import Mapping
 from typing import Final
+
+from tron_payment.settings_files import settings_file
 
 TIMEOUT_S: Final = 3.0
 DEFAULT_PORT: Final = 8090
+LOOPBACK: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+"""Whoever listens everywhere is asked here."""
+
+PORTS: Final = ("port", "payment_gateway_port")
 PATHS: Final = {"live": "/health/live", "ready": "/health/ready"}
+
+
+def where(environ: Mapping[str, str]) -> tuple[str, int]:
+    """The host and port to ask; what the configuration refuses is the service's to say."""
+    every = settings_file(environ, (*PORTS, "host"), []) | dict(environ)
+    given = {name.lower(): value for name, value in every.items() if value}
+    port = next((given[name] for name in PORTS if name in given), "")
+    host = given.get("host", "")
+    return LOOPBACK.get(host, host), int(port) if port.isdecimal() else DEFAULT_PORT
 
 
 def main(argv: list[str]) -> int:
@@ -19,8 +36,7 @@ def main(argv: list[str]) -> int:
     if path is None:
         print("healthcheck [live|ready]", file=sys.stderr)
         return 2
-    port = int(os.environ.get("PORT") or DEFAULT_PORT)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(*where(os.environ), timeout=TIMEOUT_S)
     try:
         connection.request("GET", path)
         return 0 if connection.getresponse().status == http.client.OK else 1

@@ -43,7 +43,7 @@ def secret_file(folder: Path, name: str, problems: list[str]) -> str | None:
     """The secret of this name; None when it has no file, or one that must not be used.
 
     Args:
-        problems: Gets a line when others can read the file, when we cannot, or when it is no file
+        problems: Gets a line when others can use the file, when we cannot, or when it is no file
             (an engine makes a folder where the file to mount is missing) or too large.
     """
     for path in (folder / name, folder / name.upper()):
@@ -64,6 +64,8 @@ def _read_secret(path: Path, problems: list[str]) -> str | None:
         problems.append(f"{path} is not a file")
     elif path.stat().st_mode & stat.S_IROTH:
         problems.append(f"{path} is world-readable: chmod o-r it")
+    elif path.stat().st_mode & stat.S_IWOTH:
+        problems.append(f"{path} is world-writable: chmod o-w it")
     elif path.stat().st_size > SECRET_FILE_BYTES_MAX:
         problems.append(f"{path} is larger than {SECRET_FILE_BYTES_MAX} bytes")
     else:

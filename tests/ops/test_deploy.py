@@ -14,6 +14,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
+from tron_payment.healthcheck import where
 from tron_payment.serve import JOURNAL_SUFFIX
 from tron_payment.settings import SECRET_NAMES, Settings
 
@@ -329,13 +330,15 @@ class _Answer(BaseHTTPRequestHandler):
         return
 
 
-def test_the_health_check_needs_no_shell() -> None:
-    server = HTTPServer(("127.0.0.1", 0), _Answer)
+def test_the_health_check_needs_no_shell(tmp_path: Path) -> None:
+    server = HTTPServer(("127.0.0.2", 0), _Answer)  # not where it would ask by itself
     Thread(target=server.serve_forever, daemon=True).start()
+    settings = tmp_path / "settings.env"
+    settings.write_text(f"LOG_LEVEL=INFO\nHOST='127.0.0.2'\nPORT={server.server_port}\n")
 
-    def check(*argv: str, port: int = server.server_port) -> int:
+    def check(*argv: str) -> int:
         argv = (sys.executable, "-m", "tron_payment.healthcheck", *argv)
-        env = {**os.environ, "PORT": str(port)}
+        env = {**os.environ, "SETTINGS_FILE": str(settings)}
         return subprocess.run(argv, env=env, capture_output=True, check=False).returncode
 
     try:
@@ -344,3 +347,20 @@ def test_the_health_check_needs_no_shell() -> None:
         server.shutdown()
         server.server_close()
     assert check() == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "place"),
+    [
+        ({}, ("127.0.0.1", 8090)),
+        ({"HOST": "0.0.0.0", "PORT": "80"}, ("127.0.0.1", 80)),
+        ({"host": "::", "port": "80"}, ("::1", 80)),
+        ({"HOST": "10.0.0.7", "PORT": ""}, ("10.0.0.7", 8090)),
+        ({"PAYMENT_GATEWAY_PORT": "81"}, ("127.0.0.1", 81)),
+        ({"PORT": "none", "SETTINGS_FILE": "/nonexistent"}, ("127.0.0.1", 8090)),
+    ],
+)
+def test_the_health_check_asks_where_the_service_listens(
+    environ: dict[str, str], place: tuple[str, int]
+) -> None:
+    assert where(environ) == place
