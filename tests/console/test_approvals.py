@@ -123,7 +123,7 @@ async def test_who_may_sign_is_asked_by_one_and_agreed_to_by_another(
     for page in ("/console", "/console/approvals"):
         assert where in (await treasurer.get(page)).text, page
     shown = (await treasurer.get(where)).text
-    assert "from outside" in shown and "held here alone" in shown and "by asks" in shown
+    assert "from outside" in shown and "the account's own" in shown and "by asks" in shown
     assert "Owner: 1 needed" in shown and "Transfer, TriggerContract" in shown
     assert "Good until" in shown and "/console/do/permissions.agree" in shown
     change_hash = re.findall(r'name="change_hash" value="(\w+)"', shown)[0]

@@ -60,7 +60,8 @@ class AskedKeyView(msgspec.Struct, frozen=True, kw_only=True):
     """Label of the wallet here that has this address."""
 
     outside: bool
-    """Somebody besides this service may sign with it."""
+    """Somebody besides this service may sign with it; false of the account's own key, which had all
+    before, whoever knows it."""
 
 
 class AskedPermissionView(msgspec.Struct, frozen=True, kw_only=True):
