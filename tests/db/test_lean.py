@@ -9,6 +9,7 @@ import pytest
 from beanie.odm.utils.dump import get_dict
 from pydantic import ValidationError
 
+from tron_payment.app import DOCUMENTS
 from tron_payment.db.cas import insert_once
 from tron_payment.db.events import Event
 from tron_payment.db.lean import LeanDocument, copy_with, written
@@ -86,3 +87,10 @@ async def test_fields_are_validated_as_ever(mongo: Any) -> None:
         event(seq=-1)
     with pytest.raises(AttributeError):
         _ = event().no_such_field  # type: ignore[attr-defined]
+
+
+def test_every_document_can_be_made_though_it_is_made_late() -> None:
+    for model in DOCUMENTS:
+        model.model_rebuild()
+        assert model.__pydantic_complete__, model
+    assert LeanDocument.model_config["defer_build"]

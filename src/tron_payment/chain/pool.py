@@ -6,7 +6,9 @@ the idle connections lie on a stack; one that is taken is the only one looked at
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cache
 from typing import Any, Final
 
 import httpcore
@@ -93,13 +95,19 @@ def _place(origin: httpcore.Origin) -> Place:
     return origin.scheme, origin.host, origin.port
 
 
+@cache
+def tls() -> ssl.SSLContext:
+    """Whom we believe over TLS, read once: a start has several clients, and it takes 20 ms each."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class DirectTransport(httpx.AsyncHTTPTransport):
     """httpx's own, without a proxy, on such a pool."""
 
     def __init__(self, limits: httpx.Limits) -> None:
-        super().__init__(limits=limits, trust_env=False)
+        super().__init__(verify=tls(), limits=limits, trust_env=False)
         self._pool = self.pool = StackPool(
-            ssl_context=self._pool._ssl_context,
+            ssl_context=tls(),
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,

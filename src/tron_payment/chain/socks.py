@@ -14,20 +14,19 @@ from httpcore._async.socks_proxy import AsyncSocks5Connection
 from httpcore._backends.auto import AutoBackend
 from socksio.exceptions import SOCKSError
 
-from tron_payment.chain.pool import StackPool
+from tron_payment.chain.pool import StackPool, tls
 
 
 class SocksTransport(httpx.AsyncHTTPTransport):
     """httpx's own, with connections that give their place back when they are canceled."""
 
     def __init__(self, proxy: httpx.Proxy, limits: httpx.Limits) -> None:
-        super().__init__(proxy=proxy, limits=limits, trust_env=False)
+        super().__init__(verify=tls(), proxy=proxy, limits=limits, trust_env=False)
         user, password = proxy.auth or ("", "")
-        ssl_context = self._pool._ssl_context
         self._pool = self.pool = _Pool(
             proxy_url=str(proxy.url).replace("socks5h://", "socks5://"),
             proxy_auth=(user.encode(), password.encode()),
-            ssl_context=ssl_context,
+            ssl_context=tls(),
             max_connections=limits.max_connections,
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from beanie import Document
 from beanie.odm.utils.encoder import Encoder
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from pymongo import ASCENDING, DESCENDING
 
 D = TypeVar("D", bound=Document)
@@ -35,7 +35,12 @@ _PLAIN: Final = frozenset({str, int, bool, bytes, datetime, type(None)})
 
 
 class LeanDocument(Document):
-    """A document without lazy parsing: what `BaseModel` does, and no more."""
+    """A document without lazy parsing: what `BaseModel` does, and no more.
+
+    Its validator is made when the first one is read or written, not at the start for all of them.
+    """
+
+    model_config = ConfigDict(defer_build=True)
 
     if not TYPE_CHECKING:
         __getattribute__ = object.__getattribute__

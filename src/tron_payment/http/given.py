@@ -30,6 +30,11 @@ class Given(Provide):
         super().__init__(unasked, sync_to_thread=False)
         self.look = look
 
+    __eq__ = object.__eq__
+    """Litestar compares those of each handler with one another at the start: 184,000 times."""
+
+    __hash__ = object.__hash__
+
 
 def always(value: Any) -> Given:
     """The same object for every request."""
