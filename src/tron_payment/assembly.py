@@ -54,6 +54,9 @@ class Assembly:
     preparations: tuple[Callable[[], Awaitable[None]], ...]
     """What modules do once in development before the service is called ready."""
 
+    process: str = ""
+    """Its name among the processes of the installation."""
+
 
 def take_turns(
     assembly: Assembly, owner: str
@@ -64,6 +67,7 @@ def take_turns(
         owner: This process's name; the same after a restart, so that it goes on at once.
     """
     loops = assembly.loops
+    assembly.process = owner
     by_name = {loop.name: loop for loop in loops.all}
 
     vital = [by_name[name] for name in VITAL]

@@ -79,6 +79,11 @@ class Loops:
         assert set(names) <= {loop.name for loop in self.all}, names
         self._shared, self._mine = frozenset(names), mine
 
+    @property
+    def has_turn(self) -> bool:
+        """Whether the shared work is this process's."""
+        return self._mine()
+
     def wake_all(self) -> None:
         """End every pause."""
         for loop in self.all:

@@ -39,10 +39,15 @@ class Me(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Restarted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which loops were started anew."""
+    """Which loops were started anew, and where.
+
+    Without the turn loops that work for all processes only wait, in this one.
+    """
 
     service: str
     loops: list[str]
+    process: str
+    has_turn: bool
 
 
 class Reloaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +125,7 @@ def service_routes(
         "/restart/{service_name:str}",
         status_code=HTTP_202_ACCEPTED,
         opt={"permission": "service:restart"},
-        summary="Start a service's background loops anew",
+        summary="Start a service's background loops anew, in the process that answers",
     )
     async def restart(
         service_name: FromPath[str], principal: NamedDependency[Principal]
@@ -135,7 +140,12 @@ def service_routes(
                 object_id=service_name,
             )
         )
-        return Restarted(service=service_name, loops=await assembly.loops.restart(service_name))
+        return Restarted(
+            service=service_name,
+            loops=await assembly.loops.restart(service_name),
+            process=assembly.process,
+            has_turn=assembly.loops.has_turn,
+        )
 
     health = health_router(
         checks,
@@ -171,6 +181,8 @@ async def _status(assembly: Assembly) -> dict[str, Any]:
     return {
         "service": house.settings.service_name,
         "version": VERSION,
+        "process": assembly.process,
+        "has_turn": assembly.loops.has_turn,
         "environment": house.settings.lucid_env.value,
         "network": house.settings.tron_network.value,
         "time": rfc3339(house.clock.now()),

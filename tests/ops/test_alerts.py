@@ -36,8 +36,10 @@ FUNCTIONS = frozenset(
         "abs",
         "absent",
         "changes",
+        "count",
         "histogram_quantile",
         "increase",
+        "quantile_over_time",
         "rate",
         "sum",
         "max",
@@ -80,7 +82,8 @@ def test_an_expression_is_balanced_and_compares(rule: dict[str, Any]) -> None:
     assert not open_ones
     assert re.search(r"(>|<|==|!=)", text), "an alert without a comparison always fires"
     for span in re.findall(r"\[([^\]]*)\]", text):
-        assert DURATION.match(span)
+        window, *step = span.split(":")  # a subquery has both
+        assert DURATION.match(window) and all(map(DURATION.match, step)), span
 
 
 @pytest.mark.parametrize("rule", RULES, ids=names)

@@ -11,8 +11,8 @@ from tests.ops.live import RECIPIENT, Live
 from tron_payment.assembly import SHARED, VITAL
 
 
-def ask(port: int, method: str, path: str, **body: Any) -> httpx.Response:
-    headers = {"Authorization": f"Bearer {token()}", "Idempotency-Key": key()}
+def ask(port: int, method: str, path: str, role: str = "operator", **body: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {token(role)}", "Idempotency-Key": key()}
     url = f"http://127.0.0.1:{port}{path}"
     return plain.request(method, url, json=body or None, headers=headers, timeout=30)
 
@@ -48,6 +48,12 @@ def test_one_works_and_the_other_goes_on_when_it_freezes(live: Live) -> None:
         settled(second)
         assert set(steps(second).values()) == {0}, "it stands by, and its payouts are paid"
         assert ask(second, "GET", "/status").json()["follower"]["block"] > 0
+        for port in (first, second):
+            said = ask(port, "GET", "/status").json()
+            assert said["process"].endswith(f":{port}")
+            assert said["has_turn"] == (port == first), "a gateway may ask either of them"
+        anew = ask(second, "POST", "/restart/tron-client", role="admin").json()
+        assert anew["process"] == said["process"] and not anew["has_turn"]
 
         worker.send_signal(signal.SIGSTOP)
         assert works(second), "nobody has heard of the first for long enough"
