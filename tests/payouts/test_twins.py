@@ -63,11 +63,13 @@ async def test_what_a_twin_has_counted_of_a_batch_counts_for_neither(pay: Pay) -
 
 
 @pytest.mark.parametrize("path", ["/payouts/initiate", "/payouts/batch", "/usdt/transfer"])
+@pytest.mark.parametrize("accepted", [False, True])
 async def test_what_a_dead_process_has_counted_does_not_refuse_the_repeat(
-    pay: Pay, monkeypatch: pytest.MonkeyPatch, path: str
+    pay: Pay, monkeypatch: pytest.MonkeyPatch, path: str, accepted: bool
 ) -> None:
-    """It died between counting and accepting; nobody else has room for what it counted."""
-    who, key = person(), f"{KEY}-left-{path}"
+    """It died between counting and accepting, or making what it had accepted; nobody else has room
+    for what it counted."""
+    who, key = person(), f"{KEY}-left-{path}-{accepted}"
     await enforce(pay.world, ceilings=(Ceiling("recipient", Window.DAY, "USDT", 30 * UNIT),))
     row: dict[str, Any] = wish(recipient_address=who, amount="25")
     body = row
@@ -76,8 +78,15 @@ async def test_what_a_dead_process_has_counted_does_not_refuse_the_repeat(
     elif path.endswith("transfer"):
         body = {"wallet_id": await treasury(pay.world), "to_address": who, "amount": "25"}
 
-    async def dies(*_: Any, **__: Any) -> Any:
-        raise StoreUnavailable("killed here")
+    run = Idempotency.run
+
+    async def dies(idempotency: Idempotency, **asked: Any) -> Any:
+        async def killed() -> None:
+            raise StoreUnavailable("killed here")
+
+        if not accepted:
+            await killed()
+        return await run(idempotency, **asked | {"effect": killed, "promise": None})
 
     async def used() -> int:
         scope = f"recipient:{who}"
