@@ -24,11 +24,12 @@ from tron_payment.db.audit import Act, Audit, AuditEntry
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.group import GroupInsert
+from tron_payment.http.api_keys import ApiKey, ApiKeys, KeyRequest
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.idempotency import Idempotency, IdempotencyKey, StoredRequest, canonical
 from tron_payment.http.idempotency import respond as stored_response
 from tron_payment.http.journal import RECOVER_AFTER, WITHDRAWN, Journal, PendingAct
-from tron_payment.http.principals import Principal
+from tron_payment.http.principals import Principal, Role
 
 WRITES = (
     *("insert_one", "insert_many", "update_one", "update_many", "bulk_write"),
@@ -186,7 +187,7 @@ async def estimate() -> dict[str, str]:
 @pytest.fixture
 async def store(mongo: Any) -> Any:
     REFUSE.clear()
-    return await mongo.connect([AuditEntry, StoredRequest, PendingAct, Thing])
+    return await mongo.connect([AuditEntry, StoredRequest, PendingAct, Thing, ApiKey])
 
 
 @asynccontextmanager
@@ -198,7 +199,7 @@ async def alive(clock: ManualClock | None = None) -> AsyncIterator[Process]:
     async with serve(
         [keyed, plain, noted, late, remove, look, estimate],
         clock=clock,
-        authenticator=Authenticator(anchor(clock)),
+        authenticator=Authenticator(anchor(clock), keys=ApiKeys(clock)),
         journal=journal,
         dependencies={
             "audit": Provide(lambda: audit, sync_to_thread=False),
@@ -245,6 +246,25 @@ async def test_a_request_without_a_key_leaves_its_entry_before_its_answer(
         assert entry.request_id == "req-of-ann-2" and entry.route.startswith("POST /")
         await life.settle()
         assert await PendingAct.count() == 0 and len(await entries()) == 1
+
+
+async def test_what_a_key_does_under_a_persons_name_is_told_from_the_person(store: Any) -> None:
+    """Whoever made the key chose the name."""
+    root, second = (Principal(id=n, role=Role.ADMIN, permissions=frozenset()) for n in "ab")
+    async with alive() as life:
+        keys = ApiKeys(life.clock)
+        wish = KeyRequest(label="x", principal="ann", role=Role.OPERATOR, scopes=["payout:create"])
+        key, secret = await keys.create(wish, root)
+        await keys.approve(key.id, second)
+        before = len(await entries())
+        for path, status in (("/keyed", 202), ("/plain/a", 200), ("/noted/b", 200)):
+            answer = await life.client.post(path, headers={"X-API-Key": secret} | KEY)
+            assert answer.status_code == status, answer.text
+            assert await life.post(path, **{"Idempotency-Key": "another-key-of-ann"}) == status
+            await life.settle()
+        told = [(entry.actor, entry.api_key) for entry in (await entries())[before:]]
+        assert told == [("ann", key.id), ("ann", "")] * 3
+        assert await life.audit.verify() is None
 
 
 async def test_every_request_that_was_answered_well_has_its_own_entry(store: Any) -> None:

@@ -22,6 +22,9 @@ class Doing:
     action: str
     route: str
     request_id: str
+    api_key: str = ""
+    """The id of the key that called; empty for a person's token."""
+
     object_id: str = ""
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None

@@ -49,6 +49,9 @@ class AuditEntry(NumberedDocument):
     route: str = ""
     """Method and path's template; empty for what no request did."""
 
+    api_key: str = ""
+    """The id of the key that called under the actor's name; empty for a person's token."""
+
     policy_version: str = ""
     prev_hash: str = ""
     hash: str = ""
@@ -76,6 +79,7 @@ class Act:
     after: Mapping[str, Any] | None = None
     request_id: str = ""
     route: str = ""
+    api_key: str = ""
     policy_version: str = ""
     entry_id: str = ""
     """Written twice under the same id, it is there once; empty for a new id."""
@@ -258,7 +262,8 @@ def plain_act(act: Act) -> dict[str, Any]:
 
 
 def _of_request(act: Act, now: Doing) -> Act:
-    return replace(act, request_id=act.request_id or now.request_id, route=now.route)
+    request_id = act.request_id or now.request_id
+    return replace(act, request_id=request_id, route=now.route, api_key=now.api_key)
 
 
 def _entry(act: Act, at: datetime) -> AuditEntry:
@@ -274,6 +279,7 @@ def _entry(act: Act, at: datetime) -> AuditEntry:
         after=None if act.after is None else _plain(act.after),
         request_id=act.request_id,
         route=act.route,
+        api_key=act.api_key,
         policy_version=act.policy_version,
     )
 

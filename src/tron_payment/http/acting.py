@@ -100,5 +100,6 @@ def _doing(scope: Any, exchange: Exchange, opt: dict[str, Any]) -> Doing:
         action=permission.replace(":", "."),
         route=f"{scope['method']} {scope.get('path_template', '')}",
         request_id=exchange.request_id,
+        api_key=(principal.token_id or "") if principal and principal.via == "api_key" else "",
         object_id="/".join(str(each) for each in scope.get("path_params", {}).values()),
     )

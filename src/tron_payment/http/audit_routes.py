@@ -38,6 +38,9 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
     after: dict[str, Any] | None
     request_id: str
     route: str
+    api_key: str
+    """The id of the key that called under the actor's name; empty for a person's token."""
+
     policy_version: str
     prev_hash: str
     hash: str
@@ -56,6 +59,7 @@ class EntryView(msgspec.Struct, frozen=True, kw_only=True):
             after=entry.after,
             request_id=entry.request_id,
             route=entry.route,
+            api_key=entry.api_key,
             policy_version=entry.policy_version,
             prev_hash=entry.prev_hash,
             hash=entry.hash,

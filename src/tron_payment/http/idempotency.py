@@ -304,12 +304,13 @@ class Idempotency:
         if self._journal is None:
             return None
         now = doing()
+        asked = ("request_id", "route", "api_key")
         kept: dict[str, Any] = {
             "actor": record.principal,
             "role": now.role if now else "service",
             "action": record.operation,
             "object_id": record.object_ids[0] if record.object_ids else "",
-            **({"request_id": now.request_id, "route": now.route} if now else {}),
+            **({name: getattr(now, name) for name in asked} if now else {}),
             **(plain_act(act) if act else {}),
             "at": record.created_at,
             "entry_id": self._entry_id(record),

@@ -233,6 +233,7 @@ def _act_of(now: Doing, at: datetime) -> Act:
         after=now.after,
         request_id=now.request_id,
         route=now.route,
+        api_key=now.api_key,
         policy_version=now.policy_version,
         entry_id=now.entry_id,
         at=at,
