@@ -13,7 +13,6 @@ from tron_payment.db.acts import Doing, under_way
 from tron_payment.db.cas import LostRace
 from tron_payment.engine import CannotSign, Order, OrderFinished, OrderSigned, OrderStatus
 from tron_payment.engine import documents as store
-from tron_payment.engine.fees import SIGNATURE_BYTES
 
 
 class Desk:
@@ -272,7 +271,7 @@ async def test_several_signatures_are_paid_for_before_they_are_given(
     prices = await world.engine.fees.parameters()
     one = await world.engine.fees.bound(wish.contract)
     three = await world.engine.fees.bound(wish.contract, signatures=3)
-    more = prices["getMultiSignFee"] + 2 * SIGNATURE_BYTES * prices["getTransactionFee"]
+    more = prices["getMultiSignFee"] + 2 * 67 * prices["getTransactionFee"]
     assert three.hold_sun == one.hold_sun + more and prices["getMultiSignFee"] == 1_000_000
     desk.signatures = 3
     await world.engine.place(

@@ -114,6 +114,7 @@ class Dispatcher:
     async def sign(self, orders: Sequence[Order]) -> None:
         """Build, check and sign one transaction for each order, and store the bytes."""
         ready = await through(self.gates, orders, self._clock)
+        ready = await self._reserving.look_again(ready)
         if not ready:
             return
         cursor = await self._cursors.load()
@@ -188,6 +189,7 @@ class Dispatcher:
             set={
                 "live_txid": attempt.txid,
                 "live_expiration_ms": attempt.expiration_ms,
+                "fee_limit_sun": attempt.fee_limit_sun,
                 "due_at": store.AT_ONCE,
                 "waiting_for": "",
             },

@@ -1,6 +1,6 @@
 """What an order may cost at most: energy by simulation, bandwidth by size, at current prices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,14 +10,21 @@ from tron_payment.chain import (
     CreateAccount,
     CreateContract,
     Nodes,
+    NodesUnavailable,
     PermissionUpdate,
+    RawData,
     Transfer,
     TriggerContract,
+    bandwidth_bytes,
+    encode,
 )
 from tron_payment.contracts import artifact
+from tron_payment.core.address import address_bytes
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import AppError
 from tron_payment.core.money import trx_text
+from tron_payment.engine.domain import Expect, Spend
+from tron_payment.engine.ports import Tokens
 
 PARAMETERS_MAX_AGE_MS: Final = 60_000
 """Prices change by a vote of days; a minute is fresh."""
@@ -25,14 +32,28 @@ PARAMETERS_MAX_AGE_MS: Final = 60_000
 SIMULATION_MAX_AGE_MS: Final = 30_000
 SIMULATIONS_CACHED_MAX: Final = 1_000
 ENERGY_MARGIN_PERCENT: Final = 130
-"""The dynamic factor may rise by 20 % at the next maintenance period, and a slot turn cold."""
+"""The dynamic factor may rise by 20 % at the next maintenance period."""
 
-SYSTEM_CONTRACT_BYTES: Final = 512
-"""No system contract that we send is larger with its signature and the result allowance."""
+COLD_MARGIN_PERCENT: Final = 110
+"""Beside what recipients who turn cold cost, which both at once seldom happens."""
 
-SIGNATURE_BYTES: Final = 67
-RAW_OVERHEAD_BYTES: Final = 220
-"""Everything but the call data in a contract call: header, addresses, signature, allowance."""
+SIGNING_MARGIN_PERCENT: Final = 105
+"""What a fee limit that was fixed before must still leave when it is signed: less is burned for
+nothing too easily, and more would hold back what a margin was made for."""
+
+TURNING_COLD_MAX: Final = 10
+"""Recipients of one call who may empty their balance before it runs. A fee limit for hundreds would
+set more aside than all the rest; a failed call is halved, and its parts are priced for theirs."""
+
+COLD_SLOT_ENERGY: Final = 15_000
+"""What a slot that is written costs more when it was empty, without a dynamic factor: 20,000
+against 5,000. Source: SSTORE in `EnergyCost` of java-tron."""
+
+LATEST_MS: Final = (1 << 42) - 1
+"""As long as any time of this century in the bytes of a transaction."""
+
+PERMISSION_ID_MAX: Final = 9
+"""A permission takes two bytes; who signs may still be decided."""
 
 TRC20_TRANSFER: Final = bytes.fromhex("a9059cbb")
 _COLD_RECIPIENT: Final = bytes(12) + bytes.fromhex("c01d" * 10)
@@ -67,6 +88,8 @@ class FeeBound:
     fee_limit_sun: int
     hold_sun: int
     energy: int
+    floor_sun: int = 0
+    """A fee limit below this would be too small for what the call takes as things stand now."""
 
     @property
     def above_maximum(self) -> str:
@@ -77,9 +100,10 @@ class FeeBound:
 class Fees:
     """Prices and energy needs, asked of the chain and remembered for a short while."""
 
-    def __init__(self, nodes: Nodes, clock: Clock) -> None:
+    def __init__(self, nodes: Nodes, clock: Clock, tokens: Tokens) -> None:
         self._nodes = nodes
         self._clock = clock
+        self._tokens = tokens
         self._parameters: Mapping[str, int] = {}
         self._parameters_at_ms = 0
         self._energy: dict[tuple[str, str, bytes, int], tuple[int, int]] = {}
@@ -93,33 +117,40 @@ class Fees:
         return self._parameters
 
     async def bound(
-        self, contract: Contract, *, memo_bytes: int = 0, signatures: int = 1
+        self,
+        contract: Contract,
+        *,
+        expects: Sequence[Expect] = (),
+        spends: Sequence[Spend] = (),
+        signatures: int = 1,
     ) -> FeeBound:
         """The most that one transaction with this contract can burn.
 
         Args:
+            expects: Who is to be paid by a call that is no plain transfer, and
+            spends: from whose tokens: a recipient may have emptied his balance when it runs.
             signatures: The most it may carry. From the second on the chain asks a fee for all
                 together (`getMultiSignFee`), and each takes bandwidth.
 
         Raises:
             MustWait: The simulation reverts now.
+            NodesUnavailable: No node tells prices, or what the call takes.
         """
         prices = await self.parameters()
-        bandwidth_price = prices["getTransactionFee"]
-        extra = prices.get("getMemoFee", 0) if memo_bytes else 0
-        if signatures > 1:
-            extra += prices.get("getMultiSignFee", 0)
-            extra += (signatures - 1) * SIGNATURE_BYTES * bandwidth_price
+        extra = prices.get("getMultiSignFee", 0) if signatures > 1 else 0
+        limit = energy = floor = 0
         match contract:
             case TriggerContract():
-                energy = await self._energy_bound(contract)
+                used = await self._used(contract)
+                energy = used * ENERGY_MARGIN_PERCENT // 100
+                if count := min(len(expects), TURNING_COLD_MAX):
+                    cold = count * await self._cold_slot(contract, spends)
+                    energy = max(energy, used * COLD_MARGIN_PERCENT // 100 + cold)
                 limit = energy * prices["getEnergyFee"]
-                size = RAW_OVERHEAD_BYTES + len(contract.data) + memo_bytes
-                return FeeBound(limit, limit + size * bandwidth_price + extra, energy)
+                floor = used * SIGNING_MARGIN_PERCENT // 100 * prices["getEnergyFee"]
             case CreateContract():
                 limit = min(prices["getMaxFeeLimit"], _deployment_limit(contract, prices))
-                size = RAW_OVERHEAD_BYTES + len(contract.bytecode) + len(contract.abi_json)
-                return FeeBound(limit, limit + size * bandwidth_price + extra, 0)
+                floor = limit
             case Transfer() | CreateAccount():
                 extra += prices.get("getCreateNewAccountFeeInSystemContract", 0)
                 extra += prices.get("getCreateAccountFee", 0)
@@ -127,35 +158,85 @@ class Fees:
                 extra += prices.get("getUpdateAccountPermissionFee", 0)
             case _:
                 pass
-        size = SYSTEM_CONTRACT_BYTES + memo_bytes
-        return FeeBound(0, size * bandwidth_price + extra, 0)
+        extra += _size(contract, limit, signatures) * prices["getTransactionFee"]
+        return FeeBound(limit, limit + extra, energy, floor)
 
-    async def _energy_bound(self, contract: TriggerContract) -> int:
-        is_transfer = contract.data[:4] == TRC20_TRANSFER and len(contract.data) == 68
-        data = contract.data
-        if is_transfer:
-            data = TRC20_TRANSFER + _COLD_RECIPIENT + (1).to_bytes(32, "big")
+    async def _used(self, contract: TriggerContract) -> int:
+        """The energy that a call takes now; a plain transfer's as if to a cold recipient."""
+        if not _is_transfer(contract):
+            return await self._simulated(contract, contract.data)
+        try:
+            return await self._simulated(contract, _transfer_to(_COLD_RECIPIENT))
+        except MustWait:
+            return await self._simulated(contract, contract.data)
+
+    async def _cold_slot(self, contract: TriggerContract, spends: Sequence[Spend]) -> int:
+        """What one more cold recipient costs in the call of a contract that pays from its tokens:
+        a transfer of theirs to nobody, less one to themselves."""
+        tokens = {code: address for address, code in self._tokens.by_contract.items()}
+        spent = next((each for each in spends if each.asset in tokens), None)
+        if spent is None or _is_transfer(contract):
+            return 0
+        paying = TriggerContract(spent.holder, tokens[spent.asset], b"")
+        himself = address_bytes(spent.holder)[1:].rjust(32, b"\0")
+        try:
+            cold = await self._simulated(paying, _transfer_to(_COLD_RECIPIENT))
+            return max(
+                COLD_SLOT_ENERGY, cold - await self._simulated(paying, _transfer_to(himself))
+            )
+        except MustWait:  # what it pays is another's: the call itself is simulated before
+            return COLD_SLOT_ENERGY
+
+    async def _simulated(self, contract: TriggerContract, data: bytes) -> int:
+        """Energy used, remembered for a short while.
+
+        Raises:
+            MustWait: It reverts.
+        """
         key = (contract.owner, contract.contract, data, contract.call_value_sun)
         now = to_ms(self._clock.now())
         known = self._energy.get(key)
         if known is not None and 0 <= now - known[1] <= SIMULATION_MAX_AGE_MS:
             return known[0]
         answer = await self.simulate(contract, data)
-        if answer.reverted and is_transfer:
-            answer = await self.simulate(contract, contract.data)
         if answer.reverted:
             raise MustWait(f"{SIMULATION_REVERTED}: {_why(answer)}")
-        energy = answer.energy_used * ENERGY_MARGIN_PERCENT // 100
+        if answer.energy_used <= 0:
+            raise NodesUnavailable("a node says that a call takes no energy")
         if len(self._energy) >= SIMULATIONS_CACHED_MAX:
             self._energy.clear()
-        self._energy[key] = (energy, now)
-        return energy
+        self._energy[key] = (answer.energy_used, now)
+        return answer.energy_used
 
     async def simulate(self, contract: TriggerContract, data: bytes) -> CallResult:
         """Run a call on the head state without sending it."""
         return await self._nodes.constant_call(
             contract.owner, contract.contract, data, call_value_sun=contract.call_value_sun
         )
+
+
+def _is_transfer(contract: TriggerContract) -> bool:
+    """Whether it is a token's own `transfer(address,uint256)`."""
+    return contract.data[:4] == TRC20_TRANSFER and len(contract.data) == 68
+
+
+def _transfer_to(word: bytes) -> bytes:
+    """Call data of a transfer of one unit to the address in these 32 bytes."""
+    return TRC20_TRANSFER + word + (1).to_bytes(32, "big")
+
+
+def _size(contract: Contract, fee_limit_sun: int, signatures: int) -> int:
+    """The most bytes that such a transaction is charged for."""
+    raw = RawData(
+        contract=contract,
+        ref_block_bytes=b"\xff" * 2,
+        ref_block_hash=b"\xff" * 8,
+        expiration_ms=LATEST_MS,
+        timestamp_ms=LATEST_MS,
+        fee_limit_sun=fee_limit_sun,
+        permission_id=PERMISSION_ID_MAX,
+    )
+    return bandwidth_bytes(encode(raw), signatures)
 
 
 def _why(answer: CallResult) -> str:

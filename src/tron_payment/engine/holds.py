@@ -20,10 +20,29 @@ def wanted_holds(order: Order, bound: FeeBound) -> list[Spend]:
 
 def fee_limit_within(order: Order, holds: Sequence[Spend], bound: FeeBound) -> int:
     """Never more than what is set aside for fees: the journal may hold an older bound."""
+    return max(0, min(bound.fee_limit_sun, _held_for_fees(order, holds)))
+
+
+def fee_limit_now(order: Order, bound: FeeBound) -> int | None:
+    """The limit to sign with, within what was set aside: the one that was fixed with it, or, where
+    that is too small by now, what its hold has room for; None when that is too small, too.
+
+    Args:
+        bound: As priced now, with as many signatures as there may be.
+    """
+    if order.fee_limit_sun >= bound.floor_sun:
+        return order.fee_limit_sun
+    room = _held_for_fees(order, order.held) - (bound.hold_sun - bound.fee_limit_sun)
+    limit = min(bound.fee_limit_sun, room)
+    return limit if limit >= bound.floor_sun else None
+
+
+def _held_for_fees(order: Order, holds: Sequence[Spend]) -> int:
+    """Sun of its signer that are set aside beside what the order spends."""
     signer = Address(order.signer)
     held = sum(h.units for h in holds if h.holder == signer and h.asset == TRX.code)
     spent = sum(s.units for s in order.wanted_spends if s.holder == signer and s.asset == TRX.code)
-    return min(bound.fee_limit_sun, held - spent)
+    return held - spent
 
 
 async def without_books(

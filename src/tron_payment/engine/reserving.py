@@ -5,7 +5,8 @@ over what it says.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
 
 from tron_payment.chain import NodeRefused, NodesUnavailable, all_of
 from tron_payment.core.clock import Clock
@@ -17,6 +18,7 @@ from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus, Spend
 from tron_payment.engine.fees import FeeBound, Fees, MustWait
 from tron_payment.engine.holds import (
+    fee_limit_now,
     fee_limit_within,
     holds_of_entry,
     holds_of_postings,
@@ -25,6 +27,13 @@ from tron_payment.engine.holds import (
 )
 from tron_payment.engine.ports import CannotSign, SigningDesk
 from tron_payment.engine.waiting import wait
+
+FEE_LIMIT_OUTDATED: Final = "fee_limit_outdated"
+"""What a reserved order waits for whose fee limit is too small by now, and its hold for a larger
+one: prices have risen since. They may fall again; else it has to be called back and asked anew."""
+
+SIGNATURES_MAX: Final = 5
+"""Of one transaction: a permission has no more keys (`Permission` of TRON)."""
 
 
 class Reserving:
@@ -62,17 +71,52 @@ class Reserving:
         poor = [order for order in ready if order.id not in reserved]
         await wait(poor, "funds", self._clock)
 
+    async def look_again(self, orders: Sequence[Order]) -> list[Order]:
+        """Reserved orders that can be signed as prices are now; the others wait, and say why.
+
+        A fee limit is fixed with its hold, and that may be long ago. The limit of what is given
+        back is within what was set aside.
+        """
+        answers = {}
+        for order, bound in zip(orders, await self._bounds(orders, _signatures), strict=True):
+            limit = fee_limit_now(order, bound) if isinstance(bound, FeeBound) else None
+            if limit is not None:
+                order.fee_limit_sun = limit
+            else:
+                answers[order.id] = bound if isinstance(bound, str) else FEE_LIMIT_OUTDATED
+        await self._wait(orders, answers)
+        return [order for order in orders if order.id not in answers]
+
     async def _price(
         self, orders: Sequence[Order], desk: SigningDesk | None
     ) -> dict[str, FeeBound]:
         """A bound for each order that can be priced now and whose maximum allows it."""
 
+        async def signatures(order: Order) -> int:
+            return await desk.signatures_max(order) if order.detached and desk is not None else 1
+
+        answers: dict[str, FeeBound | str] = {}
+        for order, bound in zip(orders, await self._bounds(orders, signatures), strict=True):
+            if isinstance(bound, FeeBound) and bound.hold_sun > order.max_fee_sun:
+                answers[order.id] = bound.above_maximum
+            else:
+                answers[order.id] = bound
+        await self._wait(orders, {k: each for k, each in answers.items() if isinstance(each, str)})
+        return {key: bound for key, bound in answers.items() if isinstance(bound, FeeBound)}
+
+    async def _bounds(
+        self, orders: Sequence[Order], signatures: Callable[[Order], Awaitable[int]]
+    ) -> list[FeeBound | str]:
+        """What each order may burn as prices are now, or why that cannot be said."""
+
         async def one(order: Order) -> FeeBound | str:
             try:
-                signatures = 1
-                if order.detached and desk is not None:
-                    signatures = await desk.signatures_max(order)
-                bound = await self._fees.bound(order.wanted_contract, signatures=signatures)
+                return await self._fees.bound(
+                    order.wanted_contract,
+                    expects=order.wanted_expects,
+                    spends=order.wanted_spends,
+                    signatures=await signatures(order),
+                )
             except MustWait as delay:
                 return delay.waiting_for
             except CannotSign as refusal:
@@ -81,13 +125,12 @@ class Reserving:
                 return f"node_refused: {refused.message}"
             except NodesUnavailable as away:  # perhaps for its contract alone: the others go on
                 return f"node: {away.detail}"
-            return bound if bound.hold_sun <= order.max_fee_sun else bound.above_maximum
 
-        priced = await all_of(one(order) for order in orders)
-        answers = {order.id: answer for order, answer in zip(orders, priced, strict=True)}
-        for reason in {answer for answer in answers.values() if isinstance(answer, str)}:
-            await wait([o for o in orders if answers[o.id] == reason], reason, self._clock)
-        return {key: bound for key, bound in answers.items() if isinstance(bound, FeeBound)}
+        return await all_of(one(order) for order in orders)
+
+    async def _wait(self, orders: Sequence[Order], reasons: Mapping[str, str]) -> None:
+        for reason in set(reasons.values()):
+            await wait([o for o in orders if reasons.get(o.id) == reason], reason, self._clock)
 
     async def _recover(self, orders: Sequence[Order], bounds: dict[str, FeeBound]) -> None:
         """Somebody has set their funds aside already: take what the journal says."""
@@ -123,6 +166,11 @@ class Reserving:
                 for order, holds in pairs
             ]
         )
+
+
+async def _signatures(order: Order) -> int:
+    """The most there can be, when nobody is asked again."""
+    return SIGNATURES_MAX if order.detached else 1
 
 
 async def setting_aside(

@@ -96,7 +96,7 @@ class Engine:
     ) -> None:
         self._clock = clock
         self._inserts = inserts
-        self.fees = Fees(nodes, clock)
+        self.fees = Fees(nodes, clock, tokens)
         self.internal = InternalVerdicts(nodes=nodes, cursors=cursors, clock=clock)
         self.watched = Watched(self.internal)
         self.safe_mode = SafeModes(

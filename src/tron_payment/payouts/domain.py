@@ -131,6 +131,7 @@ FOR_SOMEBODY: Final = frozenset(
         "funds",
         "kill_switch",
         "fee_above_maximum",
+        "fee_limit_outdated",
         "simulation_reverted",
         "token_fee_active",
         "recipient_blacklisted",

@@ -30,6 +30,11 @@ WAITS: Final = {
         "wait for a lower fee, stake for energy, or call it back and ask anew with a higher "
         "max_fee_trx",
     ),
+    "fee_limit_outdated": (
+        "a lower fee: its fee limit was fixed when its money was set aside, and is too small by "
+        "now, so that it would fail and its fee be lost",
+        "wait for a lower fee, or call it back and ask anew",
+    ),
     SIMULATION_REVERTED: (
         "the contract: it would refuse this now",
         "look whether the router is paused or empty",

@@ -244,9 +244,10 @@ class Quotes:
     async def _together(
         self, payouts: Sequence[Payout], purse: Purse, prices: Mapping[str, int]
     ) -> list[Cost]:
-        contract = self._orders.wish([_alone(p, payouts[0].order_id) for p in payouts]).contract
+        wish = self._orders.wish([_alone(p, payouts[0].order_id) for p in payouts])
+        contract = wish.contract
         try:
-            bound = await self._fees.bound(contract)
+            bound = await self._fees.bound(contract, expects=wish.expects, spends=wish.spends)
             energy, penalty = 0, 0
             if isinstance(contract, TriggerContract):
                 answer = await self._fees.simulate(contract, contract.data)
