@@ -27,7 +27,7 @@ STANDBY_S: Final = 1.0
 QUIET_AFTER_S: Final = 30.0
 """When nobody has had work for so long, loops look less often; the first work wakes them all."""
 
-QUIET_PAUSE_S: Final = 15.0
+QUIET_PAUSE_S: Final = 20.0
 """How often then: what falls due by the clock, or was stored by another process, waits no longer
 for its loop. What this process stores and what a block brings to us counts as work at once."""
 
