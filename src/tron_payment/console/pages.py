@@ -5,13 +5,15 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from litestar import Response
 from markupsafe import Markup, escape
 
 from tron_payment.console.sessions import Visitor
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HTML: Final = "text/html"
 PAGE_OPT: Final[dict[str, Any]] = {"open": True, "produces": (HTML,), "any_query": True}
@@ -63,8 +65,10 @@ EXPLORERS: Final = {
 
 
 @cache
-def environment() -> Environment:
-    """The templates of this package; everything is escaped."""
+def environment() -> "Environment":
+    """The templates of this package; everything is escaped. A start needs none of it."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
     made = Environment(
         loader=PackageLoader("tron_payment.console"),
         autoescape=select_autoescape(),

@@ -8,18 +8,19 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
-import segno
 from markupsafe import Markup
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.core.money import TRX, decimal_text
 from tron_payment.gateway.domain import PaymentStatus
 from tron_payment.gateway.views import PaymentDetailView
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HERE: Final = Path(__file__).parent
 QR_SCALE: Final = 5
@@ -30,13 +31,6 @@ QR_CACHE: Final = 1_000
 
 _STYLE: Final = (HERE / "static" / "checkout.css").read_text()
 _SCRIPT: Final = (HERE / "static" / "checkout.js").read_text()
-_TEMPLATES: Final = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE / "templates"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
 
 WAITING: Final = frozenset({PaymentStatus.AWAITING_PAYMENT, PaymentStatus.PARTIALLY_PAID})
 DONE: Final = frozenset({PaymentStatus.PAID, PaymentStatus.OVERPAID, PaymentStatus.PAID_LATE})
@@ -73,7 +67,19 @@ def _moment(text: str) -> str:
     return f"{text[:10]} {text[11:16]} UTC"
 
 
-_TEMPLATES.filters["moment"] = _moment
+@cache
+def _templates() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a start needs none of it
+
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    made.filters["moment"] = _moment
+    return made
 
 
 def _source(text: str) -> str:
@@ -119,15 +125,19 @@ class Screen:
 
     def fragment(self) -> str:
         """The part of the page that changes."""
-        return _TEMPLATES.get_template("live.html").render(self._known())
+        return _templates().get_template("live.html").render(self._known())
 
     def page(self) -> str:
         """The whole page."""
-        return _TEMPLATES.get_template("checkout.html").render(
-            **self._known(),
-            live=Markup(self.fragment()),  # noqa: S704 - drawn by our own template
-            style=Markup(_STYLE),  # noqa: S704 - our own file
-            script=Markup(_SCRIPT),  # noqa: S704
+        return (
+            _templates()
+            .get_template("checkout.html")
+            .render(
+                **self._known(),
+                live=Markup(self.fragment()),  # noqa: S704 - drawn by our own template
+                style=Markup(_STYLE),  # noqa: S704 - our own file
+                script=Markup(_SCRIPT),  # noqa: S704
+            )
         )
 
     def _known(self) -> dict[str, Any]:
@@ -162,11 +172,13 @@ class Screen:
 
 def missing() -> str:
     """The page for an address that is nobody's."""
-    return _TEMPLATES.get_template("missing.html").render(style=Markup(_STYLE))  # noqa: S704
+    return _templates().get_template("missing.html").render(style=Markup(_STYLE))  # noqa: S704
 
 
 @lru_cache(QR_CACHE)
 def _qr(address: str) -> Markup:
+    import segno  # as above
+
     svg = segno.make(address, error="m").svg_inline(
         scale=QR_SCALE,
         border=QR_BORDER,

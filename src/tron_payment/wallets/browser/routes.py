@@ -3,10 +3,9 @@
 import json
 from functools import cache
 from importlib import resources
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import MediaType, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
@@ -16,6 +15,9 @@ from tron_payment.core.errors import NotFound
 from tron_payment.wallets.raw_json import NotForBrowsers, transaction_json
 from tron_payment.wallets.signing import RequestNotFound, SigningRequests
 from tron_payment.wallets.signing_documents import RequestStatus, SigningRequest
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 PACKAGE: Final = "tron_payment.wallets.browser"
 HTML: Final[dict[str, Any]] = {"open": True, "rate": "read", "produces": ("text/html",)}
@@ -125,7 +127,9 @@ def _page(status: int, **values: Any) -> Response[str]:
 
 
 @cache
-def _templates() -> Environment:
+def _templates() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # a start needs none of it
+
     return Environment(
         loader=PackageLoader(PACKAGE),
         autoescape=True,
