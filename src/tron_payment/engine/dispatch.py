@@ -29,13 +29,11 @@ from tron_payment.engine.idle import any_due
 from tron_payment.engine.ports import Alarm, CannotSign, Gate, Signer, SigningDesk
 from tron_payment.engine.reserving import Reserving
 from tron_payment.engine.safe_mode import SafeModes
-from tron_payment.engine.waiting import through, wait
+from tron_payment.engine.turns import TURNS, due, some, turns_after
+from tron_payment.engine.waiting import JOURNAL_CLOSED, through, wait
 
 BATCH_MAX: Final = 200
 """Orders reserved, signed or sent together by one step."""
-
-ITEMS_MAX: Final = 2_000
-"""Payments in the orders reserved or signed together: each is looked at once more before."""
 
 BROADCASTS_AT_ONCE: Final = 32
 REBROADCAST_S: Final = 30
@@ -45,6 +43,9 @@ FOLLOWER_LAG_MAX_MS: Final = 15 * 60 * 1000
 """Do not sign while our view of the solidified chain is older than this against the head."""
 
 HEAD_MAX_AGE_MS: Final = 1_000
+ASKS_AT_ONCE: Final = 16
+"""Each asks a node, for up to 15 s, who may sign; these together are one step."""
+
 ASK_AGAIN_S: Final = 60
 CALLED_BACK: Final = "called_back"
 """What an order waits for that takes no more signatures, until its bytes are proved dead."""
@@ -84,27 +85,35 @@ class Dispatcher:
         self._lifetime_s = lifetime_s
         self.gates: list[Gate] = []
         self.desk: SigningDesk | None = None
+        self._last = TURNS[-1]
         self._head: BlockHeader | None = None
         self._head_at_ms = 0
 
     async def step(self) -> bool:
-        """Do the next single thing for one batch; False when nothing is due."""
+        """Do the next single thing for one batch; False when nothing is due.
+
+        The kinds take turns: however long one takes, the others go on.
+        """
         now = self._clock.now()
         if not await any_due(now):
             return False
-        if orders := await store.due(OrderStatus.SIGNED, now, limit=BATCH_MAX):
-            await self.broadcast(orders)
-            return True
-        if orders := await store.due(OrderStatus.AWAITING_SIGNATURE, now, limit=BATCH_MAX):
-            await self.ask(orders)
-            return True
-        if orders := await store.due(OrderStatus.RESERVED, now, limit=BATCH_MAX):
-            await self.sign(_some(orders))
-            return True
-        if orders := await store.due(OrderStatus.QUEUED, now, limit=BATCH_MAX):
-            await self.reserve(_some(orders))
-            return True
+        for kind in turns_after(self._last):
+            limit = ASKS_AT_ONCE if kind is OrderStatus.AWAITING_SIGNATURE else BATCH_MAX
+            if orders := await due(kind, now, limit=limit):
+                self._last = kind  # also when it fails: the others have their turn
+                await self._take_further(kind, orders)
+                return True
         return False
+
+    async def _take_further(self, kind: OrderStatus, orders: Sequence[Order]) -> None:
+        if kind is OrderStatus.SIGNED:
+            await self.broadcast(orders)
+        elif kind is OrderStatus.AWAITING_SIGNATURE:
+            await self.ask(orders)
+        elif kind is OrderStatus.RESERVED:
+            await self.sign(some(orders))
+        else:
+            await self.reserve(some(orders))
 
     async def reserve(self, orders: Sequence[Order]) -> None:
         """Set aside what each order may spend and burn, all in one journal entry."""
@@ -125,6 +134,7 @@ class Dispatcher:
         if reason := await self._safe_mode.why_not_sign(cursor) or _unfit(cursor, head):
             await wait(ready, reason, self._clock)
             return
+        ready = await self._not_finished(ready)
         reference = chain.reference(cursor.number, cursor.block_id)
         built: list[tuple[Order, bytes]] = []
         for signer, mine in _by_signer(ready).items():
@@ -165,6 +175,13 @@ class Dispatcher:
             if move.doc_id in moved:
                 log.info("order.signed", order_id=move.doc_id, txid=move.set["live_txid"])
 
+    async def _not_finished(self, orders: Sequence[Order]) -> list[Order]:
+        """Those whose funds were neither spent nor released. The others wait: parts of the store
+        may be older than the journal, which knows that they were paid or have ended."""
+        finished = await (await self._ledger.view()).finished([order.id for order in orders])
+        await wait([order for order in orders if order.id in finished], JOURNAL_CLOSED, self._clock)
+        return [order for order in orders if order.id not in finished]
+
     def _attempted(
         self, order: Order, raw: bytes, signatures: tuple[bytes, ...], ref_block_number: int
     ) -> Move:
@@ -202,18 +219,20 @@ class Dispatcher:
 
         The desk is asked for what was called back, too: to take back what it still shows.
         """
-        for order in orders:
-            waiting_for = "signature"
-            try:
-                if self.desk is None:
-                    raise CannotSign("nobody can be asked to sign")
-                await self.desk.ask(order)
-            except CannotSign as refusal:
-                waiting_for = f"signature: {refusal.detail}"
-            if order.cancel_requested:
-                waiting_for = CALLED_BACK
-            until = self._clock.now() + timedelta(seconds=ASK_AGAIN_S)
-            await store.postpone([order], until, waiting_for=waiting_for)
+        await chain.all_of(self._ask(order) for order in orders)
+
+    async def _ask(self, order: Order) -> None:
+        waiting_for = "signature"
+        try:
+            if self.desk is None:
+                raise CannotSign("nobody can be asked to sign")
+            await self.desk.ask(order)
+        except CannotSign as refusal:
+            waiting_for = f"signature: {refusal.detail}"
+        if order.cancel_requested:
+            waiting_for = CALLED_BACK
+        until = self._clock.now() + timedelta(seconds=ASK_AGAIN_S)
+        await store.postpone([order], until, waiting_for=waiting_for)
 
     async def take(self, order: Order, txid: str, signatures: tuple[bytes, ...]) -> None:
         """Store the signatures that came for an order's live attempt.
@@ -277,16 +296,6 @@ class Dispatcher:
         usual_s = DETACHED_LIFETIME_S if order.detached else self._lifetime_s
         seconds = order.lifetime_s or usual_s
         return min(seconds, DETACHED_LIFETIME_MAX_S) * 1000
-
-
-def _some(orders: Sequence[Order]) -> list[Order]:
-    """The first of them, with at most `ITEMS_MAX` payments together; at least one."""
-    items = 0
-    for index, order in enumerate(orders):
-        items += max(1, len(order.expects))
-        if items > ITEMS_MAX and index:
-            return list(orders[:index])
-    return list(orders)
 
 
 def _unfit(cursor: Position, head: BlockHeader) -> str:

@@ -1,4 +1,4 @@
-"""Orders as stored, and every query on them. Status changes go through `moves` and nowhere else."""
+"""Orders as stored, and the queries on them. Status changes go through `moves` and nowhere else."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -105,7 +105,7 @@ class Order(LeanDocument):
     live_expiration_ms: int | None = None
     cancel_requested: bool = False
     books_open: bool = False
-    """True for an order that ended without a transaction and whose hold is not yet released."""
+    """True for an order that has ended and whose hold may not yet be released."""
 
     news: bool = False
     """Its module has not yet heard of the last change."""
@@ -220,26 +220,17 @@ async def by_id(order_id: str) -> Order | None:
     return await Order.find_one({"_id": order_id})
 
 
-async def due(status: OrderStatus, now: datetime, *, limit: int = WORK_MAX) -> list[Order]:
-    """Orders of this status that are worth a look now, by rank."""
-    condition = {"status": status.value, "due_at": {"$lte": now}}
-    return await fetch(Order, condition, sort="rank", limit=limit)
-
-
 async def owning(txids: Iterable[str]) -> list[Order]:
     """Orders that ever signed one of these transactions."""
     return await fetch(Order, {"attempts.txid": {"$in": list(txids)}})
 
 
-UNSIGNED: Final = [
-    OrderStatus.QUEUED.value,
-    OrderStatus.RESERVED.value,
-    OrderStatus.AWAITING_SIGNATURE.value,
-]
+UNSIGNED: Final = [OrderStatus.QUEUED.value, OrderStatus.RESERVED.value]
+"""Without live bytes."""
 
 
 async def unsigned_signers() -> list[str]:
-    """Who has orders that are not signed."""
+    """Who has orders without live bytes."""
     found: list[str] = await Order.get_pymongo_collection().distinct(
         "signer", {"status": {"$in": UNSIGNED}}
     )
@@ -249,7 +240,7 @@ async def unsigned_signers() -> list[str]:
 async def unsigned_with(
     signer: Address, contract: dict[str, Any], *, limit: int = WORK_MAX
 ) -> list[Order]:
-    """A signer's unsigned orders that want exactly this, first in rank first."""
+    """A signer's orders without live bytes that want exactly this, first in rank first."""
     query = {"signer": signer, "status": {"$in": UNSIGNED}, "contract": contract}
     return await Order.find(query).sort("+rank").limit(min(limit, WORK_MAX)).to_list()
 
@@ -380,7 +371,6 @@ __all__ = [
     "close_books",
     "contract_document",
     "counts",
-    "due",
     "expired",
     "hush",
     "mark_sent",

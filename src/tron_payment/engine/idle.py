@@ -5,23 +5,15 @@ An idle service is woken by every block; what it asks the store then is most of 
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from tron_payment.engine.documents import Order
-from tron_payment.engine.domain import OrderStatus
-
-DUE: Final = (
-    OrderStatus.SIGNED,
-    OrderStatus.AWAITING_SIGNATURE,
-    OrderStatus.RESERVED,
-    OrderStatus.QUEUED,
-)
-"""What the dispatcher takes further."""
+from tron_payment.engine.turns import TURNS
 
 
 async def any_due(now: datetime) -> bool:
     """Whether an order is worth the dispatcher's look now."""
-    wanted = [status.value for status in DUE]
+    wanted = [status.value for status in TURNS]
     return await _any({"status": {"$in": wanted}, "due_at": {"$lte": now}})
 
 

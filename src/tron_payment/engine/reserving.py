@@ -26,7 +26,7 @@ from tron_payment.engine.holds import (
     without_books,
 )
 from tron_payment.engine.ports import CannotSign, SigningDesk
-from tron_payment.engine.waiting import wait
+from tron_payment.engine.waiting import JOURNAL_CLOSED, wait
 
 FEE_LIMIT_OUTDATED: Final = "fee_limit_outdated"
 """What a reserved order waits for whose fee limit is too small by now, and its hold for a larger
@@ -143,7 +143,7 @@ class Reserving:
                 pairs.append((order, holds_of_postings(postings)))
         await self._mark_reserved(pairs, bounds)
         gone = [order for order in orders if order.id in finished]
-        await wait(gone, "the journal has closed this order", self._clock)
+        await wait(gone, JOURNAL_CLOSED, self._clock)
 
     async def _mark_reserved(
         self, pairs: Sequence[tuple[Order, list[Spend]]], bounds: dict[str, FeeBound]

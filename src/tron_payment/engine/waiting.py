@@ -12,6 +12,10 @@ from tron_payment.engine.ports import Gate
 WAIT_S: Final = 5
 """Before an order that has to wait is looked at again."""
 
+JOURNAL_CLOSED: Final = "journal_closed"
+"""What an order waits for whose funds were spent or released: it was paid, or it has ended, and
+only a part of the store that is older than the journal does not know."""
+
 
 async def wait(orders: Sequence[Order], waiting_for: str, clock: Clock) -> None:
     """Put these orders off; dying here means that they are looked at at once."""

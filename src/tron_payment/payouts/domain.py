@@ -138,6 +138,7 @@ FOR_SOMEBODY: Final = frozenset(
         "node_refused",
         "chain_contradiction",
         "unexplained_transaction",
+        "journal_closed",
         "cannot_sign",
         "signer",
     }

@@ -82,6 +82,12 @@ WAITS: Final = {
         "a person: nothing here explains a transaction of ours on the chain",
         "look at it and acknowledge it (runbook UnmatchedOutgoing)",
     ),
+    "journal_closed": (
+        "a person: the books say that it was paid, or has ended, and it does not: after a restore "
+        "parts of the database are older than others",
+        "pay it no other way before you have looked for its payment; restore all parts as of one "
+        "moment (docs/operations.md, Backups)",
+    ),
     "signature": ("a signature from outside", "sign it at /signing-requests"),
     "called_back": (
         "its bytes to expire: they were shown to be signed elsewhere before it was called back, "
