@@ -180,9 +180,8 @@ class Quarantine:
             said = "nothing" if evidence.proves is None else evidence.proves.value
             raise NotProved(f"the blocks up to {evidence.at_block} prove {said}")
         changes: dict[str, Any] = {"reason": reason, "live_txid": None, "live_expiration_ms": None}
-        if target is OrderStatus.FAILED:
-            changes["books_open"] = True  # what is still set aside can never be spent by it
-        elif evidence.result is not None:
+        changes["books_open"] = True  # what is still set aside can never be spent by it
+        if target is not OrderStatus.FAILED and evidence.result is not None:
             changes["result"] = store.stored(evidence.result)
         move = store.move(order, target, self._clock.now(), set=changes)
         log.warning("quarantine.resolved", order_id=order.id, status=target.value)

@@ -12,7 +12,7 @@ While it lasts
 
 - nothing is signed;
 - a transaction of a signer of ours that no attempt explains, but that says exactly what an
-  unsigned order wants, becomes that order's attempt (`candidates`), and ends it as if we had
+  unsigned order wants, becomes that order's attempt (adopting.py), and ends it as if we had
   signed it ourselves, which we had, after the backup;
 - one that nothing explains is written down, and a human has to look at it (`acknowledge`).
 
@@ -24,8 +24,7 @@ same, and loses a minute.
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, Final
@@ -41,14 +40,10 @@ from tron_payment.chain import (
     Nodes,
     NodesUnavailable,
     Position,
-    SolidTransaction,
 )
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import documents as store
-from tron_payment.engine.documents import Order
-from tron_payment.engine.domain import OrderStatus
 from tron_payment.engine.forgotten import unknown
 from tron_payment.engine.ports import Alarm
 from tron_payment.engine.reading import Patience, Reading
@@ -350,32 +345,3 @@ def _as_read(mode: SafeMode) -> dict[str, Any]:
     again = mode.begun_again or {"$in": [0, None]}
     read = {"_id": _ID, "since": mode.since, "until_ms": mode.until_ms, "begun_again": again}
     return read | (claims if mode.claimed_to else none)
-
-
-async def candidates(
-    transactions: Collection[SolidTransaction], taken: Mapping[str, Order]
-) -> list[tuple[Order, SolidTransaction]]:
-    """Unsigned orders that these transactions, which no attempt explains, carry out to the letter.
-
-    Equal orders are as good as each other: the first in rank is taken, each once.
-    """
-    signers = set(await store.unsigned_signers())
-    equal: dict[str, list[SolidTransaction]] = defaultdict(list)
-    for transaction in transactions:
-        if transaction.txid not in taken and transaction.owner in signers:
-            equal[repr(transaction.contract)].append(transaction)
-    found = []
-    for same in equal.values():
-        contract = store.contract_document(same[0].contract)
-        orders = await store.unsigned_with(same[0].owner, contract, limit=len(same))
-        found += list(zip(orders, same, strict=False))
-    return found
-
-
-async def has_forgotten(
-    transactions: Collection[SolidTransaction], taken: Mapping[str, Order]
-) -> bool:
-    """Whether one of these transactions, which no attempt explains, is an unsigned order's to the
-    letter, so that the store must have forgotten that it was signed."""
-    found = await candidates(transactions, taken)
-    return any(order.status is not OrderStatus.AWAITING_SIGNATURE for order, _ in found)

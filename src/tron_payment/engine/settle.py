@@ -22,7 +22,8 @@ from tron_payment.db.cas import LostRace, Move
 from tron_payment.db.ledger import Draft, Ledger, Room, View, sides
 from tron_payment.engine import documents as store
 from tron_payment.engine import left_out
-from tron_payment.engine.booking import Booking, Claim, book, reserve
+from tron_payment.engine.adopting import adopt, claims, has_forgotten, was_adopted
+from tron_payment.engine.booking import Booking, book, reserve
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import (
     LIFECYCLE,
@@ -37,15 +38,12 @@ from tron_payment.engine.domain import (
 )
 from tron_payment.engine.movements import Movement, movements
 from tron_payment.engine.ports import Alarm, Tokens
-from tron_payment.engine.safe_mode import SafeModes, candidates, has_forgotten
+from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.watched import Watched
 
 DEATHS_AT_ONCE: Final = 500
 CONCLUDE_ATTEMPTS_MAX: Final = 10
 ADOPT_ATTEMPTS_MAX: Final = 5
-ADOPTED_REST: Final = timedelta(days=1)
-"""An adopted attempt stands in a block already; there is nothing to send."""
-
 ATTEMPTS_MAX: Final = 200
 """Of one order; at ten minutes each that is more than a day in which nothing came through."""
 
@@ -131,35 +129,10 @@ class Settler:
         return orders
 
     async def _adopt(self, block: SolidBlock) -> None:
-        """The store is a restored one: what it has forgotten, the chain still knows."""
-        known = await self._orders_in(block)
-        for order, transaction in await candidates(block.transactions, known):
-            said = chain.decode(transaction.raw)
-            attempt = Attempt(
-                number=len(order.attempts) + 1,
-                txid=transaction.txid,
-                raw=transaction.raw,
-                signatures=(),
-                fee_limit_sun=said.fee_limit_sun,
-                timestamp_ms=said.timestamp_ms,
-                expiration_ms=said.expiration_ms,
-                ref_block_number=block.number - 1,
-                signed_at=self._clock.now(),
-            )
-            adopted = {
-                "live_txid": attempt.txid,
-                "live_expiration_ms": attempt.expiration_ms,
-                "due_at": self._clock.now() + ADOPTED_REST,
-            }
-            move = store.move(
-                order,
-                OrderStatus.SIGNED,
-                self._clock.now(),
-                set=adopted,
-                push={"attempts": store.stored(attempt)},
-            )
-            if await store.apply_moves([move]):
-                log.warning("order.adopted", order_id=order.id, txid=attempt.txid)
+        """The store is a restored one: what it has forgotten, the chain still knows. Not what
+        others have passed meanwhile: they have booked it, as nobody's."""
+        if not await self._is_behind_us(block):
+            await adopt(block, await self._orders_in(block), self._clock.now())
 
     async def _orders_in(self, block: SolidBlock) -> dict[str, Order]:
         """Orders by the txid of theirs that stands in the block."""
@@ -238,18 +211,14 @@ class Settler:
         touched: set[Address],
     ) -> Booking:
         holders = await view.holders(touched) if touched else {}
-        finished = await view.finished([order.id for order in orders.values()])
-        claims = {
-            txid: Claim(order.id, order.held, order.id not in finished)
-            for txid, order in orders.items()
-        }
-        included = [tx.txid for tx in block.transactions if tx.txid in claims]
-        booking = book(moves, holders, claims, block.number, included)
-        held = [each for claim in claims.values() for each in reserve(claim.order_id, claim.holds)]
+        claimed = await claims(view, orders)
+        included = [tx.txid for tx in block.transactions if tx.txid in claimed]
+        booking = book(moves, holders, claimed, block.number, included)
+        held = [each for claim in claimed.values() for each in reserve(claim.order_id, claim.holds)]
         balances = await view.balances(sides([*booking.postings, *held]))
         if Room(balances).take_all(booking.postings):
             return booking
-        return book(moves, holders, claims, block.number, included, Room(balances))
+        return book(moves, holders, claimed, block.number, included, Room(balances))
 
     async def _conclude(self, block: SolidBlock, orders: Mapping[str, Order]) -> None:
         """Move every order whose transaction stands in the block to where it ends.
@@ -301,6 +270,8 @@ class Settler:
             "live_expiration_ms": None,
             "reason": "" if status is OrderStatus.SETTLED else f"receipt: {tx.result}",
         }
+        if was_adopted(order):
+            changes["books_open"] = True  # the block may have been booked before it was ours
         if status is OrderStatus.FAILED:
             live = order.live
             assert live is not None
@@ -310,10 +281,7 @@ class Settler:
 
     async def _contradiction(self, block: SolidBlock, order: Order, txid: str) -> None:
         """A transaction that was proved dead, or a second one, stands in the chain."""
-        await self._alarm(
-            "order.contradiction",
-            {"order_id": order.id, "txid": txid, "block": block.number, "status": order.status},
-        )
+        await self._contradicted(block, order, txid)
         if LIFECYCLE.allows(order.status, OrderStatus.QUARANTINED):
             await store.apply_moves(
                 [
@@ -326,6 +294,10 @@ class Settler:
                 ]
             )
 
+    async def _contradicted(self, block: SolidBlock, order: Order, txid: str) -> None:
+        facts = {"order_id": order.id, "txid": txid, "block": block.number, "status": order.status}
+        await self._alarm("order.contradiction", facts)
+
     async def _bury(self, block: SolidBlock) -> bool:
         """Store the proof of death of every attempt that can no longer come into the chain; whether
         there was one."""
@@ -333,6 +305,8 @@ class Settler:
         while orders := await store.expired(block.timestamp_ms, limit=DEATHS_AT_ONCE):
             cursor = await self._cursors.load()
             assert cursor is not None
+            for order in filter(was_adopted, orders):
+                await self._contradicted(block, order, order.live_txid or "")
             moves = [self._burial(block, order, cursor.started_at_number) for order in orders]
             moved = await store.apply_moves(moves)
             log.warning("attempt.expired", orders=len(moved), block=block.number)
@@ -348,6 +322,10 @@ class Settler:
         seen = {"cancel_requested": order.cancel_requested}
         live = order.live
         assert live is not None, order.id
+        if was_adopted(order):  # it stands in a block that others had passed before it was known
+            reason = f"{live.txid} was found in a block, and not in those read since"
+            changed = {"reason": reason}
+            return store.move(order, OrderStatus.QUARANTINED, self._clock.now(), set=changed)
         assert live.ref_block_number >= followed_from, "blocks before our first are unknown to us"
         verdict = judge(live.txid, live.expiration_ms, block)
         assert verdict is Verdict.EXPIRED, (order.id, verdict)
