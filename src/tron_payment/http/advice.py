@@ -170,7 +170,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "schedule_not_found": OWN_LIST,
     "second_factor_not_found": "enrol one first",
     "second_person_needed": "look at every key of it, then have another treasurer agree within 24 "
-    "hours: at the console's approvals, or POST /wallets/permission-changes/{change_id}/agree",
+    "hours: at the console's approvals, or "
+    "POST /api/v1/wallets/permission-changes/{change_id}/agree",
     "service_refused": "read what the service said",
     "setting_required": "switch it on in the settings of the TRON app",
     "signature_foreign": "sign these very bytes with the key of the address that is shown",
