@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -47,6 +47,9 @@ from tron_payment.telemetry import Spans
 
 NODE_RETRY_S: Final = 0.2
 NODE_PATIENCE_S: Final = 60.0
+KNOWN_PATIENCE_S: Final = 10.0
+"""The same where the store knows its chain: then the service can stand without a node."""
+
 NODE_TOLD_S: Final = 10.0
 """Between two lines in the log that say that no node answers yet."""
 
@@ -77,7 +80,7 @@ async def serve(settings: Settings) -> None:
             settings = development.with_secrets(settings)
             children = await stack.enter_async_context(development.Children.of(settings))
             settings = children.settings
-        assembly = await stack.enter_async_context(running(settings))
+        assembly = await stack.enter_async_context(running(settings, needs_nodes=False))
         server = Server(http_config(_application(assembly, children, mongo), settings))
         _stop_on_signals(server)
         gc.freeze()  # what stands by now stays: looking through it again took half of following
@@ -102,8 +105,11 @@ def http_config(application: Litestar, settings: Settings) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Assembly]:
-    """The assembled service on its store and nodes; loops not yet started."""
+async def running(settings: Settings, *, needs_nodes: bool = True) -> AsyncIterator[Assembly]:
+    """The assembled service on its store and nodes; loops not yet started.
+
+    Without `needs_nodes` it also stands where no node answers, if the store knows its chain.
+    """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         uri = settings.mongo_uri.get_secret_value()
@@ -118,7 +124,7 @@ async def running(settings: Settings) -> AsyncIterator[Assembly]:
         stack.push_async_callback(journal.close)
         nodes = await nodes_of(settings, stack)
         expected = settings.tron_network_id or GENESIS_IDS.get(settings.tron_network)
-        genesis_id = await _patiently(nodes, expected)
+        genesis_id = await _chain(nodes, expected, needs_nodes)
         installed = await installation.load(genesis_id, clock)
         await make_indexes(store, ours)
         await make_indexes(journal, wallets.JOURNAL_DOCUMENTS)
@@ -222,10 +228,30 @@ async def nodes_of(settings: Settings, stack: AsyncExitStack) -> Nodes:
     return Nodes(clients, settings.node_agreement, outvotes=outvotes)
 
 
-async def _patiently(nodes: Nodes, expected: str | None) -> str:
+async def _chain(nodes: Nodes, expected: str | None, needs_nodes: bool) -> str:
+    """The genesis id, by a node, or where none answers and none is needed by the store.
+
+    Each node that answers later is asked for it before anything else, and left alone when it is of
+    another chain. A process that starts while nodes are away is ready as those that run are.
+    """
+    with suppress(Unavailable):
+        return await nodes.check_genesis(expected)
+    known = None if needs_nodes else await installation.known_genesis()
+    try:
+        within_s = NODE_PATIENCE_S if known is None else KNOWN_PATIENCE_S
+        return await _patiently(nodes, expected, within_s)
+    except Unavailable:
+        if known is None:
+            raise
+    log.warning("nodes.away", detail="the service starts all the same and awaits them")
+    nodes.members.genesis_id = expected or known
+    return expected or known
+
+
+async def _patiently(nodes: Nodes, expected: str | None, patience_s: float) -> str:
     """The genesis id, once a node answers; nodes and proxies may start later than we do."""
     now = asyncio.get_running_loop().time
-    deadline, told_at = now() + NODE_PATIENCE_S, -NODE_TOLD_S
+    deadline, told_at = now() + patience_s, -NODE_TOLD_S
     while True:
         try:
             return await nodes.check_genesis(expected)

@@ -82,6 +82,16 @@ async def load(genesis_id: str, clock: Clock) -> Installation:
     return await migrate(found, MIGRATIONS)
 
 
+async def known_genesis() -> str | None:
+    """The chain that this database belongs to; None while it is new.
+
+    Raises:
+        StoreUnavailable: No answer.
+    """
+    found = await _find()
+    return None if found is None else found.genesis_id
+
+
 async def refuse_newer(database: AsyncDatabase[dict[str, Any]]) -> None:
     """For who has no chain to compare with: a store that this release may not work on is refused.
 
