@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from tron_payment import logs
-from tron_payment.logs import REDACTED, as_json, redact, scrub
+from tron_payment.logs import REDACTED, SECRET_MAX, TEXT_MAX, as_json, redact, scrub
 
 KEY = "c0ffee" * 10 + "1234"
 PHRASE = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+API_KEY = "key_abcdefghijklmnopqrstuvwx." + "Zy-_" * 11
+WEBHOOK = "whsec_" + "aB1+/9" * 7 + "="
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
 
 
@@ -36,6 +38,8 @@ def test_a_key_of_a_secret_name_is_never_shown(name: str) -> None:
         (f"said: {PHRASE}.", f"said: {REDACTED}."),
         (f"Bearer {JWT}", f"Bearer {REDACTED}"),
         ("mongodb://user:pass@host/db", f"mongodb://{REDACTED}@host/db"),
+        (f"as {API_KEY}, or {WEBHOOK}.", f"as {REDACTED}, or {REDACTED}."),
+        ("key_abcdefghijklmnopqrstuvwx is known", "key_abcdefghijklmnopqrstuvwx is known"),
         ("nothing to hide", "nothing to hide"),
     ],
 )
@@ -51,6 +55,56 @@ def test_txids_and_block_ids_stay_by_name() -> None:
 def test_a_token_is_hidden_even_where_hashes_are_public() -> None:
     found = redact(None, "", {"detail": f"{JWT}, {PHRASE}"})
     assert found == {"detail": f"{REDACTED}, {REDACTED}"}
+
+
+@pytest.mark.parametrize("secret", [KEY, PHRASE, f"{PHRASE} {PHRASE}", JWT, API_KEY, WEBHOOK])
+def test_no_cut_leaves_the_beginning_of_a_secret(secret: str) -> None:
+    seen = secret[:12]
+    assert seen in secret and len(secret) <= SECRET_MAX
+    for at in (TEXT_MAX, TEXT_MAX + SECRET_MAX):
+        for before in range(at - len(secret) - 2, at + 2):
+            shown = scrub("x" * before + " " + secret + " more" * 500)
+            assert seen not in shown and len(shown) <= TEXT_MAX, before
+            shown = scrub(
+                f"{JWT}{'y' * 1_900} " + "x" * (before - 2_000) + " " + secret + " z" * 999
+            )
+            assert seen not in shown.removeprefix(REDACTED), before
+
+
+def test_what_is_long_and_all_secret_is_told_so() -> None:
+    assert scrub(f"{JWT}{'y' * 5_000}") == REDACTED
+    assert scrub("") == "" and scrub("x" * 9_999) == "x" * TEXT_MAX
+
+
+def test_short_secrets_are_found_in_events() -> None:
+    short = {"why": f"no {WEBHOOK[:38]}", "of": "key_abcdefgh.1234"}
+    assert redact(None, "", short) == {"why": f"no {REDACTED}", "of": REDACTED}
+
+
+SHOWN = """
+import logging, structlog
+from tron_payment import logs
+logs.configure(json=False)
+structlog.get_logger().warning("node.refused", detail="a\\x1b[2Kb\\r\\u202ec\\ud800", odd=["\\x1b"])
+logging.getLogger("library").warning("said %s", "\\x1b]0;title\\x07")
+try:
+    raise ValueError("of\\x1b[8m")
+except ValueError:
+    structlog.get_logger().exception("step.failed")
+"""
+
+
+def test_no_text_commands_the_terminal_that_shows_the_log() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHOWN],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    shown = done.stderr.decode()
+    assert "a?[2Kb??c?" in shown and "said ?]0;title?" in shown and "of?[8m" in shown
+    assert all(each.isprintable() or each == "\n" for each in shown), repr(shown)
+    assert "Traceback (most recent call last)" in shown.splitlines()[3]
 
 
 def test_nested_values_are_searched() -> None:

@@ -19,8 +19,13 @@ from typing import IO, Any, BinaryIO, Final, cast
 import msgspec
 import structlog
 
+from tron_payment.core.terminal import printable_lines
+
 REDACTED: Final = "<redacted>"
 TEXT_MAX: Final = 2_000
+SECRET_MAX: Final = 512
+"""Characters of the longest secret whose beginning alone is worth something: a phrase has 215."""
+
 EVENTS_MAX: Final = 300
 """Names that are counted; ours are literals in the code, far fewer."""
 
@@ -71,6 +76,8 @@ _NUMBERS: Final = frozenset({int, float, bool, type(None)})
 
 _JWT: Final = re.compile(r"\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _CREDENTIALS: Final = re.compile(r"://[^/@\s]+@")
+_API_KEY: Final = re.compile(r"key_[0-9A-Za-z]{8,64}\.[A-Za-z0-9_-]+")
+_WEBHOOK_SECRET: Final = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 
 
 class Meter:
@@ -165,15 +172,15 @@ def configure(*, json: bool, level: str = "INFO") -> None:
         redact,
         stamp,
     ]
-    render: Any = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    render: list[Any] = [tame, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     written: Any = Unfailing(sys.stderr)
     printer: Any = structlog.PrintLoggerFactory(written)
     render_theirs = render
     if json:
-        render, render_theirs = as_json, _as_json_text
+        render, render_theirs = [as_json], [_as_json_text]
         printer = structlog.BytesLoggerFactory(cast("BinaryIO", Unfailing(sys.stderr.buffer)))
     structlog.configure(
-        processors=[meter, *shared, show, drop_quiet, render],
+        processors=[meter, *shared, show, drop_quiet, *render],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=printer,
         cache_logger_on_first_use=True,
@@ -185,7 +192,7 @@ def configure(*, json: bool, level: str = "INFO") -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 *shared[2:],
-                render_theirs,
+                *render_theirs,
             ],
         )
     )
@@ -232,6 +239,14 @@ def drop_quiet(_: object, method: str, event: MutableMapping[str, Any]) -> Mutab
     return event
 
 
+def tame(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Structlog processor: no text commands the terminal that it is shown on."""
+    return {
+        key: printable_lines(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
 def as_json(_: object, __: str, event: Mapping[str, Any]) -> bytes:
     """Structlog processor: one line, as msgspec writes it: in a tenth of the time. In ASCII: other
     characters end a line or command a terminal, too."""
@@ -252,7 +267,13 @@ def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     for key, value in event.items():
         kind = type(value)
         if kind is str:
-            plain = len(value) < _PHRASE_MIN and "@" not in value and "eyJ" not in value
+            plain = (
+                len(value) < _PHRASE_MIN
+                and "@" not in value
+                and "eyJ" not in value
+                and "whsec_" not in value
+                and "key_" not in value
+            )
         else:
             plain = kind in _NUMBERS
         clean[key] = value if plain and not _is_secret(key) else _redacted(key, value)
@@ -287,7 +308,14 @@ def _is_secret(key: str) -> bool:
 
 
 def scrub(text: str, *, hashes_are_public: bool = False) -> str:
-    """A text without anything that looks like a key, a phrase, a token or credentials."""
-    text = _JWT.sub(REDACTED, _CREDENTIALS.sub(f"://{REDACTED}@", text[:TEXT_MAX]))
-    text = _PHRASE.sub(REDACTED, text)
-    return text if hashes_are_public else _PRIVATE_KEY_TEXT.sub(REDACTED, text)
+    """At most `TEXT_MAX` characters of a text, without anything that looks like a key, a phrase, a
+    token, a webhook's secret or credentials. No secret is cut before it was looked for."""
+    whole = text[: TEXT_MAX + SECRET_MAX]
+    maybe_cut = SECRET_MAX if len(text) > len(whole) else 0
+    whole = _JWT.sub(REDACTED, _CREDENTIALS.sub(f"://{REDACTED}@", whole))
+    whole = _WEBHOOK_SECRET.sub(REDACTED, _API_KEY.sub(REDACTED, whole))
+    whole = _PHRASE.sub(REDACTED, whole)
+    if not hashes_are_public:
+        whole = _PRIVATE_KEY_TEXT.sub(REDACTED, whole)
+    shown = whole[: max(0, min(TEXT_MAX, len(whole) - maybe_cut))]
+    return shown or (REDACTED if text else "")
