@@ -14,6 +14,7 @@ from tests.payouts.world import world
 from tests.staking.month import Month, all_settled, cost_of, demo_rows
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.money import SUN_PER_TRX, parse_units, trx_text
+from tron_payment.staking.plan import FEES_KEPT_DAYS
 
 HISTORY_DAYS: Final = 2
 """What the plan has seen when it is asked."""
@@ -39,10 +40,13 @@ async def burn(month: Month, days: int) -> tuple[int, int]:
 
 
 async def stake(month: Month, days: int) -> tuple[int, int]:
-    """Half of the TRX that would burn nothing is staked, as the plan advises."""
+    """Half of the TRX that would burn nothing is staked, as the plan advises; what is burned in
+    the next month is left besides."""
     first = await month.plan(days=days)
     spare = parse_units(6, first["full_stake_trx"]) // SPARE_SHARE
     keep = parse_units(6, first["spare_trx"]) - spare
+    half = cost_of(await month.plan(days=days, keep_trx=trx_text(keep)), "stake")
+    keep -= parse_units(6, half["total_trx"]) * max(days, FEES_KEPT_DAYS) // days
     view = await month.plan(days=days, keep_trx=trx_text(keep))
     advice = cost_of(view, "stake")
     assert view["cheapest"] == "stake"
@@ -52,7 +56,7 @@ async def stake(month: Month, days: int) -> tuple[int, int]:
         if advice[name] != "0":
             await month.stake(resource, advice[name])
             staked += parse_units(6, advice[name])
-    assert 0 < staked <= spare
+    assert 0 < staked * 100 <= spare * 101
     await month.run(days)
     real = before - await month.balance_sun() - (month.paid_sun - paid) - staked
     return parse_units(6, advice["total_trx"]), real

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.usdt.world import ALICE, World, world_of
 from tron_payment import network, staking, usdt, wallets
 from tron_payment.core.money import parse_units
+from tron_payment.db.ledger import Pocket
 from tron_payment.devnet import params
 from tron_payment.engine import Order
 from tron_payment.staking.plan import Market, Means, Need, Way, extra_stake_sun, gives, make_plan
@@ -47,13 +48,35 @@ def test_staking_replaces_burning_and_tells_how_much() -> None:
 
 
 def test_a_stake_is_kept_within_the_spare_trx_and_goes_where_it_saves_most() -> None:
-    means = Means(0, 0, 0, 0, 1_000 * TRX)
+    means = Means(0, 0, 0, 0, 40_000 * TRX)
     plan = make_plan(Need(100, 100 * 64_285, 345), MAIN_NET, means, 30)
     stake = plan.cost(Way.STAKE)
-    assert stake is not None and stake.stake_sun == 1_000 * TRX
+    assert stake is not None and 20_000 * TRX < stake.stake_sun < 40_000 * TRX
     assert stake.bandwidth_stake_sun > 0, "a byte is dearer than it is to stake for"
+    assert stake.energy_stake_sun > 0, "what is left goes there"
+    left_sun = means.spare_sun - stake.stake_sun - stake.total_sun
+    assert 0 <= left_sun < 2 * TRX, "the fees of the month are left, and no more"
     burn = plan.cost(Way.BURN)
     assert burn is not None and stake.total_sun < burn.total_sun
+
+
+@pytest.mark.parametrize("days", [1, 30, 90])
+def test_what_is_needed_for_fees_is_not_staked(days: int) -> None:
+    """12,345.6 TRX are burned within two weeks, and a stake comes back in two weeks."""
+    means = Means(0, 0, 0, 0, 12_345_600_000)
+    plan = make_plan(Need(100, 100 * 97_285, 345), MAIN_NET, means, days)
+    stake = plan.cost(Way.STAKE)
+    assert stake is not None and stake.stake_sun == 0
+    assert plan.cheapest.stake_sun == 0
+
+
+def test_a_stake_that_saves_more_than_it_takes_is_advised_whatever_is_burned_without() -> None:
+    alone = Market(100, 1000, 600, 180_000_000_000, 1, 43_200_000_000, 26_000_000_000)
+    means = Means(0, 0, 0, 0, 2_000 * TRX)
+    plan = make_plan(Need(100, 100 * 97_285, 345), alone, means, 30)
+    stake = plan.cost(Way.STAKE)
+    assert stake is not None and 0 < stake.energy_stake_sun < 3 * TRX
+    assert stake.energy_burned_sun == 0
 
 
 def test_capital_that_earns_more_elsewhere_is_not_staked() -> None:
@@ -111,6 +134,8 @@ def test_the_plan_never_advises_what_costs_more(
     assert burn is not None and same is not None and stake is not None
     assert plan.cheapest.total_sun <= stake.total_sun <= same.total_sun <= burn.total_sun
     assert stake.stake_sun <= means.spare_sun
+    if stake.stake_sun:
+        assert stake.stake_sun + stake.total_sun <= means.spare_sun
 
 
 @pytest.mark.parametrize(
@@ -157,12 +182,22 @@ async def test_a_simulated_week_costs_what_the_plan_predicts(
         predicted_sun = parse_units(6, predicted["total_trx"])
         assert abs(real_sun - predicted_sun) * 20 <= real_sun, (real_sun, predicted_sun)
 
+        await spare_is_what_no_order_and_no_fee_needs(world, asked)
         typical = (await world.get("/staking/plan")).json()
         assert typical["source"] == "typical" and typical["transactions_per_day"] >= 4
         picture = await world.get("/staking/plan/chart")
         assert picture.status_code == 200 and picture.text.startswith("<svg")
         refused = await world.get("/staking/plan", days=0)
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameter")
+
+
+async def spare_is_what_no_order_and_no_fee_needs(world: World, asked: dict[str, Any]) -> None:
+    said = (await world.get("/staking/plan", **asked)).json()
+    free = await world.house.ledger.balance(world.hot, Pocket.AVAILABLE, "TRX")
+    kept = free - parse_units(6, said["spare_trx"])
+    wish = {"wallet_id": await world.wallet_id(), "to_address": ALICE, "amount": "1"}
+    fee = (await world.post("/usdt/transfer", wish | {"dry_run": True})).json()["fee"]
+    assert parse_units(6, fee["max_fee_trx"]) <= kept < 2 * parse_units(6, fee["max_fee_trx"])
 
 
 async def pay(world: World) -> None:

@@ -87,6 +87,7 @@ async def build(house: House) -> Module:
     forecasts = Forecasts(
         clock=house.clock,
         engine=house.engine,
+        ledger=house.ledger,
         nodes=house.nodes,
         accounts=accounts,
         deployment=house.deployment,

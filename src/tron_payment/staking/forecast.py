@@ -8,9 +8,11 @@ from typing import Any, Final
 from tron_payment.chain import Account, AccountResources, Nodes, Resource
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
+from tron_payment.core.money import TRX
+from tron_payment.db.ledger import Ledger, Pocket
 from tron_payment.engine import Engine, Order, OrderStatus
 from tron_payment.module import Deployment
-from tron_payment.network import transfer_bandwidth, usdt_cost
+from tron_payment.network import UsdtCost, transfer_bandwidth, usdt_cost
 from tron_payment.staking.accounts import StakedAccounts
 from tron_payment.staking.plan import Market, Means, Need, Plan, make_plan
 
@@ -24,6 +26,12 @@ RANK_SLACK_MS: Final = 600_000
 
 ONCE: Final = ("deployments", "staking", "wallets")
 """Modules whose orders are not sent every day: contracts, stakes, permissions."""
+
+HOLD_MARGIN_PERCENT: Final = 150
+"""As much at least as the engine's fee limit is above what a transfer takes."""
+
+HOLD_BYTES: Final = 64
+"""More than a transfer's bytes grow by where the engine reckons with the most there may be."""
 
 WAITING: Final = (OrderStatus.QUEUED, OrderStatus.RESERVED, OrderStatus.AWAITING_SIGNATURE)
 
@@ -39,7 +47,7 @@ class Question:
     """Share of recipients that hold no USDT yet, when payouts are announced."""
 
     keep_sun: int
-    """TRX that must stay in the balance."""
+    """TRX that must stay in the balance, besides what fees need."""
 
     rent_sun_per_energy: int | None
     capital_cost_bps: int
@@ -79,12 +87,14 @@ class Forecasts:
         *,
         clock: Clock,
         engine: Engine,
+        ledger: Ledger,
         nodes: Nodes,
         accounts: StakedAccounts,
         deployment: Deployment,
     ) -> None:
         self._clock = clock
         self._engine = engine
+        self._ledger = ledger
         self._nodes = nodes
         self._accounts = accounts
         self._deployment = deployment
@@ -99,13 +109,32 @@ class Forecasts:
         _, resources = await self._accounts.resources(address)
         staked = await self._accounts.staked(address)
         market = _market(await self._engine.fees.parameters(), resources, question)
-        means = _means(None if staked is None else staked.account, resources, question.keep_sun)
+        account = None if staked is None else staked.account
+        cost = await usdt_cost(self._nodes, self._deployment.usdt, [address])
+        kept = question.keep_sun + self._hold_sun(address, cost, market)
+        means = _means(account, resources, await self._free_sun(address, account) - kept)
         typical = await self._typical(address, market.bandwidth_price_sun)
-        need, source = await self._need(question, typical)
+        need, source = self._need(question, typical, cost)
         plan = make_plan(need, market, means, question.days)
         return Forecast(plan, market, means, typical, source)
 
-    async def _need(self, question: Question, typical: Typical) -> tuple[Need, str]:
+    async def _free_sun(self, address: Address, account: Account | None) -> int:
+        """TRX that no order has set aside; all of it where we keep no books."""
+        if account is None:
+            return 0
+        if not await self._ledger.is_holder(address):
+            return account.balance_sun
+        available = await self._ledger.balance(address, Pocket.AVAILABLE, TRX.code)
+        return min(account.balance_sun, available)
+
+    def _hold_sun(self, address: Address, cost: UsdtCost, market: Market) -> int:
+        """What a transfer sets aside for its fee before it is signed, though a stake may pay it:
+        without so much nothing is sent."""
+        energy = cost.cold_energy * HOLD_MARGIN_PERCENT // 100
+        size = transfer_bandwidth(address, self._deployment.usdt) + HOLD_BYTES
+        return energy * market.energy_price_sun + size * market.bandwidth_price_sun
+
+    def _need(self, question: Question, typical: Typical, cost: UsdtCost) -> tuple[Need, str]:
         """What is sent each day: as announced, else as lately, or what waits if that is more."""
         count = question.payouts_per_day
         if count is None and typical.orders:
@@ -115,7 +144,6 @@ class Forecasts:
             return Need(count, count * each, size), "typical"
         source = "typical" if count is None else "announced"
         there, count = self._deployment, typical.waiting if count is None else count
-        cost = await usdt_cost(self._nodes, there.usdt, [question.address])
         cold = -(-count * question.cold_percent // 100)
         energy = cold * cost.cold_energy + (count - cold) * cost.warm_energy
         return Need(count, energy, transfer_bandwidth(question.address, there.usdt)), source
@@ -190,7 +218,7 @@ def _market(
     )
 
 
-def _means(account: Account | None, resources: AccountResources, keep_sun: int) -> Means:
+def _means(account: Account | None, resources: AccountResources, spare_sun: int) -> Means:
     if account is None:
         return Means(0, 0, resources.energy_limit, resources.net_limit, 0)
     return Means(
@@ -198,5 +226,5 @@ def _means(account: Account | None, resources: AccountResources, keep_sun: int) 
         bandwidth_stake_sun=account.frozen[Resource.BANDWIDTH],
         energy_limit=resources.energy_limit,
         bandwidth_limit=resources.net_limit,
-        spare_sun=max(0, account.balance_sun - keep_sun),
+        spare_sun=max(0, spare_sun),
     )

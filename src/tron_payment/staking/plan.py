@@ -8,6 +8,7 @@ What is true on TRON (tron-facts 4; java-tron ResourceProcessor, EnergyProcessor
 - Energy is taken from the stake as far as it goes, the rest is burned. Bandwidth is taken whole
   for each transaction: from the stake, else from the free 600 bytes a day, else it is burned.
 - A stake is not spent. What it costs is what the TRX would have earned elsewhere meanwhile.
+- A stake is out of reach for 14 days: what is burned in spite of it must be left in the balance.
 
 Amounts are integers of sun; every division is rounded against the plan, so it never promises
 more than it keeps.
@@ -22,6 +23,11 @@ from tron_payment.core.money import SUN_PER_TRX
 DAYS_PER_YEAR: Final = 365
 BASIS_POINTS: Final = 10_000
 STAKE_MIN_TRX: Final = 1
+FEES_KEPT_DAYS: Final = 30
+"""What is burned in so many days, or in the whole period if that is longer, is not staked."""
+
+FITTING_ROUNDS_MAX: Final = 1_000
+"""Each round asks for a whole TRX less at least; on main net a handful are enough."""
 
 
 class Way(StrEnum):
@@ -71,7 +77,7 @@ class Means:
     """Of own and borrowed stakes together."""
     bandwidth_limit: int
     spare_sun: int
-    """TRX that may be staked besides."""
+    """TRX that may be staked besides, as far as what is burned then is still left of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,25 +177,48 @@ def gives(stake_sun: int, own_sun: int, total: int, weight_trx: int) -> int:
 def _staked(
     need: Need, market: Market, means: Means, days: int, full_energy: int, full_bandwidth: int
 ) -> Cost:
-    """Stake within the spare TRX, first where a TRX saves more; nothing when it does not pay."""
-    wishes = sorted(
-        [
-            (_saving_sun(full_energy, market, means, energy=True), True, full_energy),
-            (_saving_sun(full_bandwidth, market, means, energy=False), False, full_bandwidth),
-        ],
-        reverse=True,
-    )
-    spare, chosen = means.spare_sun, {True: 0, False: 0}
-    for _, is_energy, full in wishes:
-        stake = min(full, spare) // SUN_PER_TRX * SUN_PER_TRX
-        chosen[is_energy] = stake
-        spare -= stake
-    best = _with_stake(need, market, means, days, chosen[True], chosen[False])
-    for energy, bandwidth in ((chosen[True], 0), (0, chosen[False]), (0, 0)):
-        other = _with_stake(need, market, means, days, energy, bandwidth)
-        if other.total_sun < best.total_sun:
+    """Stake where a TRX saves most first, as far as the spare TRX reaches for that and for what
+    is burned beside it; nothing when it does not pay."""
+    best = _with_stake(need, market, means, days, 0, 0)
+    for energy, bandwidth in ((full_energy, full_bandwidth), (full_energy, 0), (0, full_bandwidth)):
+        other = _fitting(need, market, means, days, energy, bandwidth)
+        if other is not None and other.total_sun < best.total_sun:
             best = other
     return best
+
+
+def _fitting(
+    need: Need, market: Market, means: Means, days: int, full_energy: int, full_bandwidth: int
+) -> Cost | None:
+    """The largest stakes that leave what is burned beside them; None when none do.
+
+    The less is staked the more is burned, so asking again with what the last answer leaves comes
+    down to the largest sum that fits, and passes none.
+    """
+    energy_first = _saving_sun(full_energy, market, means, energy=True) >= _saving_sun(
+        full_bandwidth, market, means, energy=False
+    )
+    budget = means.spare_sun
+    for _ in range(FITTING_ROUNDS_MAX):
+        first, second = (
+            (full_energy, full_bandwidth) if energy_first else (full_bandwidth, full_energy)
+        )
+        first = min(first, budget) // SUN_PER_TRX * SUN_PER_TRX
+        second = min(second, budget - first) // SUN_PER_TRX * SUN_PER_TRX
+        energy, bandwidth = (first, second) if energy_first else (second, first)
+        cost = _with_stake(need, market, means, days, energy, bandwidth)
+        if cost.stake_sun + _burned_ahead_sun(cost, days) <= means.spare_sun:
+            return cost
+        budget = min(cost.stake_sun - SUN_PER_TRX, means.spare_sun - _burned_ahead_sun(cost, days))
+        if budget < SUN_PER_TRX:
+            return None
+    return None
+
+
+def _burned_ahead_sun(cost: Cost, days: int) -> int:
+    """What must stay in the balance to be burned: no stake comes back in time for it."""
+    burned = cost.energy_burned_sun + cost.bandwidth_burned_sun
+    return burned // days * max(days, FEES_KEPT_DAYS)
 
 
 def _saving_sun(stake_sun: int, market: Market, means: Means, *, energy: bool) -> int:

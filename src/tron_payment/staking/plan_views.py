@@ -46,6 +46,9 @@ class PlanView(msgspec.Struct, frozen=True, kw_only=True):
     """What would have to be staked besides to burn nothing at all."""
 
     spare_trx: str
+    """May be staked as far as what is burned besides is left of it: without what `keep_trx` and
+    live orders take, and the fee that one transfer sets aside."""
+
     energy_per_trx: int
     """Energy a day that one TRX more staked gives on this chain; where few stake, it is a lot."""
 
