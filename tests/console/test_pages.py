@@ -7,7 +7,9 @@ import pytest
 from tests.console.conftest import SignIn
 from tests.console.world import pay
 from tests.e2e.service import Service
+from tron_payment.console.api import ApiProblem, at
 from tron_payment.console.pages import MENU
+from tron_payment.console.review import link_of
 from tron_payment.http.permissions import permissions_of
 from tron_payment.http.principals import Role
 
@@ -99,3 +101,35 @@ async def test_an_id_cannot_reach_beyond_its_segment(sign_in: SignIn) -> None:
     forged = await browser.post("/console/do/payout.cancel", data={"id": "../../payments/x"})
     assert forged.status_code == 404
     assert (await browser.post("/console/do/nothing", data={"id": "x"})).status_code == 404
+    forged = await browser.post("/console/do/payout.approve", data={"id": "batch/bat_1"})
+    assert forged.status_code == 404
+    forged = await browser.post("/console/do/payout.cancel", data={"path": "x"})
+    assert forged.status_code == 404, "a field that no form of ours has"
+
+
+async def test_a_search_finds_payouts_and_nothing_beside_them(
+    sign_in: SignIn, service: Service
+) -> None:
+    made = await pay(service)
+    browser = await sign_in("operator")
+    for text in (f"{made['payout_id']}/explain", "bat_x/export", "bat_/../batch"):
+        answer = await browser.get("/console/payouts", params={"find": text})
+        assert answer.status_code < 500, text
+        assert made["payout_id"] + '"' not in answer.text, text
+
+
+def test_only_what_stands_in_a_path_is_held_to_one_segment() -> None:
+    fields = {"id": "pay_1", "reason": "...", "url": "https://a.example/b", "path": "x", "self": ""}
+    assert at("/payouts/{id}/reject", **fields) == "/payouts/pay_1/reject"
+    assert at("/payouts/{id}", id="a?b#c%2Fd") == "/payouts/a%3Fb%23c%252Fd"
+    for wrong in ("batch/bat_1", "pay_1/explain", "/", "..", "."):
+        with pytest.raises(ApiProblem) as refused:
+            at("/payouts/{id}/approve", id=wrong)
+        assert refused.value.status == 404, wrong
+    with pytest.raises(KeyError):
+        at("/payouts/{id}", path="x")
+
+
+def test_a_thing_of_an_odd_name_has_no_page() -> None:
+    assert link_of("pay_x") == "/console/payouts/pay_x"
+    assert link_of("pay_x/explain") == "" and link_of("odd") == ""

@@ -19,6 +19,7 @@ PAGE_MAX: Final = 100
 """Rows that one call of a list answers at most."""
 
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
+_NAME: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 class ApiProblem(Exception):
@@ -38,15 +39,20 @@ class ApiProblem(Exception):
         return str(self.problem.get("detail") or self.problem.get("title") or "")
 
 
-def at(path: str, **ids: str) -> str:
+def at(path: str, /, **ids: str) -> str:
     """A path with ids in it, none of which can reach beyond its own segment.
 
+    `ids` may have more than the path has places for, such as all fields of a form.
+
     Raises:
-        ApiProblem: An id of dots only, which a reader of paths would take for a direction.
+        ApiProblem: An id of dots only, which a reader of paths would take for a direction, or one
+            with a slash: in this process a path arrives decoded, so that no quoting holds it.
+        KeyError: There is no id for a place.
     """
-    if any(text and not text.strip(".") for text in ids.values()):
+    placed = {name: ids[name] for name in _NAME.findall(path)}
+    if any("/" in text or (text and not text.strip(".")) for text in placed.values()):
         raise ApiProblem(404, {"code": "not_found", "title": "There is no such thing here"})
-    return path.format(**{name: quote(text, safe="") for name, text in ids.items()})
+    return path.format(**{name: quote(text, safe="") for name, text in placed.items()})
 
 
 @cache

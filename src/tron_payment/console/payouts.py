@@ -153,10 +153,10 @@ async def _found(desk: Desk, text: str) -> tuple[list[dict[str, Any]], bool]:
     What the text can be is seen from its form: an id, a transaction, an address; else a person or
     the beginning of a reference.
     """
-    if text.startswith("pay_"):
+    if "/" not in text and text.startswith("pay_"):
         one = await desk.api.maybe(at("/api/v1/payouts/{id}", id=text))
         return ([one] if one else []), False
-    if text.startswith("bat_"):
+    if "/" not in text and text.startswith("bat_"):
         where = at("/api/v1/payouts/batch/{id}", id=text)
         batch = await desk.api.maybe(where, limit=FOUND_ROWS)
         return (batch["data"], batch["has_more"]) if batch else ([], False)

@@ -162,7 +162,7 @@ async def audit_head(desk: NamedDependency[Desk]) -> Response[str]:
 def link_of(object_id: str) -> str:
     """The page of a thing; empty when it has none."""
     place = PLACES.get(object_id[:4])
-    return at(place + "{id}", id=object_id) if place else ""
+    return at(place + "{id}", id=object_id) if place and "/" not in object_id else ""
 
 
 def _change(row: dict[str, Any]) -> str:
