@@ -162,6 +162,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "reference_repeats": "leave merchant_reference out of what is paid again and again",
     "refund_exceeds_received": "refund no more than received less refunded",
     "refused": FIELD,
+    "restore_on_host": "restore it on the host: `tron-payment restore FILE --password-file F`",
     "route_currency": "pay TRX at POST /payouts/direct, in a batch with `route` direct in its row",
     "route_unavailable": "put the router on the chain (`tron-payment deploy-contracts`) and name "
     "its address, or use another route",

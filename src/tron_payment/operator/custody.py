@@ -11,7 +11,7 @@ from tron_payment.operator.runner import assembled
 from tron_payment.settings import Settings
 from tron_payment.wallets import Custody, Who, build_sealing
 
-OPERATOR: Final = Who("command-line", "operator")
+OPERATOR: Final = Who("command-line", "operator", on_host=True)
 BACKUP_BYTES_MAX: Final = 64 * 1024 * 1024
 
 

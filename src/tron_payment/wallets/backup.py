@@ -7,11 +7,11 @@ bound to the body (AES-256-GCM), which is JSON with the secrets in it. A restore
 everything before it writes anything: every key must derive its address.
 """
 
+import asyncio
 import base64
 import binascii
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,17 +19,22 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tron_payment.core.address import Address, parse_address
+from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError, Conflict, Refused
-from tron_payment.core.redaction import Silent
 from tron_payment.db.cas import insert_once
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.wallets import documents as store
-from tron_payment.wallets import hd
-from tron_payment.wallets.addresses import RESTORE_GAP, top_issued
+from tron_payment.wallets.addresses import top_issued
 from tron_payment.wallets.documents import Wallet
 from tron_payment.wallets.domain import WalletExists, WalletKind, WalletStatus
-from tron_payment.wallets.keys import Secret
+from tron_payment.wallets.kept import (
+    BackupMalformed,
+    Found,
+    Kept,
+    KeptPassword,
+    Moment,
+    checked,
+)
 from tron_payment.wallets.keystore import Bond, Keystore, KeyUnreadable
 from tron_payment.wallets.passwords import (
     SALT_BYTES,
@@ -47,12 +52,7 @@ FILE_COST: Final = Cost(memory_kib=256 * 1024, iterations=3, lanes=4)
 """A file may be attacked for years: four times the memory of a wallet's password."""
 
 TEXT_MAX: Final = 8 * 1024 * 1024
-WALLETS_MAX: Final = 20_000
 FORMER_IDS_MAX: Final = 20
-
-
-class BackupMalformed(Refused, code="backup_malformed"):
-    """This is not a backup that this release reads."""
 
 
 class BackupUnreadable(Refused, code="backup_unreadable"):
@@ -73,47 +73,8 @@ class _Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     memory_kib: int
     iterations: int
     lanes: int
-    created_at: datetime
+    created_at: Moment
     genesis_id: str
-
-
-class _Password(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    salt: bytes
-    digest: bytes
-    memory_kib: int
-    iterations: int
-    lanes: int
-
-
-class _Kept(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One wallet in a backup."""
-
-    wallet_id: str
-    label: str
-    kind: WalletKind
-    address: str
-    status: str
-    category: str
-    principal: str
-    path: str
-    created_at: datetime
-    secret: bytes
-    xpub: str | None = None
-    top_issued: int = 0
-    password: _Password | None = None
-
-    @property
-    def floor(self) -> int:
-        """Up to this index addresses may have been issued, before the backup or after."""
-        return self.top_issued + RESTORE_GAP
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A wallet read from a backup, its key checked."""
-
-    kept: _Kept
-    secret: Secret
 
 
 class Vault:
@@ -167,7 +128,8 @@ class Vault:
         written = f"{head}.{_text(sealed)}"
         again, _, body = _take_apart(written)
         assert again == head
-        assert len(_unseal(head, body, key)) == len(kept), "a backup that cannot be read is none"
+        found = await asyncio.to_thread(_unseal, head, body, key)
+        assert len(found) == len(kept), "a backup that cannot be read is none"
         return written
 
     async def read(self, text: str, password: str) -> list[Found]:
@@ -182,13 +144,14 @@ class Vault:
         cost = Cost(header.memory_kib, header.iterations, header.lanes)
         if header.kdf != "argon2id" or not cost.is_sane() or len(header.salt) != SALT_BYTES:
             raise BackupMalformed(param="backup")
-        return _unseal(head, sealed, await self._deriver.derive(password, header.salt, cost))
+        key = await self._deriver.derive(password, header.salt, cost)
+        return await asyncio.to_thread(_unseal, head, sealed, key)
 
-    async def _keep(self, wallet: Wallet) -> _Kept:
+    async def _keep(self, wallet: Wallet) -> Kept:
         assert wallet.envelope is not None
         secret = self._keystore.open(wallet.envelope, wallet.bond)
         password = await self._passwords.find(wallet.id)
-        return _Kept(
+        return Kept(
             wallet_id=wallet.id,
             label=wallet.label,
             kind=wallet.kind,
@@ -203,7 +166,7 @@ class Vault:
             top_issued=await top_issued(wallet.id) if wallet.xpub else 0,
             password=None
             if password is None
-            else _Password(
+            else KeptPassword(
                 salt=password.salt,
                 digest=password.digest,
                 memory_kib=password.memory_kib,
@@ -232,12 +195,17 @@ class Vault:
         by_id = await store.by_id(found.kept.wallet_id)
         return by_id or await store.by_address(Address(found.kept.address))
 
-    async def put_back(self, found: Found, now: datetime) -> tuple[Wallet, bool]:
+    async def put_back(
+        self, found: Found, now: datetime, *, owner: str | None = None
+    ) -> tuple[Wallet, bool]:
         """Make the wallet usable again; False when nothing had to be changed.
 
         A missing wallet is stored again under its id. One that stands keeps its id, label and
         category; its key is sealed again when it does not open, and an archived one comes back.
         It answers to the id of the backup, too.
+
+        Args:
+            owner: Whose a missing wallet becomes; None for whose the backup says.
 
         Raises:
             LostRace, WalletExists: Somebody else was faster; nothing was changed.
@@ -245,7 +213,7 @@ class Vault:
         kept = found.kept
         there = await self.standing(found)
         if there is None:
-            wallet = self._rebuilt(found, now)
+            wallet = self._rebuilt(found, now, owner)
             if kept.password is not None:
                 await self._passwords.store(_password_row(kept, kept.wallet_id))
             try:
@@ -276,14 +244,14 @@ class Vault:
             return there, False
         return await store.change(there, now, **changes), True
 
-    def _opens(self, wallet: Wallet, kept: _Kept) -> bool:
+    def _opens(self, wallet: Wallet, kept: Kept) -> bool:
         assert wallet.envelope is not None
         try:
             return self._keystore.open(wallet.envelope, wallet.bond).reveal() == kept.secret
         except KeyUnreadable:
             return False
 
-    def _rebuilt(self, found: Found, now: datetime) -> Wallet:
+    def _rebuilt(self, found: Found, now: datetime, owner: str | None) -> Wallet:
         kept = found.kept
         bond = Bond(kept.wallet_id, Address(kept.address), kept.path)
         frozen = kept.status == WalletStatus.FROZEN.value
@@ -294,12 +262,12 @@ class Vault:
             address=kept.address,
             status=WalletStatus.FROZEN if frozen else WalletStatus.ACTIVE,
             category=kept.category,
-            principal=kept.principal,
+            principal=owner or kept.principal,
             envelope=self._keystore.seal(found.secret, bond),
             path=kept.path,
             xpub=kept.xpub,
             index_floor=kept.floor if kept.xpub else 0,
-            created_at=kept.created_at,
+            created_at=min(kept.created_at, now),
             updated_at=now,
         )
 
@@ -310,33 +278,13 @@ def _unseal(head: str, sealed: bytes, key: bytes) -> list[Found]:
     except (InvalidTag, ValueError):
         raise BackupUnreadable(param="backup") from None
     try:
-        kept = msgspec.json.decode(body, type=list[_Kept])
+        kept = msgspec.json.decode(body, type=list[Kept])
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise BackupMalformed(param="backup") from None
-    return [_checked(each) for each in kept]
+    return checked(kept)
 
 
-def _checked(kept: _Kept) -> Found:
-    """
-    Raises:
-        BackupMalformed: A secret that derives another address, or none.
-    """
-    secret = Secret(kept.secret)
-    address = parse_address(kept.address)
-    if kept.kind not in (WalletKind.HOT, WalletKind.HD):
-        raise BackupMalformed("a wallet without a key", param="backup")
-    try:
-        if kept.kind is WalletKind.HD and hd.ACCOUNT.fullmatch(kept.path) is None:
-            raise ValueError("no account of ours")
-        derived = hd.signing_key(kept.kind, secret, kept.path).address
-    except (Refused, ValueError):
-        raise BackupMalformed(f"{kept.wallet_id} has no key", param="backup") from None
-    if derived != address:
-        raise BackupMalformed(f"the key of {kept.wallet_id} is another's", param="backup")
-    return Found(kept, secret)
-
-
-def _may_adopt(there: Wallet, kept: _Kept) -> bool:
+def _may_adopt(there: Wallet, kept: Kept) -> bool:
     """Whether a wallet that stands under another id may be the one of the backup: it has the same
     key, or watches the address. Another kind has orders of its own that are signed elsewhere."""
     if there.address != kept.address:
@@ -344,7 +292,7 @@ def _may_adopt(there: Wallet, kept: _Kept) -> bool:
     return there.kind is kept.kind or there.kind is WalletKind.WATCH
 
 
-def _password_row(kept: _Kept, wallet_id: str) -> WalletPassword:
+def _password_row(kept: Kept, wallet_id: str) -> WalletPassword:
     assert kept.password is not None
     return WalletPassword(id=wallet_id, **msgspec.structs.asdict(kept.password))
 

@@ -7,19 +7,27 @@ import structlog
 
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
+from tron_payment.core.errors import Conflict
 from tron_payment.db.cas import LostRace
 from tron_payment.engine import Openings
 from tron_payment.http.principals import Principal
 from tron_payment.wallets import documents as store
-from tron_payment.wallets.backup import WALLETS_MAX, BackupOfAnother, Found, Vault
+from tron_payment.wallets.backup import BackupOfAnother, Vault
 from tron_payment.wallets.documents import Wallet
+from tron_payment.wallets.kept import WALLETS_MAX, Found
 from tron_payment.wallets.keystore import Keystore, KeyUnreadable
-from tron_payment.wallets.making import OURSELVES, Who, facts
+from tron_payment.wallets.making import OURSELVES, SERVICE, Who, facts
 from tron_payment.wallets.service import Wallets
 
 ROTATED_AT_ONCE: Final = 500
+ISSUED_BY_REQUEST_MAX: Final = 1_000_000
+"""Issued addresses, of all wallets of a file together, that one request has watched again."""
 
 log = structlog.get_logger()
+
+
+class RestoreOnHost(Conflict, code="restore_on_host"):
+    """A wallet of the service's own, or very many addresses, only the host restores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +103,14 @@ class Custody:
         """Bring back the wallets of a backup, or the one that is named.
 
         Everything is read and checked before anything is written; doing it again is harmless.
-        What the addresses hold is booked from the chain.
+        What the addresses hold is booked from the chain. A backup says whatever its writer wants
+        it to say: to a caller a missing wallet comes back as their own, and never as the service's.
 
         Raises:
             BackupMalformed, BackupUnreadable, PasswordsBusy
             BackupOfAnother: The named wallet is not in it, or is another one here.
             WalletExists: Another wallet has the address of one of them.
+            RestoreOnHost: A caller may not bring it.
         """
         found = await self._vault.read(backup, password)
         if wallet_id is not None:
@@ -109,10 +119,25 @@ class Custody:
             found = [e for e in found if e.kept.wallet_id == wallet_id or e.kept.address in wanted]
             if not found:
                 raise BackupOfAnother(param="backup")
+        if not who.on_host:
+            await self._check_request(who, found)
         for each in found:
             if (refusal := await self._vault.conflict(each)) is not None:
                 raise refusal
         return [await self._put_back(who, each) for each in found]
+
+    async def _check_request(self, who: Who, found: list[Found]) -> None:
+        """
+        Raises:
+            RestoreOnHost: A missing wallet of the service's own: where it looks for one by its
+                label it would take this one, and give out its addresses. Or too many addresses.
+        """
+        if sum(each.kept.top_issued for each in found) > ISSUED_BY_REQUEST_MAX:
+            raise RestoreOnHost(f"more than {ISSUED_BY_REQUEST_MAX:,} addresses", param="backup")
+        for each in found:
+            is_service = SERVICE in (each.kept.principal, who.principal)
+            if is_service and await self._vault.standing(each) is None:
+                raise RestoreOnHost(f"{each.kept.wallet_id} is the service's own", param="backup")
 
     async def _put_back(self, who: Who, found: Found) -> Wallet:
         kept, known = found.kept, await self._vault.standing(found)
@@ -122,7 +147,8 @@ class Custody:
             await self._wallets.addresses.rebuild(known, kept.floor)  # before it issues one more
         if known is not None:  # somebody has brought its key; that of a new one is never held
             await store.mark_backed_up([known.id], self._clock.now())
-        wallet, changed = await self._vault.put_back(found, self._clock.now())
+        owner = None if who.on_host else who.principal
+        wallet, changed = await self._vault.put_back(found, self._clock.now(), owner=owner)
         if wallet.xpub is not None and wallet.index_floor:
             await self._wallets.addresses.rebuild(wallet, kept.floor)
         self._wallets.forget_key(wallet.id)

@@ -55,13 +55,15 @@ class Who:
     principal: str
     role: str
     request_id: str = ""
+    on_host: bool = False
+    """The process itself or its command line: who has the keys of all keys anyway."""
 
     @classmethod
     def of(cls, principal: Principal, request_id: str = "") -> "Who":
         return cls(principal.id, principal.role.value, request_id)
 
 
-OURSELVES: Final = Who(SERVICE, SERVICE)
+OURSELVES: Final = Who(SERVICE, SERVICE, on_host=True)
 
 
 class Maker:
