@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tron_payment import chain
-from tron_payment.chain.answers import Receipt
+from tron_payment.chain.answers import Receipt, ReceiptPart
 from tron_payment.chain.transactions import TRANSFER_TOPIC
 from tron_payment.core.address import Address, address_bytes, address_of, address_of_hex
 
@@ -58,6 +58,11 @@ async def test_block_and_receipts_that_do_not_belong_together_are_refused() -> N
         (block, (receipt, receipt)),
         (replace(block, transactions=()), (receipt,)),
         (block, (msgspec.structs.replace(receipt, id="00" * 32),)),
+        *(
+            (block, (msgspec.structs.replace(receipt, receipt=ReceiptPart(**{name: amount})),))
+            for name in ("energy_total", "energy_fee_sun", "net_usage", "net_fee_sun")
+            for amount in (-1, 2**70)
+        ),
         (block, (msgspec.structs.replace(receipt, block_number=209),)),
         (block, (msgspec.structs.replace(receipt, block_timestamp_ms=1),)),
         (block, (msgspec.structs.replace(receipt, fee_sun=-1),)),

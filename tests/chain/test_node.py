@@ -120,6 +120,25 @@ async def test_prices_and_parameters_are_read() -> None:
         await recorded("empty").parameters()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("getEnergyFee", None),
+        ("getEnergyFee", 0),
+        ("getEnergyFee", -1),
+        ("getTransactionFee", None),
+        ("getTransactionFee", 2**70),
+        ("getMultiSignFee", -1_000_000),
+    ],
+)
+async def test_a_node_without_possible_prices_tells_none(name: str, value: int | None) -> None:
+    told = {"getEnergyFee": 100, "getTransactionFee": 1_000, name: value}
+    listed = [{"key": key, "value": each} for key, each in told.items() if each is not None]
+    node = client_of(fixed({"chainParameter": listed}))
+    with pytest.raises(chain.NodeUnavailable):
+        await node.parameters()
+
+
 async def test_stakes_votes_and_the_node_itself_are_read() -> None:
     (witness,) = await recorded("witnesses").witnesses()
     assert (witness.address, witness.votes, witness.is_active) == (WITNESS, 1_100, True)

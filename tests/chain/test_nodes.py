@@ -10,7 +10,7 @@ from tron_payment import chain
 from tron_payment.chain.breaker import FAILURES_TO_OPEN, OPEN_FIRST_S, OPEN_MAX_S
 from tron_payment.chain.calls import RATE_LIMIT_REST_S
 
-from .scripted import ALICE, BOB, ScriptedChain, ScriptedNode
+from .scripted import ALICE, BOB, ScriptedChain, ScriptedNode, client_of, fixed
 from .test_apart import apart, named
 
 
@@ -448,3 +448,32 @@ async def test_a_block_without_transactions_is_confirmed_by_those_that_show_none
     empty = [ScriptedNode(shared, replies=replies) for _ in range(2)]
     nodes = chain.Nodes([each.client() for each in empty], 2)
     assert (await nodes.solid_block(4)).transactions == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"),
+    [
+        ((100, 100, 1), 100),
+        ((1, 100, 100), 100),
+        ((100, 9_999, 100), 100),
+        ((1, 100, None), 100),
+        ((None, 100, 210), 210),
+        ((None, None, 100), None),
+    ],
+)
+async def test_no_node_alone_tells_a_price(
+    told: tuple[int | None, ...], believed: int | None
+) -> None:
+    """Of three the middle one, of two the higher one: too small a limit burns for nothing."""
+
+    def node(alias: str, price: int | None) -> chain.NodeClient:
+        listed = [{"key": "getEnergyFee", "value": price}, {"key": "getTransactionFee"}]
+        return client_of(fixed({"chainParameter": listed} if price else {}), alias)
+
+    clients = [node(alias, price) for alias, price in zip("abc", told, strict=True)]
+    nodes = chain.Nodes(clients, 2, Seconds())
+    if believed is None:
+        with pytest.raises(chain.NodesUnavailable):
+            await nodes.parameters()
+    else:
+        assert (await nodes.parameters())["getEnergyFee"] == believed

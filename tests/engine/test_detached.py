@@ -291,3 +291,40 @@ async def test_the_wallets_permission_is_written_into_the_order_and_its_bytes(
     (order,) = desk.asked.values()
     assert order.permission_id == 3 and order.live is not None
     assert chain.decode(order.live.raw).permission_id == 3
+
+
+async def test_bytes_that_are_made_anew_name_the_permission_of_now(
+    world: World, desk: Desk
+) -> None:
+    """The account has lost the one that was named: the same bytes again would never be taken."""
+    desk.permission_id = 3
+    await place(world)
+    await world.tick(2)
+    while not [each for each in (await world.order("a")).tried if each.death is not None]:
+        desk.permission_id = 4
+        await world.tick()
+    await world.tick(12)
+    order = await world.order("a")
+    said = [chain.decode(each.raw).permission_id for each in order.tried]
+    assert (order.permission_id, said[:2]) == (4, [3, 4])
+
+
+async def test_what_more_signatures_cost_is_not_signed_with_less_set_aside(
+    world: World, desk: Desk
+) -> None:
+    """The permission has got more keys since its money was set aside."""
+
+    async def hold(orders: Sequence[Order]) -> dict[str, str]:
+        return {each.id: "test" for each in orders if each.status is OrderStatus.RESERVED}
+
+    world.engine.gate(hold)
+    await place(world)
+    await world.tick(2)
+    assert (await world.order("a")).status is OrderStatus.RESERVED
+    world.engine.dispatcher.gates.clear()
+    desk.signatures = 5
+    await world.tick(4)
+    assert (await world.order("a")).waiting_for == "fee_limit_outdated"
+    desk.signatures = 1
+    await world.tick(4)
+    assert (await world.order("a")).status is OrderStatus.AWAITING_SIGNATURE

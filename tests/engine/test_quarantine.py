@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.conftest import Mongo
+from tests.engine import network
 from tests.engine.points import Points
 from tests.engine.world import ALL_DOCUMENTS, BOB, World
 from tron_payment.chain import NodeHasNot
-from tron_payment.engine import Order, OrderStatus
+from tron_payment.chain.answers import LogPart
+from tron_payment.engine import Order, OrderStatus, quarantine
 from tron_payment.engine.quarantine import Finding, NotProved, conclusion, finding_of
 
 F = Finding
@@ -105,6 +108,46 @@ async def test_a_success_that_paid_another_amount_to_the_right_one_proves_nothin
     with pytest.raises(NotProved):
         await world.engine.quarantine.resolve(order, OrderStatus.FAILED, "two people")
     assert (await world.order("a")).status is OrderStatus.QUARANTINED
+
+
+async def test_a_success_of_which_the_token_says_nothing_proves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgraded token hands calls to a contract whose events are others: it may have arrived."""
+    transfer = network._transfer
+
+    def speaks_otherwise(*arguments: Any) -> list[LogPart] | None:
+        return None if transfer(*arguments) is None else []
+
+    monkeypatch.setattr(network, "_transfer", speaks_otherwise)
+    await world.engine.place(world.wish("a", to=BOB))
+    await world.tick(10)
+    order = await world.order("a")
+    assert (order.status, world.network.token[BOB]) == (OrderStatus.QUARANTINED, 5_000_000)
+    evidence = await world.engine.quarantine.look(order)
+    assert ([seen.finding for seen in evidence.attempts], evidence.proves) == ([F.UNTOLD], None)
+
+
+async def test_a_long_lifetime_is_read_look_by_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What people sign may live for a day: one look does not read it all, and none begins anew."""
+    monkeypatch.setattr(quarantine, "LIFETIME_BLOCKS_MAX", 5)
+    world.network.drop = lambda txid: True
+    await world.engine.place(world.wish("a"))
+    order = await world.order("a")
+    while not (order.tried and order.tried[0].death):
+        await world.tick()
+        order = await world.order("a")
+    first = order.tried[0]
+    assert first.death is not None
+    blocks = first.death.to_block - first.ref_block_number
+    found = [
+        (await world.engine.quarantine.look(order)).attempts[0].finding
+        for _ in range(-(-blocks // 5) + 1)
+    ]
+    assert blocks > 10 and found[-2:] == [F.DEAD, F.DEAD]
+    assert found[:-2] == [F.OPEN] * len(found[:-2])
 
 
 async def test_what_turned_up_after_its_proof_of_death_is_settled_by_its_block(

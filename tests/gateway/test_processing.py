@@ -68,6 +68,18 @@ async def test_fees_go_to_our_own_addresses_only(gateway: World) -> None:
     assert strange.json()["code"] == "recipient_not_own"
 
 
+async def test_a_cap_of_nothing_is_a_cap(gateway: World) -> None:
+    wallets: Wallets = gateway.service(Wallets)
+    other = await wallets.ensure(None, "other")
+    fee = {"kind": "fee", "to_address": other.address, "amount": "30"}
+    payment = await settled(gateway, await process(gateway, **fee, max_fee_trx="0"))
+    assert payment["status"] == "queued"
+    assert payment["waiting_for"].startswith("fee_above_maximum: ")
+    for body in (fee, {"kind": "usdt", "to_address": CAROL, "amount": "12"}):
+        above = await process(gateway, **body, max_fee_trx="15000.000001")
+        assert (above.status_code, above.json()["code"]) == (422, "max_fee_too_high")
+
+
 async def test_a_strangers_contract_is_called_and_ours_are_not(gateway: World) -> None:
     from tests.gateway.test_deposits import PAYER, deploy_fake
 

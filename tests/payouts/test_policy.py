@@ -12,8 +12,8 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.core.clock import ManualClock, to_ms
 from tron_payment.core.errors import AppError
 from tron_payment.core.money import USDT, Amount
+from tron_payment.engine import MAX_FEE_SUN_MAX, FeeCapTooHigh, fee_cap
 from tron_payment.payouts import Limits, Payouts, PolicyDesk
-from tron_payment.payouts.domain import MAX_FEE_SUN_MAX, FeeCapTooHigh, fee_cap
 from tron_payment.payouts.limits import (
     Ceiling,
     Hold,

@@ -97,6 +97,30 @@ async def test_stake_unstake_wait_withdraw(world: World) -> None:
     }
 
 
+async def test_what_gives_back_waits_for_no_money(world: World) -> None:
+    """A wallet that has staked nearly all it has gets it back by its free bandwidth."""
+    made = (await world.post("/wallets", {"label": "stake", "kind": "hot"})).json()
+    await world.settle()
+    await world.fund(made["address"], trx=3)
+    await world.settle()
+    me = {"wallet_id": made["wallet_id"]}
+    for path, body in (
+        ("stake", {"amount": "2.6", "resource": "ENERGY"}),
+        ("unstake", {"amount": "2.6", "resource": "ENERGY"}),
+        ("cancel-unstake", {}),
+    ):
+        await done(world, path, **me, **body)  # the third burns, the free bytes are used up
+    left = (await world.house.ledger.holdings(made["address"]))["TRX"][Pocket.AVAILABLE]
+    await travel(world, 2)
+    out = await done(world, "unstake", amount="2.6", resource="ENERGY", **me)
+    order = await Order.find_one({"subject": out["stake_id"]})
+    assert order is not None and [h.units for h in order.held] == [left]
+    bound = await world.house.engine.fees.bound(order.wanted_contract)
+    assert 0 < left < bound.hold_sun and order.outcome.fee_sun == 0
+    pockets = (await world.house.ledger.holdings(made["address"]))["TRX"]
+    assert (pockets[Pocket.AVAILABLE], pockets.get(Pocket.RESERVED, 0)) == (left, 0)
+
+
 async def test_cancel_unstake_stakes_again(world: World) -> None:
     await refused(world, "cancel-unstake", 409, "nothing_to_cancel")
     await done(world, "stake", amount="500", resource="BANDWIDTH")

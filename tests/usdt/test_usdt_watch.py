@@ -64,6 +64,16 @@ async def test_a_fee_would_shorten_payments_so_they_wait(world: World) -> None:
     assert (await seen(world, transfer))["status"] == "settled"
 
 
+async def test_an_upgraded_token_moves_nothing(world: World) -> None:
+    """Nobody here knows what the other contract does with a transfer, or what its events say."""
+    successor = await world.deploy_token("Tether USD", "USDT", 6)
+    await world.issuer("deprecate", successor)
+    transfer = await send(world)
+    await world.work()
+    waiting = await seen(world, transfer)
+    assert (waiting["status"], waiting["waiting_for"]) == ("queued", "token_deprecated")
+
+
 async def test_who_is_blacklisted_after_acceptance_is_not_paid(world: World) -> None:
     body = {"wallet_id": await world.wallet_id(), "to_address": BOB, "amount": "1"}
     assert (await world.post("/usdt/transfer", body)).status_code == 202

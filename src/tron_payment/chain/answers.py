@@ -261,8 +261,8 @@ class TrialPart(msgspec.Struct, gc=False):
 
 class CallAnswer(Answer, gc=False, kw_only=True):
     result: ResultPart | None = None
-    energy_used: int = 0
-    energy_penalty: int = 0
+    energy_used: Int64 = 0
+    energy_penalty: Int64 = 0
     constant_result: list[str] = []
     logs: list[LogPart] = []
     transaction: TrialPart = msgspec.field(default_factory=TrialPart)

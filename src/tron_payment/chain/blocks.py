@@ -130,10 +130,22 @@ def join(block: Block, receipts: Sequence[Receipt]) -> SolidBlock:
             raise BlockInconsistent(f"block {block.number}: receipt {index} is of another time")
         if sha256(one.raw).hexdigest() != one.txid:
             raise BlockInconsistent(f"block {block.number}: {one.txid} is not its bytes' hash")
-        amounts = (receipt.fee_sun, receipt.withdraw_amount_sun, receipt.withdraw_expire_sun)
+        used = receipt.receipt
+        amounts = (
+            receipt.fee_sun,
+            receipt.withdraw_amount_sun,
+            receipt.withdraw_expire_sun,
+            used.energy_usage,
+            used.energy_fee_sun,
+            used.origin_energy,
+            used.energy_total,
+            used.energy_penalty,
+            used.net_usage,
+            used.net_fee_sun,
+        )
         if min(amounts) < 0 or max(amounts) > INT64_MAX:
             raise BlockInconsistent(f"block {block.number}: {one.txid} has an impossible amount")
-        stated = receipt.receipt.result
+        stated = used.result
         if stated and one.contract_ret and stated != one.contract_ret:
             raise BlockInconsistent(f"block {block.number}: {one.txid} has two results")
         joined.append(SolidTransaction(one.raw, receipt, index))

@@ -18,11 +18,24 @@ from tron_payment.chain.errors import (
     NodeHasNot,
     NodeUnavailable,
 )
-from tron_payment.chain.wire import bytes_of_hex
+from tron_payment.chain.wire import INT64_MAX, bytes_of_hex
 from tron_payment.core.address import Address, InvalidAddress, address_hex, address_of_hex
 
 _RESOURCE_NUMBERS: Final = {Resource.BANDWIDTH: 0, Resource.ENERGY: 1}
 _ID_HEX: Final = 64
+
+NEEDED_PRICES: Final = frozenset({"getEnergyFee", "getTransactionFee"})
+"""Sun for a unit of energy and for a byte. No node of java-tron leaves them out."""
+
+PRICES: Final = NEEDED_PRICES | {
+    "getMemoFee",
+    "getMultiSignFee",
+    "getMaxFeeLimit",
+    "getCreateAccountFee",
+    "getCreateNewAccountFeeInSystemContract",
+    "getUpdateAccountPermissionFee",
+}
+"""What decides how much a transaction may burn, in sun."""
 
 N = TypeVar("N")
 A = TypeVar("A", bound=a.Answer)
@@ -227,7 +240,12 @@ class NodeClient:
         answer = await self._ask("getchainparameters", {}, a.ParametersAnswer)
         if not answer.parameters:
             raise self._calls.unavailable("no chain parameters")
-        return {each.key: each.value for each in answer.parameters}
+        found = {each.key: each.value for each in answer.parameters}
+        if not found.keys() >= NEEDED_PRICES or not found["getEnergyFee"]:
+            raise self._calls.unavailable("no prices among the chain parameters")
+        if not all(0 <= found.get(name, 0) <= INT64_MAX for name in PRICES):
+            raise self._calls.unavailable("an impossible price")
+        return found
 
     async def next_maintenance_ms(self) -> int:
         """When votes, prices and penalties change next."""

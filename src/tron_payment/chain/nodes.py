@@ -13,12 +13,7 @@ import structlog
 
 from tron_payment.chain.answers import Receipt
 from tron_payment.chain.behind import Behind
-from tron_payment.chain.blocks import (
-    BlockHeader,
-    SolidBlock,
-    internal_disagreement,
-    with_internal,
-)
+from tron_payment.chain.blocks import BlockHeader, SolidBlock, internal_disagreement, with_internal
 from tron_payment.chain.breaker import BreakerState
 from tron_payment.chain.errors import (
     ChainContradiction,
@@ -30,6 +25,7 @@ from tron_payment.chain.members import UNAVAILABLE, Member, Members, alone
 from tron_payment.chain.members import NodeAnswer as NodeAnswer
 from tron_payment.chain.members import NodeStatus as NodeStatus
 from tron_payment.chain.node import NodeClient
+from tron_payment.chain.prices import agreed_parameters
 from tron_payment.chain.views import Account, AccountResources, CallResult, ContractInfo
 from tron_payment.chain.witness import read_block, same_header, witness
 from tron_payment.core.address import Address
@@ -175,7 +171,7 @@ class Nodes:
         return await self.read(lambda node: node.resources(address))
 
     async def parameters(self) -> Mapping[str, int]:
-        return await self.read(lambda node: node.parameters())
+        return await agreed_parameters(self.members, self.agreement)
 
     async def contract(self, address: Address) -> ContractInfo | None:
         return await self.read(lambda node: node.contract(address))

@@ -16,10 +16,13 @@ from tron_payment.engine.domain import (
 )
 from tron_payment.engine.fees import (
     FEE_ABOVE_MAXIMUM,
+    MAX_FEE_SUN_MAX,
     SIMULATION_REVERTED,
     FeeBound,
+    FeeCapTooHigh,
     Fees,
     MustWait,
+    fee_cap,
 )
 from tron_payment.engine.internal import InternalVerdicts
 from tron_payment.engine.internal_booked import as_counted
@@ -48,6 +51,7 @@ __all__ = [
     "FEE_ABOVE_MAXIMUM",
     "LEFT_OUT",
     "LIFECYCLE",
+    "MAX_FEE_SUN_MAX",
     "SIMULATION_REVERTED",
     "Attempt",
     "Balances",
@@ -58,6 +62,7 @@ __all__ = [
     "Expect",
     "ExpectKind",
     "FeeBound",
+    "FeeCapTooHigh",
     "Fees",
     "Finding",
     "Gate",
@@ -94,5 +99,6 @@ __all__ = [
     "balance_of",
     "beyond_books",
     "contract_document",
+    "fee_cap",
     "movements",
 ]

@@ -123,7 +123,7 @@ class Dispatcher:
     async def sign(self, orders: Sequence[Order]) -> None:
         """Build, check and sign one transaction for each order, and store the bytes."""
         ready = await through(self.gates, orders, self._clock)
-        ready = await self._reserving.look_again(ready)
+        ready = await self._reserving.look_again(ready, self.desk)
         if not ready:
             return
         cursor = await self._cursors.load()

@@ -21,7 +21,7 @@ from tron_payment.chain import (
 from tron_payment.contracts import artifact
 from tron_payment.core.address import address_bytes
 from tron_payment.core.clock import Clock, to_ms
-from tron_payment.core.errors import AppError
+from tron_payment.core.errors import AppError, Refused
 from tron_payment.core.money import trx_text
 from tron_payment.engine.domain import Expect, Spend
 from tron_payment.engine.ports import Tokens
@@ -69,6 +69,14 @@ FEE_ABOVE_MAXIMUM: Final = "fee_above_maximum"
 
 SHOWN_SUN: Final = 100_000
 """The needed fee is shown rounded up to a tenth of a TRX, so that it seldom changes."""
+
+
+MAX_FEE_SUN_MAX: Final = 15_000_000_000
+"""The most that TRON lets one transaction burn for energy (`getMaxFeeLimit`)."""
+
+
+class FeeCapTooHigh(Refused, code="max_fee_too_high"):
+    """No transaction can burn that much."""
 
 
 class MustWait(AppError, code="must_wait"):
@@ -149,7 +157,10 @@ class Fees:
                 limit = energy * prices["getEnergyFee"]
                 floor = used * SIGNING_MARGIN_PERCENT // 100 * prices["getEnergyFee"]
             case CreateContract():
-                limit = min(prices["getMaxFeeLimit"], _deployment_limit(contract, prices))
+                limit = min(
+                    prices.get("getMaxFeeLimit", MAX_FEE_SUN_MAX),
+                    _deployment_limit(contract, prices),
+                )
                 floor = limit
             case Transfer() | CreateAccount():
                 extra += prices.get("getCreateNewAccountFeeInSystemContract", 0)
@@ -213,6 +224,19 @@ class Fees:
         return await self._nodes.constant_call(
             contract.owner, contract.contract, data, call_value_sun=contract.call_value_sun
         )
+
+
+def fee_cap(asked_sun: int | None, default_sun: int) -> int:
+    """The most a transaction may burn; zero is a cap like any other, not "no cap".
+
+    Raises:
+        FeeCapTooHigh
+    """
+    if asked_sun is None:
+        return default_sun
+    if asked_sun > MAX_FEE_SUN_MAX:
+        raise FeeCapTooHigh(f"at most {trx_text(MAX_FEE_SUN_MAX)} TRX", param="max_fee_trx")
+    return asked_sun
 
 
 def _is_transfer(contract: TriggerContract) -> bool:

@@ -2,7 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Final
 
+from tron_payment.chain import (
+    CancelAllUnfreezeV2,
+    Undelegate,
+    UnfreezeV2,
+    WithdrawExpireUnfreeze,
+    WithdrawReward,
+)
 from tron_payment.core.address import Address
 from tron_payment.core.money import TRX
 from tron_payment.db.ledger import Draft, LedgerEntry, Pocket, Posting, View
@@ -10,6 +18,19 @@ from tron_payment.engine.booking import merge, release
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import Spend
 from tron_payment.engine.fees import FeeBound
+
+GIVING_BACK: Final = frozenset(
+    each.__name__
+    for each in (
+        UnfreezeV2,
+        WithdrawExpireUnfreeze,
+        CancelAllUnfreezeV2,
+        WithdrawReward,
+        Undelegate,
+    )
+)
+"""Contracts that take nothing but their bandwidth, and by which a wallet gets TRX or a stake back:
+one that has staked all its TRX could never pay for them first."""
 
 
 def wanted_holds(order: Order, bound: FeeBound) -> list[Spend]:
@@ -30,10 +51,11 @@ def fee_limit_now(order: Order, bound: FeeBound) -> int | None:
     Args:
         bound: As priced now, with as many signatures as there may be.
     """
-    if order.fee_limit_sun >= bound.floor_sun:
+    if order.contract["type"] in GIVING_BACK:
         return order.fee_limit_sun
     room = _held_for_fees(order, order.held) - (bound.hold_sun - bound.fee_limit_sun)
-    limit = min(bound.fee_limit_sun, room)
+    is_enough = order.fee_limit_sun >= bound.floor_sun
+    limit = min(order.fee_limit_sun if is_enough else bound.fee_limit_sun, room)
     return limit if limit >= bound.floor_sun else None
 
 
@@ -89,4 +111,5 @@ async def closing(view: View, order: Order) -> Draft | None:
         fitting = await view.fitting(back)
         left = (order.id,) if len(fitting) < len(back) else ()
         return Draft(cause, tuple(fitting), finals=(order.id,), left_out=left)
-    return Draft(cause, reserves=(order.id,), finals=(order.id,))
+    known = await view.reserved([order.id])  # with nothing, as what only gives back may be
+    return Draft(cause, reserves=() if known else (order.id,), finals=(order.id,))

@@ -9,8 +9,9 @@ order is looked up again, in blocks that as many nodes confirm as the installati
     not_paid   stands in a solidified block and did nothing that was wanted
     dead       stands in no block of its whole lifetime: all of them were read
     untold     stands in a block whose receipt names no result, or moved another amount than
-               expected to somebody who was to be paid
-    open       may still come, or its lifetime is too long to be read again
+               expected to somebody who was to be paid, or succeeded without a word of the
+               token's own contract: an upgraded one may speak otherwise
+    open       may still come, or its lifetime is not read to its end yet: each look reads on
 
     the findings are                      that proves
     one untold or open                    nothing: the order stays
@@ -45,6 +46,7 @@ from tron_payment.engine.domain import (
     UNSTATED,
     Attempt,
     Expect,
+    ExpectKind,
     OrderStatus,
     Proof,
     Result,
@@ -52,7 +54,11 @@ from tron_payment.engine.domain import (
 )
 
 LIFETIME_BLOCKS_MAX: Final = 1_500
-"""More than an hour at three seconds; the lifetime of what people sign is longer."""
+"""Of one attempt read by one look: more than an hour at three seconds. What people sign may live
+for a day; the next looks read on from there."""
+
+LIFETIMES_KEPT_MAX: Final = 1_000
+"""Attempts of which is kept how far they were read; the oldest are read anew."""
 
 BLOCKS_AT_ONCE: Final = 8
 """Read together, for each is a node's answer to wait for."""
@@ -132,6 +138,9 @@ class Quarantine:
         self._clock = clock
         self._nodes = nodes
         self._cursors = cursors
+        self._read_to: dict[str, int] = {}
+        """By txid, the last block of an attempt's lifetime that this process has read; it was in
+        none up to there."""
 
     async def orders(self) -> list[Order]:
         """Those in quarantine, oldest first."""
@@ -204,10 +213,10 @@ class Quarantine:
         return block if block.find(attempt.txid) is not None else None
 
     async def _is_dead(self, attempt: Attempt, cursor: Position) -> bool:
-        """True when all solidified blocks of its lifetime were read just now and none holds it."""
+        """True when all solidified blocks of its lifetime were read by us and none holds it."""
         if cursor.timestamp_ms < attempt.expiration_ms:
             return False
-        first = attempt.ref_block_number + 1
+        first = self._read_to.get(attempt.txid, attempt.ref_block_number) + 1
         end = min(first + LIFETIME_BLOCKS_MAX, cursor.number + 1)
         for start in range(first, end, BLOCKS_AT_ONCE):
             numbers = range(start, min(start + BLOCKS_AT_ONCE, end))
@@ -215,14 +224,27 @@ class Quarantine:
                 if block.find(attempt.txid) is not None:
                     return False
                 if block.timestamp_ms >= attempt.expiration_ms:
+                    self._read(attempt.txid, block.number - 1)
                     return True
+                self._read(attempt.txid, block.number)
         return False
+
+    def _read(self, txid: str, number: int) -> None:
+        if txid not in self._read_to and len(self._read_to) >= LIFETIMES_KEPT_MAX:
+            del self._read_to[next(iter(self._read_to))]
+        self._read_to[txid] = number
 
 
 def _reached(expects: Sequence[Expect], transaction: SolidTransaction) -> bool:
     """Whether any token came to somebody whom the order was to pay. A reverted one has no logs."""
     recipients = {expect.recipient for expect in expects}
     return any(each.recipient in recipients for each in trc20_transfers(transaction))
+
+
+def _tells(expects: Sequence[Expect], transaction: SolidTransaction) -> bool:
+    """Whether each token by whose own event a payment is proved has said anything of the kind."""
+    awaited = {e.contract for e in expects if e.kind is ExpectKind.TRC20_TRANSFER}
+    return awaited <= {each.token for each in trc20_transfers(transaction)}
 
 
 def _judged(order: Order, attempt: Attempt, block: SolidBlock) -> tuple[Seen, Result]:
@@ -234,8 +256,10 @@ def _judged(order: Order, attempt: Attempt, block: SolidBlock) -> tuple[Seen, Re
         proofs = prove(order.wanted_expects, transaction, *topics)
     said = {ref: proof.value for ref, proof in proofs.items()}
     finding = finding_of(transaction.succeeded, transaction.result, list(said.values()))
-    if finding is Finding.NOT_PAID and _reached(order.wanted_expects, transaction):
-        finding = Finding.UNTOLD  # such as less a token's own fee: "not paid" would pay twice
+    if finding is Finding.NOT_PAID and transaction.succeeded:
+        expects = order.wanted_expects
+        if _reached(expects, transaction) or not _tells(expects, transaction):
+            finding = Finding.UNTOLD  # such as less a token's own fee: "not paid" would pay twice
     result = Result(
         txid=transaction.txid,
         block_number=block.number,

@@ -5,12 +5,15 @@ over what it says.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from tron_payment.chain import NodeRefused, NodesUnavailable, all_of
 from tron_payment.core.clock import Clock
 from tron_payment.core.failpoints import failpoint
+from tron_payment.db.cas import LostRace, compare_and_set
 from tron_payment.db.ledger import AlreadyReserved, Draft, Ledger, Posting, Room, View, sides
 from tron_payment.engine import documents as store
 from tron_payment.engine.booking import reserve
@@ -18,6 +21,7 @@ from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import OrderStatus, Spend
 from tron_payment.engine.fees import FeeBound, Fees, MustWait
 from tron_payment.engine.holds import (
+    GIVING_BACK,
     fee_limit_now,
     fee_limit_within,
     holds_of_entry,
@@ -31,9 +35,6 @@ from tron_payment.engine.waiting import JOURNAL_CLOSED, wait
 FEE_LIMIT_OUTDATED: Final = "fee_limit_outdated"
 """What a reserved order waits for whose fee limit is too small by now, and its hold for a larger
 one: prices have risen since. They may fall again; else it has to be called back and asked anew."""
-
-SIGNATURES_MAX: Final = 5
-"""Of one transaction: a permission has no more keys (`Permission` of TRON)."""
 
 
 class Reserving:
@@ -65,20 +66,21 @@ class Reserving:
             failpoint("reserve:journaled")
             held = holds_of_entry(entry)
             await self._mark_reserved(
-                [(order, held[order.id]) for order in ready if order.id in reserved], bounds
+                [(order, held.get(order.id, [])) for order in ready if order.id in reserved], bounds
             )
             failpoint("reserve:marked")
         poor = [order for order in ready if order.id not in reserved]
         await wait(poor, "funds", self._clock)
 
-    async def look_again(self, orders: Sequence[Order]) -> list[Order]:
-        """Reserved orders that can be signed as prices are now; the others wait, and say why.
+    async def look_again(self, orders: Sequence[Order], desk: SigningDesk | None) -> list[Order]:
+        """Reserved orders that can be signed as things are now; the others wait, and say why.
 
         A fee limit is fixed with its hold, and that may be long ago. The limit of what is given
         back is within what was set aside.
         """
+        orders = [order for order in orders if await self._is_permitted(order, desk)]
         answers = {}
-        for order, bound in zip(orders, await self._bounds(orders, _signatures), strict=True):
+        for order, bound in zip(orders, await self._bounds(orders, desk), strict=True):
             limit = fee_limit_now(order, bound) if isinstance(bound, FeeBound) else None
             if limit is not None:
                 order.fee_limit_sun = limit
@@ -87,16 +89,33 @@ class Reserving:
         await self._wait(orders, answers)
         return [order for order in orders if order.id not in answers]
 
+    async def _is_permitted(self, order: Order, desk: SigningDesk | None) -> bool:
+        """Whether it names the permission by which its wallet signs now.
+
+        If not, it takes that one, and is looked at anew by all who agree to what it says.
+        """
+        if not order.detached or desk is None:
+            return True
+        permission_id = await desk.permission(order.wallet_id, order.wanted_contract)
+        if permission_id == order.permission_id:
+            return True
+        with suppress(LostRace):  # somebody has moved it, and sees to it
+            await compare_and_set(
+                Order,
+                order.id,
+                version=order.version,
+                where={"status": OrderStatus.RESERVED.value},
+                set={"permission_id": permission_id, "due_at": store.AT_ONCE},
+            )
+        return False
+
     async def _price(
         self, orders: Sequence[Order], desk: SigningDesk | None
     ) -> dict[str, FeeBound]:
         """A bound for each order that can be priced now and whose maximum allows it."""
 
-        async def signatures(order: Order) -> int:
-            return await desk.signatures_max(order) if order.detached and desk is not None else 1
-
         answers: dict[str, FeeBound | str] = {}
-        for order, bound in zip(orders, await self._bounds(orders, signatures), strict=True):
+        for order, bound in zip(orders, await self._bounds(orders, desk), strict=True):
             if isinstance(bound, FeeBound) and bound.hold_sun > order.max_fee_sun:
                 answers[order.id] = bound.above_maximum
             else:
@@ -105,17 +124,20 @@ class Reserving:
         return {key: bound for key, bound in answers.items() if isinstance(bound, FeeBound)}
 
     async def _bounds(
-        self, orders: Sequence[Order], signatures: Callable[[Order], Awaitable[int]]
+        self, orders: Sequence[Order], desk: SigningDesk | None
     ) -> list[FeeBound | str]:
         """What each order may burn as prices are now, or why that cannot be said."""
 
         async def one(order: Order) -> FeeBound | str:
             try:
+                signatures = 1
+                if order.detached and desk is not None:
+                    signatures = await desk.signatures_max(order)
                 return await self._fees.bound(
                     order.wanted_contract,
                     expects=order.wanted_expects,
                     spends=order.wanted_spends,
-                    signatures=await signatures(order),
+                    signatures=signatures,
                 )
             except MustWait as delay:
                 return delay.waiting_for
@@ -168,28 +190,42 @@ class Reserving:
         )
 
 
-async def _signatures(order: Order) -> int:
-    """The most there can be, when nobody is asked again."""
-    return SIGNATURES_MAX if order.detached else 1
+def _what_there_is(needs: Sequence[Posting], left: Mapping[tuple[str, str], int]) -> list[Posting]:
+    """No more than is available, of accounts of which nothing is set aside yet."""
+    less = []
+    for each in needs:
+        has = max(0, left[(each.source, each.asset)])
+        alone = not left[(each.destination, each.asset)]
+        less.append(replace(each, units=min(each.units, has)) if alone else each)
+    return [each for each in less if each.units]
 
 
 async def setting_aside(
     view: View, orders: Sequence[Order], wanted: Mapping[str, Sequence[Spend]]
 ) -> Draft | None:
     """The entry that sets aside what is wanted for as many of the orders as there is money for,
-    and room in the books, in their order; None when for none."""
+    and room in the books, in their order; None when for none.
+
+    What only gives back waits for nothing: free bytes may be enough for it, and if they are not,
+    no node takes it and nothing is lost. But it takes nothing that is set aside for others.
+    """
     moved = {order.id: reserve(order.id, wanted[order.id]) for order in orders}
     left = await view.balances(sides(p for order in orders for p in moved[order.id]))
     room, postings = Room(dict(left)), list[Posting]()
-    chosen, strangers = [], await without_books(view, orders, wanted)
+    giving = {order.id for order in orders if order.contract["type"] in GIVING_BACK}
+    nothing: dict[str, Sequence[Spend]] = dict.fromkeys(giving, ())
+    chosen, strangers = [], await without_books(view, orders, {**wanted, **nothing})
     for order in (each for each in orders if each.signer not in strangers):
         needs = moved[order.id]
+        if order.id in giving:
+            needs = _what_there_is(needs, left)
         enough = all(left[(each.source, each.asset)] >= each.units for each in needs)
         if enough and room.take_all(needs):
             chosen.append(order.id)
             postings += needs
             for each in needs:
                 left[(each.source, each.asset)] -= each.units
+                left[(each.destination, each.asset)] += each.units
     if not chosen:
         return None
     digest = hashlib.sha256("".join(chosen).encode()).hexdigest()

@@ -20,6 +20,7 @@ from tron_payment.core.errors import NotFound
 from tron_payment.core.ids import derived_id
 from tron_payment.core.money import TRX, USDT, Amount, parse_units
 from tron_payment.db.ledger import Ledger
+from tron_payment.engine import fee_cap
 from tron_payment.gateway.documents import Happening, Payment
 from tron_payment.gateway.domain import (
     ContractRefused,
@@ -214,7 +215,7 @@ class Handovers:
             amount.units,
             wallet,
             to_address=recipient,
-            max_fee_sun=_fee(asked) or self._max_fee_sun,
+            max_fee_sun=fee_cap(_fee(asked), self._max_fee_sun),
             metadata=dict(asked.metadata),
         )  # whoever imported the wallet may have its key, too: it is not better than a stranger's
         await self._rules.check(outgoing_of(handover.payment, self._tokens))
@@ -245,7 +246,7 @@ class Handovers:
             wallet,
             to_address=contract,
             call_data=bytes.fromhex(asked.data),
-            max_fee_sun=_fee(asked) or self._max_fee_sun,
+            max_fee_sun=fee_cap(_fee(asked), self._max_fee_sun),
             metadata=dict(asked.metadata),
         )
         await self._rules.check(outgoing_of(handover.payment, self._tokens))

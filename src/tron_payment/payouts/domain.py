@@ -6,7 +6,7 @@ from typing import Final
 
 from tron_payment.core.errors import Conflict, NotFound, Refused
 from tron_payment.core.lifecycle import Lifecycle
-from tron_payment.core.money import TRX, USDT, Amount, Asset, trx_text
+from tron_payment.core.money import TRX, USDT, Amount, Asset
 from tron_payment.engine import OrderStatus, Proof
 
 POLICY_VERSION: Final = 1
@@ -15,8 +15,6 @@ REFERENCE_PATTERN: Final = r"^[!-~]{1,64}$"
 USER_ID_PATTERN: Final = r"^[!-~]{1,128}$"
 METADATA_ENTRIES_MAX: Final = 20
 METADATA_TEXT_MAX: Final = 200
-MAX_FEE_SUN_MAX: Final = 15_000_000_000
-"""The most that TRON lets one transaction burn for energy (`getMaxFeeLimit`)."""
 
 
 class Route(StrEnum):
@@ -114,10 +112,6 @@ class InvalidStatus(Refused, code="invalid_parameter"):
     """A payout has no such status."""
 
 
-class FeeCapTooHigh(Refused, code="max_fee_too_high"):
-    """No transaction can burn that much."""
-
-
 class NotRetryable(Conflict, code="not_retryable"):
     """Only what has failed and is proved unpaid can be tried again, as a new payout, once."""
 
@@ -134,6 +128,7 @@ FOR_SOMEBODY: Final = frozenset(
         "fee_limit_outdated",
         "simulation_reverted",
         "token_fee_active",
+        "token_deprecated",
         "recipient_blacklisted",
         "node_refused",
         "chain_contradiction",
@@ -278,19 +273,6 @@ def status_of(order_status: OrderStatus, proof: str | None) -> PayoutStatus:
             return PayoutStatus.QUARANTINED
         case _:
             return PayoutStatus(order_status.value)
-
-
-def fee_cap(asked_sun: int | None, default_sun: int) -> int:
-    """The most a payout may burn; zero is a cap like any other, not "no cap".
-
-    Raises:
-        FeeCapTooHigh
-    """
-    if asked_sun is None:
-        return default_sun
-    if asked_sun > MAX_FEE_SUN_MAX:
-        raise FeeCapTooHigh(f"at most {trx_text(MAX_FEE_SUN_MAX)} TRX", param="max_fee_trx")
-    return asked_sun
 
 
 def fee_source(fee_sun: int, energy_used: int, energy_burned_sun: int) -> str:

@@ -51,6 +51,10 @@ WAITS: Final = {
         "USDT: its issuer takes a fee of each transfer now, so less than was asked would arrive",
         "decide whether to wait or to call it back",
     ),
+    "token_deprecated": (
+        "USDT: its issuer has handed its calls to another contract, of which nothing is known here",
+        "look at what the issuer says; call this back, and wait for a release that knows it",
+    ),
     "recipient_blacklisted": (
         "USDT's issuer, who has blacklisted the recipient",
         "ask the person for another address and call this back, or wait until the issuer takes it "

@@ -13,6 +13,7 @@ from tron_payment.core.address import Address, parse_address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.core.ids import derived_id
+from tron_payment.engine import fee_cap
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.documents import SWEEP_AFTER, Payout
 from tron_payment.payouts.domain import (
@@ -22,7 +23,6 @@ from tron_payment.payouts.domain import (
     Route,
     RouteDecision,
     decide_route,
-    fee_cap,
 )
 from tron_payment.payouts.known import Known, Learner, PayoutWish
 from tron_payment.payouts.orders import OrderMaker

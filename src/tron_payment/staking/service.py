@@ -8,7 +8,7 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Unavailable
 from tron_payment.db.group import GroupInsert
-from tron_payment.engine import Engine, FeeBound, Order
+from tron_payment.engine import Engine, FeeBound, Order, fee_cap
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.principals import Principal
 from tron_payment.ordered import ObjectKind, OrderedObjects, of_orders
@@ -81,7 +81,7 @@ class Staking(OrderedObjects[Stake]):
             lock_blocks=blocks,
             votes=[{"address": address, "count": count} for address, count in wish.votes],
             detached=wallet.detached,
-            max_fee_sun=self._max_fee_sun if wish.max_fee_sun is None else wish.max_fee_sun,
+            max_fee_sun=fee_cap(wish.max_fee_sun, self._max_fee_sun),
         )
 
     async def request(

@@ -12,7 +12,7 @@ from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import Unavailable
 from tron_payment.usdt import trc20
 from tron_payment.usdt.domain import ScreeningUnavailable
-from tron_payment.usdt.trc20 import BASIS_POINTS_RATE, MAXIMUM_FEE, PAUSED, Token
+from tron_payment.usdt.trc20 import BASIS_POINTS_RATE, DEPRECATED, MAXIMUM_FEE, PAUSED, Token
 
 ANSWER_MAX_AGE_MS: Final = 5_000
 """About two blocks. Who is blacklisted within them is held back before signing, or it is too late:
@@ -37,6 +37,9 @@ class TokenState:
     paused: bool
     basis_points: int
     maximum_fee: int
+    deprecated: bool
+    """It hands its calls to another contract, of which nothing is known: not what it takes, nor
+    what its events say."""
 
 
 class Screening:
@@ -130,7 +133,7 @@ class Screening:
         return answer.output
 
     async def token_state(self) -> TokenState:
-        """Pause and fee rate of USDT on the newest block.
+        """Pause, fee rate and upgrade of USDT on the newest block.
 
         Raises:
             NodesUnavailable: No node answers.
@@ -163,8 +166,9 @@ class Screening:
 
 
 async def _token_state(token: Token) -> TokenState:
-    """A contract without these functions is never paused and takes no fee."""
+    """A contract without these functions is never paused or upgraded, and takes no fee."""
     paused = await token.maybe_number(PAUSED)
     rate = await token.maybe_number(BASIS_POINTS_RATE)
     maximum = await token.maybe_number(MAXIMUM_FEE)
-    return TokenState(bool(paused), rate or 0, maximum or 0)
+    deprecated = await token.maybe_number(DEPRECATED)
+    return TokenState(bool(paused), rate or 0, maximum or 0, bool(deprecated))

@@ -9,7 +9,7 @@ from tron_payment.core.address import Address, parse_address
 from tron_payment.core.clock import Clock
 from tron_payment.core.money import Amount, parse_units
 from tron_payment.db.group import GroupInsert
-from tron_payment.engine import Engine, Expect, ExpectKind, Spend, Wish
+from tron_payment.engine import Engine, Expect, ExpectKind, Spend, Wish, fee_cap
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.principals import Principal
 from tron_payment.ordered import ObjectKind, OrderedObjects
@@ -122,7 +122,7 @@ class Transfers(OrderedObjects[Transfer]):
             token=token.contract,
             units=units,
             detached=wallet.detached,
-            max_fee_sun=self._max_fee_sun if wish.max_fee_sun is None else wish.max_fee_sun,
+            max_fee_sun=fee_cap(wish.max_fee_sun, self._max_fee_sun),
             live_approval=live,
         )
         if transfer.units:  # an approval of zero takes an allowance back

@@ -22,6 +22,7 @@ PAUSED: Final = bytes.fromhex("5c975abb")
 IS_BLACKLISTED: Final = bytes.fromhex("e47d6060")
 BASIS_POINTS_RATE: Final = bytes.fromhex("dd644f72")
 MAXIMUM_FEE: Final = bytes.fromhex("35390714")
+DEPRECATED: Final = bytes.fromhex("0e136b19")
 
 
 class TokenSilent(Unavailable, code="token_silent"):

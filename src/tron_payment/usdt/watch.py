@@ -1,7 +1,7 @@
 """Watching USDT's issuer: pause, fee rate, blacklist, upgrade. Any of them changes what we may do.
 
 Blocks tell what happened (`on_block`); the gate holds orders back while a transfer would revert
-or arrive with less than it says.
+or arrive with less than it says, or while nobody knows what it would do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,7 @@ from tron_payment.db.ledger import Ledger
 from tron_payment.engine import Order
 from tron_payment.usdt import documents as store
 from tron_payment.usdt.documents import TokenNotice, movement_id
-from tron_payment.usdt.screening import Screening
+from tron_payment.usdt.screening import Screening, TokenState
 from tron_payment.usdt.trc20 import TRANSFER
 
 NOTICES: Final = (
@@ -33,6 +33,7 @@ NOTICES: Final = (
 )
 PAUSED: Final = "token_paused"
 FEE_ACTIVE: Final = "token_fee_active"
+DEPRECATED: Final = "token_deprecated"
 BLACKLISTED: Final = "recipient_blacklisted"
 CONTRACT_CALL: Final = "TriggerContract"
 
@@ -89,15 +90,14 @@ class Watch:
                     yield transaction, number
 
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
-        """Hold back orders that call contracts while USDT is paused or charges a fee, and our own
-        transfers to somebody who was blacklisted meanwhile."""
+        """Hold back orders that call contracts while USDT is paused, charges a fee or hands its
+        calls to another contract, and our own transfers to somebody who was blacklisted."""
         calls = [order for order in orders if order.contract["type"] == CONTRACT_CALL]
         if not calls:
             return {}
         try:
             state = await self._screening.token_state()
-            if state.paused or state.basis_points:
-                reason = PAUSED if state.paused else FEE_ACTIVE
+            if reason := _why_not(state):
                 return {order.id: reason for order in calls if self._moves_usdt(order)}
             recipients = {o.id: r for o in calls if (r := self._recipient(o)) is not None}
             await self._screening.look(list(recipients.values()))
@@ -140,6 +140,15 @@ class Watch:
             return None
         expects = order.wanted_expects
         return expects[0].recipient if expects else None
+
+
+def _why_not(state: TokenState) -> str:
+    """Why no USDT is moved as things stand; empty when it may be."""
+    if state.deprecated:
+        return DEPRECATED
+    if state.paused:
+        return PAUSED
+    return FEE_ACTIVE if state.basis_points else ""
 
 
 def _details(topics: Sequence[str], data: str) -> dict[str, Any]:
