@@ -21,6 +21,12 @@ WITHIN_S = 60
 HEARTBEATS_MS = 500
 """The shortest that the driver allows."""
 
+SELECTION_MS = 3_000
+"""Closing a client waits for that when nobody is there."""
+
+ELECTION_MS = 10_000
+"""As a server has it by itself: a busy machine must not begin one."""
+
 
 class Bill(Document):
     id: str  # type: ignore[assignment]
@@ -45,6 +51,7 @@ def members(tmp_path: Path) -> Iterator[tuple[str, Processes]]:
             config = client.admin.command("replSetGetConfig")["config"]
             config["members"].append({"_id": 2, "host": f"127.0.0.1:{ports[2]}"})
             config["version"] += 1
+            config["settings"]["electionTimeoutMillis"] = ELECTION_MS
             client.admin.command({"replSetReconfig": config, "force": True})
             until(lambda: _writable(client), "a primary")
         yield uri, processes
@@ -84,7 +91,7 @@ async def test_a_release_with_a_new_index_starts_and_nothing_is_told_to_be_wrong
     watch = MongoWatch()
     async with AsyncMongoClient[dict[str, Any]](
         uri,
-        serverSelectionTimeoutMS=HEARTBEATS_MS,
+        serverSelectionTimeoutMS=SELECTION_MS,
         heartbeatFrequencyMS=HEARTBEATS_MS,
         event_listeners=[watch],
     ) as client:
