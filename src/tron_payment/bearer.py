@@ -1,4 +1,6 @@
-"""Whose token a command brings to a service: the first line of a file, else the variable TOKEN."""
+"""Whose token a command brings to a service: the first line of a file, else the variable TOKEN.
+And where it may be brought: nobody on the way reads it.
+"""
 
 import argparse
 import os
@@ -6,6 +8,9 @@ from typing import Final
 
 VARIABLE: Final = "TOKEN"
 """The variable that README.md and the tutorial have a token exported in."""
+
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+WAYS: Final = "use https, or http to 127.0.0.1"
 
 
 class NoToken(Exception):
@@ -31,3 +36,8 @@ def token_of(options: argparse.Namespace) -> str:
     if not token or not all("!" <= letter <= "~" for letter in token):
         raise NoToken(f"what is in {where} is no token")
     return token
+
+
+def is_private(scheme: str, host: str | None) -> bool:
+    """Whether a token stays between us and this host: by https, or on this very computer."""
+    return scheme == "https" or (scheme == "http" and host in LOOPBACK)

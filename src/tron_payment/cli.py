@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from tron_payment import operator
+from tron_payment.core.terminal import printable
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
@@ -83,12 +84,12 @@ def _serve(_: Sequence[str]) -> int:
     except ConfigurationError as error:
         print("The configuration has problems:", file=sys.stderr)
         for problem in error.problems:
-            print(f"  - {problem}", file=sys.stderr)
+            print(f"  - {printable(problem)}", file=sys.stderr)
         return EXIT_USAGE
     try:
         egress.run(settings, serve(settings))
     except AppError as error:
-        print(f"The service cannot run: {error.detail}", file=sys.stderr)
+        print(f"The service cannot run: {printable(error.detail)}", file=sys.stderr)
         print("`tron-payment doctor` looks at everything it needs.", file=sys.stderr)
         return EXIT_FAILED
     return EXIT_OK

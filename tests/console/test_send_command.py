@@ -76,7 +76,11 @@ async def test_what_cannot_be_done_is_told_with_its_code(service: Service, token
 
 
 @pytest.mark.parametrize(
-    "url", ["http://[::", "http://x:99999", "http://x:y", "http://xn--a", "ftp://x", "nowhere", ""]
+    "url",
+    [
+        *("http://[::", "http://x:99999", "http://x:y", "http://xn--a", "ftp://x", "nowhere", ""),
+        "http://pay.example:8090",
+    ],
 )
 async def test_what_is_no_address_is_a_wrong_argument(url: str) -> None:
     words = ("batch", "watch", "bat_x", "--url", url, "--json")

@@ -1,6 +1,7 @@
 """`tron-payment sign` against the real routes: it trusts nothing that it did not recompute."""
 
 import json
+from argparse import Namespace
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from tron_payment import chain
 from tron_payment.chain import Transfer, TriggerContract
 from tron_payment.core.address import Address, address_bytes
 from tron_payment.core.clock import to_ms
-from tron_payment.core.errors import Refused
+from tron_payment.core.errors import AppError, Refused
 from tron_payment.db.cas import insert_once
 from tron_payment.devices import (
     Agent,
@@ -142,6 +143,50 @@ async def test_a_service_that_contradicts_the_bytes_gets_nothing(
         (outcome,) = await agent.run(request.id)
     assert outcome.error is not None
     assert ledger.heard == []
+
+
+ESCAPES = "open\r\x1b[2Ksgn_b\r\n  to          T...the-right-one\x1b[8m"
+
+
+@pytest.mark.parametrize(
+    "lies",
+    [
+        {"status": ESCAPES},
+        {"txid": ESCAPES},
+        {"signing_request_id": ESCAPES},
+        {"signing_request_id": "../wallets"},
+        {"raw_data_hex": ESCAPES},
+        {"missing": [{"address": ESCAPES}]},
+        {"path": ESCAPES},
+        {"path": 5},
+    ],
+)
+async def test_a_service_draws_nothing_on_the_terminal(
+    world: World, ledger: EmulatedLedger, lies: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    request = await asked(world)
+    async with agent_of(world, ledger, lies) as (agent, told):
+        outcomes = await agent.run(request.id)
+    assert outcomes[0].error is not None and ledger.shown == []
+    assert told and all(line.isprintable() for line in told), told
+    assert command._report(outcomes, as_json=False) == command.EXIT_FAILED
+    shown = capsys.readouterr().err
+    assert shown.count("\n") == 1 and shown.rstrip("\n").isprintable()
+
+
+async def test_a_refusal_in_the_services_words_is_one_short_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def hostile(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(409, json={"detail": ESCAPES + "x" * 9_999})
+
+    transport = httpx.MockTransport(hostile)
+    async with ServiceClient("https://pay.example/api/v1", "t", transport) as service:
+        with pytest.raises(AppError) as refused:
+            await service.open_requests()
+    assert refused.value.detail.isprintable() and len(refused.value.detail) < 300
+    command._failed(Namespace(json=False), "x", f"of\x1b[8m {ESCAPES}")
+    assert capsys.readouterr().err.rstrip("\n").isprintable()
 
 
 async def test_the_words_come_from_the_bytes_and_not_from_the_service(

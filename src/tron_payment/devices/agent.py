@@ -12,10 +12,11 @@ from tron_payment import chain
 from tron_payment.core.address import Address, parse_address
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.core.money import USDT, Asset
+from tron_payment.core.terminal import printable
 from tron_payment.devices.errors import AddressMismatch
 from tron_payment.devices.paths import DEFAULT_PATH
 from tron_payment.devices.plan import Clarity
-from tron_payment.devices.service_client import ServiceClient
+from tron_payment.devices.service_client import ServiceClient, checked_id, words
 from tron_payment.devices.wallet import HardwareWallet
 from tron_payment.wallets import Currencies, Manifest, manifest_of
 
@@ -81,7 +82,7 @@ class Agent:
     """Takes requests to a device.
 
     Args:
-        show: Prints a line for the person.
+        show: Prints a line for the person; is given nothing that a terminal would obey.
         agree: Asks the person before the device is asked; True to go on.
         path: Overrides the path that a request names.
     """
@@ -116,20 +117,20 @@ class Agent:
             outcome = await self._one(view)
             outcomes.append(outcome)
             if outcome.error is not None:
-                self._show(f"  not signed. {outcome.error.detail}")
+                self._say(f"  not signed. {outcome.error.detail}")
             if self._device.pending:
                 break
         return outcomes
 
     async def _one(self, view: Mapping[str, Any]) -> Outcome:
-        request_id = str(view.get("signing_request_id", "?"))
+        request_id = words(view.get("signing_request_id", "?"))
         try:
             request = self._read(view)
             for line in lines_of(request):
-                self._show(line)
+                self._say(line)
             plan = self._device.check(request.raw)
             if plan.clarity is not Clarity.CLEAR:
-                self._show(f"  on the device: {plan.clarity}: {plan.why}")
+                self._say(f"  on the device: {plan.clarity}: {plan.why}")
             if not self._agree(request):
                 return Outcome(request.id, request.manifest.txid, status="skipped")
             address = await self._device.address(request.path)
@@ -138,21 +139,27 @@ class Agent:
                     f"the device has {address} at {request.path}; "
                     f"{' or '.join(sorted(request.signers)) or 'nobody'} has to sign"
                 )
-            self._show(f"  look at the {self._device.kind} and compare, then approve there")
+            self._say(f"  look at the {self._device.kind} and compare, then approve there")
             signature = await self._device.sign(
                 request.path, request.raw, expect=address, timeout_s=self._timeout_s
             )
             after = await self._service.give(request.id, signature)
-            self._show(f"  signed by {address}; the request is {after.get('status')}")
-            return Outcome(request.id, request.manifest.txid, status=str(after.get("status")))
+            status = words(after.get("status"))
+            self._say(f"  signed by {address}; the request is {status}")
+            return Outcome(request.id, request.manifest.txid, status=status)
         except AppError as error:
             return Outcome(request_id, error=error)
+
+    def _say(self, line: str) -> None:
+        """The only way to the person: what the service or a memo says moves no cursor."""
+        self._show(printable(line))
 
     def _read(self, view: Mapping[str, Any]) -> Request:
         """Recompute everything from the bytes.
 
         Raises:
             RequestContradicts: The service's words differ, or it sent no transaction.
+            Refused: Its id is none.
         """
         try:
             raw = bytes.fromhex(view["raw_data_hex"])
@@ -162,19 +169,20 @@ class Agent:
             signers = frozenset(parse_address(key["address"]) for key in view["missing"])
             told = {"txid": view["txid"], "payer": view["address"], "status": view["status"]}
         except (KeyError, TypeError, ValueError) as error:
-            raise RequestContradicts(f"this is not a signing request: {error}") from None
+            raise RequestContradicts(f"this is not a signing request: {words(error)}") from None
         found = {"txid": chain.txid(raw), "payer": manifest.from_address, "status": "open"}
         for name, value in found.items():
             if told[name] != value:
                 raise RequestContradicts(
-                    f"the service says {name} {told[name]}, but the bytes say {value}"
+                    f"the service says {name} {words(told[name])!r}, but the bytes say {value}"
                 )
-        path = self._path or view.get("path") or DEFAULT_PATH
-        return Request(str(view["signing_request_id"]), raw, path, manifest, signers)
+        request_id = checked_id(str(view.get("signing_request_id")))
+        path = str(self._path or words(view.get("path") or DEFAULT_PATH))
+        return Request(request_id, raw, path, manifest, signers)
 
 
 def lines_of(request: Request) -> list[str]:
-    """The request in plain words, from its bytes."""
+    """The request in plain words, from its bytes. A memo in it is a stranger's text."""
     said = request.manifest
     rows = {
         "what": said.what,
@@ -189,12 +197,7 @@ def lines_of(request: Request) -> list[str]:
         "transaction": said.txid,
     }
     lines = [f"{request.id}"]
-    lines += [f"  {name:<11} {_printable(text)}" for name, text in rows.items() if text]
+    lines += [f"  {name:<11} {text}" for name, text in rows.items() if text]
     if said.blind:
         lines.append("  WARNING: nobody can say from these bytes what the contract will do")
     return lines
-
-
-def _printable(text: str) -> str:
-    """Nothing that could move the cursor: memos are strangers' text."""
-    return "".join(each if each.isprintable() else "?" for each in text)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from tron_payment.bearer import NoToken, token_of
+from tron_payment.bearer import LOOPBACK, NoToken, token_of
 from tron_payment.core.errors import AppError, Refused
+from tron_payment.core.terminal import printable
 from tron_payment.devices.agent import Agent, Outcome, Request, Tokens, parse_token
 from tron_payment.devices.ledger import LedgerWallet
 from tron_payment.devices.ledger_transport import HidTransport, TcpTransport
 from tron_payment.devices.plan import Clarity
-from tron_payment.devices.service_client import LOOPBACK, ServiceClient
+from tron_payment.devices.service_client import ServiceClient
 from tron_payment.devices.trezor import WEBUSB, TrezorWallet
 from tron_payment.devices.wallet import PROMPT_S, HardwareWallet
 
@@ -109,7 +110,7 @@ async def _run(options: argparse.Namespace) -> int:
                 service,
                 device,
                 tokens,
-                show=_to_person if options.json else print,
+                show=_to_person if options.json else _to_output,
                 agree=_always if options.yes else _ask,
                 path=options.path,
                 timeout_s=options.timeout,
@@ -147,7 +148,7 @@ async def _show_address(device: HardwareWallet, options: argparse.Namespace) -> 
     path = options.path or DEFAULT_PATH
     address = await device.address(path)
     line = f"{path}: {address}; compare it with the device's screen"
-    print(line, file=sys.stderr if options.json else sys.stdout, flush=True)
+    (_to_person if options.json else _to_output)(line)
     await device.address(path, display=True, timeout_s=options.timeout)
     if options.json:
         _answer(True, path=path, address=address)
@@ -188,7 +189,7 @@ def _report(outcomes: Sequence[Outcome], *, as_json: bool) -> int:
         print("no signing request is open")
     for each in failed:
         assert each.error is not None
-        print(f"{each.request_id}: {each.error.code}: {each.error.detail}", file=sys.stderr)
+        _to_person(f"{each.request_id}: {each.error.code}: {each.error.detail}")
     return EXIT_FAILED if failed else EXIT_OK
 
 
@@ -210,8 +211,12 @@ def _failed(options: argparse.Namespace, code: str, detail: str) -> None:
     if options.json:
         _answer(False, error={"code": code, "detail": detail})
     else:
-        print(detail, file=sys.stderr)
+        _to_person(detail)
 
 
 def _to_person(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def _to_output(line: str) -> None:
+    print(printable(line), flush=True)

@@ -7,12 +7,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tron_payment.bearer import WAYS, is_private
 from tron_payment.core.errors import AppError, Refused, Unavailable
+from tron_payment.core.terminal import printable
 
 TIMEOUT_S: Final = 30.0
 PAGE: Final = 100
 PAGES_MAX: Final = 100
-LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+WORDS_MAX: Final = 200
+"""Characters that are shown of what the service says: more could push our own words away."""
 
 
 class ServiceRefused(AppError, code="service_refused"):
@@ -41,8 +44,8 @@ class ServiceClient:
             UrlUnsafe
         """
         parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK):
-            raise UrlUnsafe(f"{url}: use https, or http to 127.0.0.1")
+        if not is_private(parts.scheme, parts.hostname):
+            raise UrlUnsafe(f"{url}: {WAYS}")
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/"),
             headers={"Authorization": f"Bearer {token}"},
@@ -64,13 +67,13 @@ class ServiceClient:
         return found
 
     async def request(self, request_id: str) -> Mapping[str, Any]:
-        return await self._call("GET", f"/signing-requests/{_segment(request_id)}")
+        return await self._call("GET", f"/signing-requests/{checked_id(request_id)}")
 
     async def give(self, request_id: str, signature: bytes) -> Mapping[str, Any]:
         """Hand over a signature; safe to repeat (the second time it is refused as given)."""
         return await self._call(
             "POST",
-            f"/signing-requests/{_segment(request_id)}/signatures",
+            f"/signing-requests/{checked_id(request_id)}/signatures",
             json={"signature": signature.hex()},
         )
 
@@ -85,7 +88,7 @@ class ServiceClient:
         if not isinstance(body, dict):
             raise Unavailable("the service answered something else than an object")
         if answer.status_code >= 400:
-            told = body.get("detail") or body.get("title") or "no reason given"
+            told = words(body.get("detail") or body.get("title") or "no reason given")
             raise ServiceRefused(f"the service answered {answer.status_code}: {told}")
         return body
 
@@ -102,11 +105,16 @@ class ServiceClient:
         await self._http.__aexit__(kind, error, traceback)
 
 
-def _segment(request_id: str) -> str:
+def words(said: object) -> str:
+    """What the service says, as it is shown to a person: short and on one line."""
+    return printable(str(said)[:WORDS_MAX])
+
+
+def checked_id(request_id: str) -> str:
     """
     Raises:
         Refused: Not an id.
     """
     if not request_id.replace("_", "").isalnum() or not request_id.isascii():
-        raise Refused(f"{request_id!r} is not the id of a signing request")
+        raise Refused(f"{words(request_id)!r} is not the id of a signing request")
     return request_id

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import httpx
 
+from tron_payment.bearer import WAYS, is_private
+from tron_payment.core.terminal import printable
 from tron_payment.operator.report import Exit
 
 API: Final = "/api/v1"
@@ -18,7 +20,7 @@ YES: Final = frozenset({"y", "yes"})
 
 
 class NoAddress(Exception):
-    """What was given as the service's address is none."""
+    """What was given as the service's address is none, or none that a token is sent to."""
 
 
 class ApiRefusal(Exception):
@@ -51,7 +53,9 @@ def _base(url: str) -> httpx.URL:
     except (httpx.InvalidURL, ValueError):  # its host is decoded when it is read
         known = False
     if not known:
-        raise NoAddress(f"--url http://HOST:PORT; {url[:URL_SHOWN]!r} is no address of a service")
+        raise NoAddress(f"--url https://HOST:PORT; {url[:URL_SHOWN]!r} is no address of a service")
+    if not is_private(found.scheme, found.host):
+        raise NoAddress(f"{url[:URL_SHOWN]!r} would have the token in clear: {WAYS}")
     return found
 
 
@@ -82,10 +86,10 @@ def agreed(question: str) -> bool:
     if not sys.stdin.isatty():
         print("This is no terminal: --yes does it without asking.", file=sys.stderr)
         return False
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in YES
 
 
 def tell(lines: list[str]) -> None:
     """What is looked at before one says yes; the answer itself is on standard output."""
-    print("\n".join(lines), file=sys.stderr)
+    print("\n".join(map(printable, lines)), file=sys.stderr)

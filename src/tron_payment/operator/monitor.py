@@ -16,6 +16,7 @@ from tron_payment.chain import Apart
 from tron_payment.core.clock import from_ms, rfc3339
 from tron_payment.core.errors import Unavailable
 from tron_payment.core.money import USDT, decimal_text
+from tron_payment.core.terminal import printable
 from tron_payment.db.faults import store_errors
 from tron_payment.engine import Order, OrderStatus
 from tron_payment.gateway import Deposit
@@ -243,23 +244,33 @@ def _screen(data: Mapping[str, Any], trouble: str) -> Group:
         payouts.add_column(name, justify="right" if name in ("amount", "age s") else "left")
     for each in data["oldest_payouts"]:
         payouts.add_row(
-            each["payout_id"],
-            each["status"],
-            f"{each['amount']} {each['currency']}",
-            str(each["age_seconds"]),
-            str(each["attempts"]),
-            each["waiting_for"] or "",
+            *_cells(
+                each["payout_id"],
+                each["status"],
+                f"{each['amount']} {each['currency']}",
+                str(each["age_seconds"]),
+                str(each["attempts"]),
+                each["waiting_for"] or "",
+            )
         )
     deposits = Table(title="Newest deposits", title_justify="left", expand=True)
     for name in ("block time", "payment", "units", "asset", "outcome", "block"):
         deposits.add_column(name, justify="right" if name in ("units", "block") else "left")
     for each in data["deposits"]:
         deposits.add_row(
-            each["at"],
-            each["payment_id"],
-            each["units"],
-            each["asset"] or "",
-            each["outcome"],
-            str(each["block_number"]),
+            *_cells(
+                each["at"],
+                each["payment_id"],
+                each["units"],
+                each["asset"] or "",
+                each["outcome"],
+                str(each["block_number"]),
+            )
         )
-    return Group(Text("\n".join(head)), Text(trouble, style="red"), payouts, deposits)
+    top = Text("\n".join(map(printable, head)))
+    return Group(top, Text(printable(trouble), style="red"), payouts, deposits)
+
+
+def _cells(*texts: str) -> list[Text]:
+    """Texts as they are: as markup one could raise or draw, and a terminal would obey some."""
+    return [Text(printable(text)) for text in texts]

@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 
 from tron_payment.bearer import NoToken, token_of
+from tron_payment.core.terminal import printable
 from tron_payment.operator import single
 from tron_payment.operator.calling import (
     PAYOUTS,
@@ -106,7 +107,7 @@ async def _watched(http: httpx.AsyncClient, batch_id: str, options: argparse.Nam
     for _ in range(max(1, int(options.watch_seconds / LOOK_S))):
         batch = await call(http, "GET", f"{BATCHES}/{batch_id}?limit=1")
         if sys.stderr.isatty():
-            print(f"\r{progress(batch)}", end="", file=sys.stderr, flush=True)
+            print(f"\r{printable(progress(batch))}", end="", file=sys.stderr, flush=True)
         if batch["status"] not in MOVING:
             break
         await asyncio.sleep(LOOK_S)

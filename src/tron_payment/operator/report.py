@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Final
 
+from tron_payment.core.terminal import printable
+
 SAID: Final = {"signed": "signed or broadcast"}
 """Sums do not tell whether what is signed was sent already."""
 
@@ -34,7 +36,8 @@ class Exit(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The end of a command. `data` has only JSON's types."""
+    """The end of a command. `data` has only JSON's types; nothing in `lines` reaches a terminal
+    that it would obey, nor ends its line."""
 
     data: Mapping[str, Any]
     lines: Sequence[str] = field(default_factory=tuple)
@@ -46,7 +49,8 @@ class Report:
         text = json.dumps({"ok": good, **self.data}, indent=2) if as_json else None
         out = sys.stdout if good or as_json else sys.stderr
         try:
-            print("\n".join(self.lines) if text is None else text, file=out, flush=True)
+            shown = "\n".join(map(printable, self.lines)) if text is None else text
+            print(shown, file=out, flush=True)
         except BrokenPipeError:  # whoever reads has seen enough, as `head` has
             os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         return int(self.exit)
@@ -61,3 +65,9 @@ def counted(counts: Mapping[str, int]) -> str:
 def failure(code: str, detail: str, exit: Exit) -> Report:
     """A command that could not do its work."""
     return Report({"error": {"code": code, "detail": detail}}, (f"{code}: {detail}",), exit)
+
+
+def misconfigured(problems: Sequence[str]) -> Report:
+    """A command that found its configuration wrong; one problem a line."""
+    data = {"error": {"code": "configuration", "detail": "\n".join(problems)}}
+    return Report(data, ("configuration:", *problems), Exit.USAGE)

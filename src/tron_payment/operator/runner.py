@@ -15,7 +15,7 @@ from tron_payment import configuration, egress, logs
 from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError, Unavailable
 from tron_payment.operator import COMMANDS
-from tron_payment.operator.report import Exit, Report, failure
+from tron_payment.operator.report import Exit, Report, failure, misconfigured
 from tron_payment.settings import ConfigurationError, Network, Settings
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def _report(arguments: argparse.Namespace) -> Report:
         if command.without_configuration:
             report: Report = asyncio.run(work(arguments, None))
             return report
-        return failure("configuration", "\n".join(error.problems), Exit.USAGE)
+        return misconfigured(error.problems)
     try:
         done: Report = egress.run(settings, work(arguments, settings))
     except ConfigurationError as error:
-        return failure("configuration", "\n".join(error.problems), Exit.USAGE)
+        return misconfigured(error.problems)
     except TimeoutError:
         return failure("unavailable", "no answer in time", Exit.UNAVAILABLE)
     except Unavailable as error:
