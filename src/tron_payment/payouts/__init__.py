@@ -106,7 +106,7 @@ async def build(house: House) -> Module:
     async def activated(policy: Policy) -> None:
         await counting.count_earlier(policy)
 
-    desk = PolicyDesk(house.clock, house.audit, activated)
+    desk = PolicyDesk(house.clock, house.audit, activated, house.use(Wallets))
     counting = Counting(house.clock, desk, rolling)
     telling = Telling(announcer, counting)
     learner = Learner(

@@ -30,6 +30,7 @@ from tron_payment.payouts.policy import (
     facts_stored,
     policy_of,
 )
+from tron_payment.wallets import WalletNotFound, Wallets
 
 POLICY_SEEN: Final = timedelta(seconds=1)
 """For how long a process believes the policy it has read."""
@@ -115,8 +116,9 @@ class PolicyDesk:
         activated: Called before a policy comes into force, to count what was promised before.
     """
 
-    def __init__(self, clock: Clock, audit: Audit, activated: Activated) -> None:
+    def __init__(self, clock: Clock, audit: Audit, activated: Activated, wallets: Wallets) -> None:
         self._clock = clock
+        self._wallets = wallets
         self._audit = audit
         self._activated = activated
         self._seen: tuple[Policy, datetime] | None = None
@@ -290,8 +292,18 @@ class PolicyDesk:
         """Every switch that was ever used."""
         return await KillSwitch.find({}).sort("+_id").limit(LISTED_MAX).to_list()
 
-    async def switch(self, principal: Principal, scope: str, on: bool, reason: str) -> KillSwitch:
-        """Stop everything, or one wallet, or let it go on."""
+    async def switch(
+        self, principal: Principal, wallet_id: str | None, on: bool, reason: str
+    ) -> KillSwitch:
+        """Stop everything, or one wallet, whoever made it, or let it go on.
+
+        Args:
+            wallet_id: Its id, or one that it had before a restore; None for everything.
+
+        Raises:
+            WalletNotFound: It would stop nothing.
+        """
+        scope = GLOBAL if wallet_id is None else await self._scope(wallet_id, on)
         now = self._clock.now()
         await KillSwitch.get_pymongo_collection().update_one(
             {"_id": scope},
@@ -304,12 +316,29 @@ class PolicyDesk:
         assert found is not None, scope
         return found
 
+    async def _scope(self, wallet_id: str, on: bool) -> str:
+        """The id of the switch of a wallet; one that was turned on under another id goes off by
+        that id."""
+        if not on and wallet_id != GLOBAL and await KillSwitch.find_one({"_id": wallet_id}):
+            return wallet_id
+        names = (await self._wallets.names_of([wallet_id])).get(wallet_id)
+        if names is None:
+            raise WalletNotFound(param="wallet_id")
+        return names[0]
+
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
-        """Hold back every order that a switch is on for; asked of the store each time."""
-        scopes = {GLOBAL, *(order.wallet_id for order in orders)}
+        """Hold back every order that a switch is on for; asked of the store each time.
+
+        An order may carry an id that its wallet had before a restore, and so may a switch.
+        """
+        if await KillSwitch.find_one({"on": True}) is None:
+            return {}
+        names = await self._wallets.names_of([order.wallet_id for order in orders])
+        known_as = {o.id: {GLOBAL, o.wallet_id, *names.get(o.wallet_id, ())} for o in orders}
+        scopes = set[str]().union(*known_as.values())
         rows = KillSwitch.find({"_id": {"$in": sorted(scopes)}, "on": True})
         on = {row.id async for row in rows}
-        return {o.id: KILL_SWITCH for o in orders if GLOBAL in on or o.wallet_id in on}
+        return {order_id: KILL_SWITCH for order_id, ids in known_as.items() if ids & on}
 
     async def _note(
         self,

@@ -11,10 +11,7 @@ from tron_payment.core.address import parse_address
 from tron_payment.http.exchange import CodeCheck
 from tron_payment.http.permissions import require
 from tron_payment.http.principals import Principal
-from tron_payment.payouts.policy_desk import (
-    GLOBAL,
-    PolicyDesk,
-)
+from tron_payment.payouts.policy_desk import PolicyDesk
 from tron_payment.payouts.policy_views import (
     AllowedView,
     AllowRequest,
@@ -138,8 +135,8 @@ class PolicyController(Controller):
         require(principal, "killswitch:on" if data.on else "killswitch:off")
         if not data.on:
             await code_check()
-        scope = data.wallet_id or GLOBAL
-        return SwitchView.of(await desk.switch(principal, scope, data.on, data.reason))
+        switched = await desk.switch(principal, data.wallet_id, data.on, data.reason)
+        return SwitchView.of(switched)
 
     @get("/kill-switch", opt=READ)
     async def switches(self, desk: NamedDependency[PolicyDesk]) -> list[SwitchView]:

@@ -201,7 +201,9 @@ class SwitchRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Stop everything, or one wallet."""
 
     on: bool
-    wallet_id: str | None = None
+    wallet_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)] | None = None
+    """Of one wallet; everything when it is left out."""
+
     reason: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 

@@ -129,6 +129,20 @@ async def by_ids(wallet_ids: Sequence[str]) -> dict[str, Wallet]:
         return {raw["_id"]: Wallet.model_validate(raw) async for raw in found}
 
 
+async def names_of(wallet_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """By each of these ids that is, or was before a restore, one of a wallet: all ids of that
+    wallet, the present one first."""
+    asked = sorted(set(wallet_ids))
+    query = {"$or": [{"_id": {"$in": asked}}, {"former_ids": {"$in": asked}}]}
+    named: dict[str, tuple[str, ...]] = {}
+    with store_errors():
+        rows = Wallet.get_pymongo_collection().find(query, {"former_ids": 1})
+        async for row in rows:
+            names = (row["_id"], *(row.get("former_ids") or ()))
+            named |= {name: names for name in names if name in asked}
+    return named
+
+
 async def by_address(address: Address) -> Wallet | None:
     with store_errors():
         return await Wallet.find_one({"address": address})

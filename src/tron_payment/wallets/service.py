@@ -1,5 +1,6 @@
 """Use cases of wallets: look, change, archive, and choose the one that pays."""
 
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any, Final
 
@@ -96,6 +97,11 @@ class Wallets(Maker):
     async def find_by_address(self, address: Address) -> Wallet | None:
         """The wallet of an address, whoever made it."""
         return await store.by_address(address)
+
+    async def names_of(self, wallet_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Every id that each of these wallets has, the present one first, or had before a restore;
+        whoever made them. What is no wallet's id is left out."""
+        return await store.names_of(wallet_ids)
 
     async def label_of(self, principal: Principal, address: Address) -> str | None:
         """The label of an address's wallet, if the caller may see it."""
