@@ -17,7 +17,7 @@ from tron_payment.chain import Follower, MongoCursors, Nodes, SolidBlock, SolidT
 from tron_payment.core.clock import to_ms
 from tron_payment.db import cas, ledger
 from tron_payment.db.ledger import Ledger, LedgerEntry, View
-from tron_payment.engine import Order, OrderStatus, domain, settle
+from tron_payment.engine import Order, OrderStatus, domain, safe_mode, settle
 from tron_payment.engine import documents as store
 from tron_payment.engine.dispatch import Dispatcher
 from tron_payment.engine.safe_mode import SafeModes
@@ -338,10 +338,10 @@ async def balances_without_their_number(patch: Patch) -> None:
 async def trust_a_young_store(patch: Patch) -> None:
     """Only a store that is far behind the head may be a restored one."""
 
-    async def nothing(self: SafeModes, number: int, transactions: Any) -> list[str]:
+    async def nothing(books: Any, number: int, transactions: Any) -> list[str]:
         return []
 
-    patch.setattr(SafeModes, "_unknown", nothing)
+    patch.setattr(safe_mode, "unknown", nothing)
 
 
 async def trust_any_store(patch: Patch) -> None:
