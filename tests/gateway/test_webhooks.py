@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.gateway.receiver import Message, Receiver, receiving
-from tests.gateway.world import World
-from tron_payment.gateway.webhook_documents import Delivery, WebhookEndpoint
+from tests.gateway.world import API, World
+from tron_payment.gateway import webhook_documents as store
+from tron_payment.gateway.webhook_documents import Delivery, EndpointStatus, WebhookEndpoint
 from tron_payment.gateway.webhook_urls import WebhookUrlRefused, check_url
 
 ENDPOINTS = "/payments/webhook-endpoints"
@@ -302,3 +303,63 @@ async def test_the_age_of_the_oldest_undelivered_one_is_a_figure(
     receiver.status = 200
     await deliver(gateway)
     assert (await module.stats())["webhooks"] == {"oldest_seconds": 0}
+
+
+@pytest.mark.parametrize("how", ["update", "rotate", "delete"])
+async def test_a_deleted_endpoint_stays_deleted_whatever_comes_at_the_same_time(
+    gateway: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A deletion comes between the look and the write of another request."""
+    made = await endpoint(gateway, receiver)
+    path = f"/payments/webhook-endpoints/{made['webhook_endpoint_id']}"
+    headers = gateway.bearer("merchant", "shop-1")
+    write, met = store.write_endpoint, []
+
+    async def late(*arguments: Any) -> bool:
+        if not met:
+            met.append(True)
+            answer = await gateway.http.delete(API + path, headers=headers)
+            assert answer.status_code == 204
+        return await write(*arguments)
+
+    monkeypatch.setattr(store, "write_endpoint", late)
+    if how == "update":
+        answer = await gateway.http.put(API + path, json={"enabled": True}, headers=headers)
+    elif how == "rotate":
+        answer = await gateway.post(f"{path}/rotate-secret", None)
+    else:
+        answer = await gateway.http.delete(API + path, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (404, "webhook_endpoint_not_found")
+    (row,) = await WebhookEndpoint.find().to_list()
+    assert (row.status, row.generation) == (EndpointStatus.DELETED, 1)
+    await gateway.invoice("25")
+    await deliver(gateway)
+    assert receiver.got == []
+
+
+@pytest.mark.parametrize("status", [204, 410, 500])
+async def test_an_answer_to_what_was_under_way_does_not_bring_a_deleted_one_back(
+    gateway: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    made = await endpoint(gateway, receiver)
+    path = f"/payments/webhook-endpoints/{made['webhook_endpoint_id']}"
+    receiver.status = status
+    note, met = store.note_attempt, []
+
+    async def late(*arguments: Any) -> Any:
+        if not met:
+            met.append(True)
+            answer = await gateway.http.delete(
+                API + path, headers=gateway.bearer("merchant", "shop-1")
+            )
+            assert answer.status_code == 204
+        return await note(*arguments)
+
+    monkeypatch.setattr(store, "note_attempt", late)
+    await gateway.invoice("25")
+    await deliver(gateway)
+    assert met and len(receiver.got) == 1
+    (row,) = await WebhookEndpoint.find().to_list()
+    assert row.status is EndpointStatus.DELETED
+    told = (await gateway.get("/payments/events")).json()["data"]
+    assert "webhook_endpoint.disabled" not in {each["type"] for each in told}

@@ -211,7 +211,8 @@ class Deliveries:
 
     async def _disable(self, endpoint: WebhookEndpoint, now: datetime, reason: str) -> None:
         changes = {"status": EndpointStatus.DISABLED.value, "reason": reason, "updated_at": now}
-        await store.write_endpoint(endpoint.id, changes)
+        if not await store.write_endpoint(endpoint.id, changes):
+            return  # deleted in this moment: nobody waits for it any more
         await store.park(endpoint.id)
         log.error("webhook.disabled", endpoint_id=endpoint.id, reason=reason)
         stamp = str(endpoint.failing_since or now)

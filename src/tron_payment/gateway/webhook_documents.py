@@ -207,13 +207,16 @@ async def by_ids(endpoint_ids: Collection[str]) -> dict[str, WebhookEndpoint]:
 
 async def write_endpoint(
     endpoint_id: str, changes: Mapping[str, Any], unset: Sequence[str] = ()
-) -> None:
-    """Change an endpoint; it is not about money, the last writer wins."""
+) -> bool:
+    """Change an endpoint; it is not about money, the last writer wins, but over a deletion: False
+    when it is deleted by now, and stays so."""
     update: dict[str, Any] = {"$set": dict(changes)}
     if unset:
         update["$unset"] = dict.fromkeys(unset, "")
+    query = {"_id": endpoint_id, "status": {"$ne": EndpointStatus.DELETED.value}}
     with store_errors():
-        await WebhookEndpoint.get_pymongo_collection().update_one({"_id": endpoint_id}, update)
+        done = await WebhookEndpoint.get_pymongo_collection().update_one(query, update)
+    return done.matched_count == 1
 
 
 async def feed_seq() -> int:

@@ -148,7 +148,8 @@ class Webhooks:
             fields |= {"status": status.value, "reason": "" if enabled else "by its owner"}
             fields |= {"failures": 0}
             unset = ("failing_since", "resting_until")
-        await store.write_endpoint(endpoint.id, fields | {"updated_at": now}, unset)
+        if not await store.write_endpoint(endpoint.id, fields | {"updated_at": now}, unset):
+            raise EndpointNotFound
         if enabled:
             await store.unpark(endpoint.id, now)
         elif enabled is not None:
@@ -163,14 +164,13 @@ class Webhooks:
         """
         endpoint = await self.get(principal, endpoint_id)
         now = self._clock.now()
-        await store.write_endpoint(
-            endpoint.id,
-            {
-                "generation": endpoint.generation + 1,
-                "previous_until": now + PREVIOUS_SECRET_LIFETIME,
-                "updated_at": now,
-            },
-        )
+        changes = {
+            "generation": endpoint.generation + 1,
+            "previous_until": now + PREVIOUS_SECRET_LIFETIME,
+            "updated_at": now,
+        }
+        if not await store.write_endpoint(endpoint.id, changes):
+            raise EndpointNotFound
         return await self.get(principal, endpoint_id)
 
     async def delete(self, principal: Principal, endpoint_id: str) -> None:
@@ -181,7 +181,8 @@ class Webhooks:
         """
         endpoint = await self.get(principal, endpoint_id)
         changes = {"status": EndpointStatus.DELETED.value, "updated_at": self._clock.now()}
-        await store.write_endpoint(endpoint.id, changes)
+        if not await store.write_endpoint(endpoint.id, changes):
+            raise EndpointNotFound
         await store.park(endpoint.id)
 
     async def ping(self, principal: Principal, endpoint_id: str) -> Delivery:
