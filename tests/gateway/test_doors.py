@@ -12,6 +12,7 @@ from tests.gateway.test_refunds import body, paid
 from tests.gateway.world import API, Payer, World, somebody
 from tron_payment.chain import TriggerContract
 from tron_payment.core.ids import derived_id
+from tron_payment.engine import Order
 from tron_payment.http.idempotency import KeyReused, StoredAnswer
 from tron_payment.http.permissions import permissions_of
 from tron_payment.http.principals import Principal, Role
@@ -104,6 +105,24 @@ async def test_an_order_goes_when_others_have_approved_what_it_says(gateway: Wor
         path.replace("approve", "reject"), {"reason": "no"}, role="treasurer", sub="tr-3"
     )
     assert (late.status_code, late.json()["code"]) == (409, "not_awaiting_approval")
+
+
+async def test_what_is_signed_by_another_permission_than_was_approved_fails_unpaid(
+    gateway: World,
+) -> None:
+    """Its approval has been given, and nobody can give another one."""
+    await enforce(gateway, bands=(Band("USDT", 10 * UNIT, 1),))
+    assert await send(gateway, "11") == (202, "")
+    (asked,) = await approvals(gateway)
+    await gateway.work()
+    path = f"/payouts/approvals/{asked['order_id']}/approve"
+    given = await gateway.post(path, {}, role="treasurer", sub="tr-1")
+    assert given.json()["status"] == "approved"
+    await Order.find({"_id": asked["order_id"]}).update({"$set": {"permission_id": 2}})
+    await gateway.wait(6)
+    await gateway.work()
+    order = await gateway.house.engine.find(asked["order_id"])
+    assert (order.status, order.reason, order.attempts) == ("failed", "order_hash_differs", [])
 
 
 async def test_an_order_that_is_rejected_or_not_approved_in_time_fails_unpaid(

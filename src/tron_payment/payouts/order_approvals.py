@@ -169,8 +169,8 @@ class OrderApprovals:
             if found is None or _is_let_go(found, order):
                 continue
             waiting[order.id] = WAITING_FOR
-            if not _is_about(found, order):
-                await self._fail(order, IntentChanged.code)
+            if not _is_about(found, order) or found.status is ApprovalState.APPROVED:
+                await self._fail(order, IntentChanged.code)  # also by another permission: ask anew
             elif found.status is ApprovalState.REJECTED:
                 await self._fail(order, found.reason)
             elif found.status is ApprovalState.WAITING and self._clock.now() >= found.until:
