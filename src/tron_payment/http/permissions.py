@@ -111,6 +111,8 @@ SEES_ALL: Final[Mapping[str, frozenset[Role]]] = MappingProxyType(
         "transfers": _only(O, P, T, U),
         "stakes": _only(O, P, T, U),
         "signing_requests": _only(O, P, T, U),
+        # whatever it is: who proposes or resolves has to see it; others see what their role sees
+        "quarantine": _only(O, P, T, C, U),
         "webhooks": _only(O, U),
         "events": _only(O, U),
         "api_keys": _only(A, U),

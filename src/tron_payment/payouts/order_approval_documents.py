@@ -100,9 +100,14 @@ async def of_orders(order_ids: Sequence[str]) -> dict[str, OrderApproval]:
     return {each.id: each async for each in found}
 
 
-async def waiting() -> list[OrderApproval]:
-    """Those that wait for people, oldest first."""
-    found = OrderApproval.find({"status": ApprovalState.WAITING.value}).sort("+created_at")
+async def waiting(owner: Mapping[str, str]) -> list[OrderApproval]:
+    """Those that wait for people, oldest first.
+
+    Args:
+        owner: Whose; empty for everybody's.
+    """
+    query = {"status": ApprovalState.WAITING.value, **owner}
+    found = OrderApproval.find(query).sort("+created_at")
     return await found.limit(LISTED_MAX).to_list()
 
 

@@ -77,11 +77,14 @@ class OrderApprovalController(Controller):
 
     @get("/", opt={"permission": "policy:read"})
     async def waiting(
-        self, order_approvals: NamedDependency[OrderApprovals]
+        self,
+        principal: NamedDependency[Principal],
+        order_approvals: NamedDependency[OrderApprovals],
     ) -> list[OrderApprovalView]:
-        """Transfers, refunds and calls that wait for approvals, oldest first."""
-        calls = order_approvals.calls
-        return [OrderApprovalView.of(pair, calls) for pair in await order_approvals.waiting()]
+        """Transfers, refunds and calls that wait for approvals, oldest first: one's own, or all for
+        roles that see others' transfers."""
+        calls, waiting = order_approvals.calls, await order_approvals.waiting(principal)
+        return [OrderApprovalView.of(pair, calls) for pair in waiting]
 
     @post(
         "/{order_id:str}/approve",

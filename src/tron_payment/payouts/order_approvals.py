@@ -16,6 +16,7 @@ from tron_payment.core.errors import Conflict, NotFound
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.engine import Engine, Order, contract_document
+from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import order_approval_documents as store
 from tron_payment.payouts.calls import CallReader
@@ -83,10 +84,11 @@ class OrderApprovals:
             assert found is not None, going.order_id
             await store.restate(found, asked)
 
-    async def waiting(self) -> list[tuple[OrderApproval, Order]]:
-        """What waits for people, oldest first; what was never accepted is left out."""
+    async def waiting(self, principal: Principal) -> list[tuple[OrderApproval, Order]]:
+        """What waits for people, oldest first; what was never accepted is left out, and others'
+        from who does not see their transfers."""
         found = []
-        for each in await store.waiting():
+        for each in await store.waiting(owner_filter(principal, "transfers")):
             order = await self._engine.find(each.id)
             if order is not None and not order.attempts and _is_about(each, order):
                 found.append((each, order))

@@ -18,11 +18,13 @@ from tron_payment.db.acts import has_effect
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace
 from tron_payment.engine import Engine, Evidence, NotProved, Order, OrderStatus
+from tron_payment.http.permissions import sees_all
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts import quarantine_documents as store
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import PayoutStatus, Route
+from tron_payment.payouts.orders import MODULE
 from tron_payment.payouts.proofs import RouterProofs
 from tron_payment.payouts.quarantine_documents import Case, CaseStatus
 from tron_payment.payouts.telling import ENDED, Telling
@@ -74,46 +76,48 @@ class QuarantineDesk:
         self._audit = audit
         self._telling = telling
 
-    async def waiting(self) -> list[Held]:
-        """Everything in quarantine, orders first; the chain is not asked."""
+    async def waiting(self, principal: Principal) -> list[Held]:
+        """All in quarantine that the caller may see, orders first; the chain is not asked."""
         orders = await self._engine.quarantine.orders()
         own = {order.id for order in orders}
+        orders = [order for order in orders if _shows(principal, order.module)]
         payouts = [p for p in await store.payouts() if p.order_id not in own]
-        cases = await store.by_ids([*own, *(payout.id for payout in payouts)])
+        payouts = payouts if _shows(principal, MODULE) else []
+        cases = await store.by_ids([each.id for each in (*orders, *payouts)])
         return [
             *(Held(o.id, o.id, o.kind, o.reason, cases.get(o.id)) for o in orders),
             *(Held(p.id, p.order_id, "payout", p.reason, cases.get(p.id)) for p in payouts),
         ]
 
-    async def find(self, object_id: str) -> Held:
+    async def find(self, principal: Principal, object_id: str) -> Held:
         """One of them as it is stored; the chain is not asked.
 
         Raises:
-            NotQuarantined
+            NotQuarantined: Nor is what the caller may not see.
         """
         case = await store.by_id(object_id)
         if object_id.startswith(ORDER_PREFIX):
-            order = await self._order(object_id)
+            order = await self._order(object_id, principal)
             return Held(order.id, order.id, order.kind, order.reason, case)
-        payout = await self._payout(object_id)
+        payout = await self._payout(object_id, principal)
         return Held(payout.id, payout.order_id, "payout", payout.reason, case)
 
-    async def look(self, object_id: str) -> Held:
+    async def look(self, principal: Principal, object_id: str) -> Held:
         """One of them, with what the chain shows and proves now.
 
         Raises:
-            NotQuarantined
+            NotQuarantined: Nor is what the caller may not see.
             NodesUnavailable, ChainContradiction: See `engine.Quarantine.look`.
         """
         case = await store.by_id(object_id)
         if object_id.startswith(ORDER_PREFIX):
-            order = await self._order(object_id)
+            order = await self._order(object_id, principal)
             evidence = await self._engine.quarantine.look(order)
             proves = evidence.proves
             told = _told(evidence)
             said = None if proves is None else proves.value
             return Held(order.id, order.id, order.kind, order.reason, case, said, told)
-        payout = await self._payout(object_id)
+        payout = await self._payout(object_id, principal)
         found = await self._proofs.look(payout)
         ended, shown = found.status.value, found.evidence
         return Held(payout.id, payout.order_id, "payout", payout.reason, case, ended, shown)
@@ -125,7 +129,7 @@ class QuarantineDesk:
             NotQuarantined
             NotProved: The chain does not prove this outcome.
         """
-        held = await self.look(object_id)
+        held = await self.look(principal, object_id)
         if held.proves != outcome:
             raise NotProved(f"the chain proves {held.proves or 'nothing'}", param="outcome")
         case = await store.propose(
@@ -139,7 +143,7 @@ class QuarantineDesk:
             )
         )
         await self._note(principal, "quarantine.propose", case)
-        return await self.look(object_id)
+        return await self.look(principal, object_id)
 
     async def resolve(self, principal: Principal, object_id: str, *, agree: bool) -> Case:
         """Carry out what another person proposed, if the chain still proves it, or say no.
@@ -173,10 +177,10 @@ class QuarantineDesk:
     async def _carry_out(self, principal: Principal, case: Case) -> None:
         reason = f"quarantine: {case.note} ({case.proposed_by}, {principal.id})"
         if case.id.startswith(ORDER_PREFIX):
-            order = await self._order(case.id)
+            order = await self._order(case.id, principal)
             await self._engine.quarantine.resolve(order, OrderStatus(case.outcome), reason)
             return
-        payout = await self._payout(case.id)
+        payout = await self._payout(case.id, principal)
         status = (await self._proofs.look(payout)).status
         if status.value != case.outcome:
             raise NotProved(f"the chain proves {status.value}")
@@ -191,17 +195,21 @@ class QuarantineDesk:
             changes["settled_at"] = from_ms(carrier.outcome.block_timestamp_ms)
         await self._telling.tell(await payouts_store.move(payout, status, now, **changes))
 
-    async def _order(self, order_id: str) -> Order:
+    async def _order(self, order_id: str, principal: Principal) -> Order:
         order = await self._engine.find(order_id)
         if order is None or order.status is not OrderStatus.QUARANTINED:
             raise NotQuarantined
+        if not _shows(principal, order.module):
+            raise NotQuarantined
         return order
 
-    async def _payout(self, payout_id: str) -> Payout:
+    async def _payout(self, payout_id: str, principal: Principal) -> Payout:
         """
         Raises:
             NotQuarantined: Also while its order is: then the order is what is resolved.
         """
+        if not _shows(principal, MODULE):
+            raise NotQuarantined
         payout = await payouts_store.by_id(payout_id, {})
         if payout is None or payout.status is not PayoutStatus.QUARANTINED:
             raise NotQuarantined
@@ -228,6 +236,12 @@ class QuarantineDesk:
                 },
             )
         )
+
+
+def _shows(principal: Principal, module: str) -> bool:
+    """Whether the caller sees what this module has in quarantine, whoever asked for it."""
+    is_payout = module == MODULE
+    return sees_all(principal, "quarantine") or (is_payout and sees_all(principal, "payouts"))
 
 
 def _told(evidence: Evidence) -> list[dict[str, Any]]:

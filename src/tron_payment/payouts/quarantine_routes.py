@@ -94,14 +94,20 @@ class QuarantineController(Controller):
     tags = ("payouts",)
 
     @get("/", opt=READ)
-    async def waiting(self, quarantine: NamedDependency[QuarantineDesk]) -> list[HeldView]:
-        """Everything in quarantine, oldest first; the chain is asked only about a single one."""
-        return [HeldView.of(held) for held in await quarantine.waiting()]
+    async def waiting(
+        self, principal: NamedDependency[Principal], quarantine: NamedDependency[QuarantineDesk]
+    ) -> list[HeldView]:
+        """Everything in quarantine, oldest first; the chain is asked only about a single one.
+
+        Who only looks (viewers) sees payouts and their orders.
+        """
+        return [HeldView.of(held) for held in await quarantine.waiting(principal)]
 
     @get("/{object_id:str}", opt=READ)
     async def look(
         self,
         object_id: FromPath[str],
+        principal: NamedDependency[Principal],
         quarantine: NamedDependency[QuarantineDesk],
         look: Annotated[bool, QueryParameter()] = True,
     ) -> HeldView:
@@ -110,8 +116,8 @@ class QuarantineController(Controller):
         To look, nodes may be asked for every block of a transaction's lifetime; with `look=false`
         they are not asked, and `proves` is null.
         """
-        held = await (quarantine.look(object_id) if look else quarantine.find(object_id))
-        return HeldView.of(held)
+        ask = quarantine.look if look else quarantine.find
+        return HeldView.of(await ask(principal, object_id))
 
     @post(
         "/{object_id:str}/propose",
