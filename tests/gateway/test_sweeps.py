@@ -9,13 +9,15 @@ from tests.conftest import Mongo
 from tests.gateway.test_reconciliation import run
 from tests.gateway.test_refunds import paid
 from tests.gateway.test_waiting import freeze
-from tests.gateway.world import World, again
+from tests.gateway.world import World, again, somebody
+from tron_payment.core.address import Address
 from tron_payment.core.errors import Refused
 from tron_payment.gateway import sweeps
 from tron_payment.gateway.lending import Lending
 from tron_payment.gateway.sweep_documents import Sweep
 from tron_payment.gateway.sweeps import is_worth_it
 from tron_payment.staking import Stake
+from tron_payment.wallets import Wallets
 
 STAKED = "50000"
 
@@ -144,6 +146,51 @@ async def test_with_energy_of_our_own_less_is_worth_it(gateway: World, dear: Non
     await paid(gateway, "6")
     await rest(gateway)
     assert (await only()).units == 6_000_000
+
+
+async def test_a_treasury_that_cannot_sign_for_a_while_makes_nothing_forgotten(
+    gateway: World,
+) -> None:
+    seen = await imported(gateway, "watch")
+    gateway.service(Wallets).default_address = seen
+    await paid(gateway, "25")
+    await gateway.tick(2)
+    gateway.service(Wallets).default_address = gateway.treasury
+    await rest(gateway)
+    assert (await only()).status == "settled"
+
+
+async def test_without_a_default_wallet_nothing_is_swept(gateway: World) -> None:
+    """The only funded one may be whoever's who imported it."""
+    gateway.service(Wallets).default_address = None
+    await paid(gateway, "25")
+    await rest(gateway)
+    assert await Sweep.find({}).count() == 0
+    gateway.service(Wallets).default_address = gateway.treasury
+    await rest(gateway)
+    assert (await only()).status == "settled"
+
+
+async def test_a_treasury_whose_key_is_elsewhere_is_asked_for_the_fee(gateway: World) -> None:
+    vault = await imported(gateway, "cold")
+    await gateway.fund(vault, "5000")
+    await gateway.solidify()
+    gateway.service(Wallets).default_address = vault
+    await paid(gateway, "25")
+    await gateway.tick(2)
+    order = await gateway.house.engine.find((await only()).fee_order_id)
+    assert (order.status, order.detached) == ("awaiting_signature", True)
+
+
+async def imported(world: World, kind: str) -> Address:
+    """A wallet without a key of ours."""
+    address = somebody(0x3EE3)
+    body = {"label": "elsewhere", "kind": kind, "address": address}
+    answer = await world.post("/wallets/import", body, role="operator", sub="op-1")
+    assert answer.status_code == 201, answer.text
+    await world.work()
+    await world.solidify()
+    return address
 
 
 @pytest.mark.parametrize(

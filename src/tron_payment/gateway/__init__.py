@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from beanie import Document
 
-from tron_payment.gateway import checkout, documents, webhook_documents
+from tron_payment.gateway import checkout, documents, sweep_documents, webhook_documents
 from tron_payment.gateway.deliveries import Deliveries
 from tron_payment.gateway.deposits import Deposits
 from tron_payment.gateway.documents import NOTED, Deposit, Payment
@@ -166,6 +166,7 @@ async def build(house: House) -> Module:
             "payments": await documents.counts(),
             "deliveries": await webhook_documents.counts(),
             "webhooks": {"oldest_seconds": oldest_s},
+            "sweeps": {"returning_seconds": await sweep_documents.returning_s(house.clock.now())},
             "reconciled_block": last.solid_block if last else None,
             "differences": last.difference if last else {},
             "beyond_books": sum(row.beyond_books for row in last.rows) if last else 0,

@@ -1,5 +1,6 @@
 """Sweeps as stored, and every query on them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -31,7 +32,7 @@ S = SweepStatus
 LIFECYCLE: Final = Lifecycle(
     {
         S.FUNDING: {S.LENDING, S.MOVING, S.FAILED},
-        S.LENDING: {S.MOVING},
+        S.LENDING: {S.MOVING, S.RETURNING},
         S.MOVING: {S.RETURNING, S.SETTLED, S.FAILED},
         S.RETURNING: {S.SETTLED, S.FAILED},
         S.SETTLED: set(),
@@ -51,8 +52,12 @@ class Sweep(Document):
     units: int
     destination: str
     treasury_wallet_id: str
+    treasury_detached: bool = False
+    """The treasury's key is elsewhere: what it sends for the fee waits for a signature."""
+
     live: str | None = None
-    """``<address>|<asset>`` while it has not ended: one at a time."""
+    """``<address>|<asset>`` while money may still move: one at a time; then ``returning|<id>``,
+    until it has ended."""
 
     status: SweepStatus
     version: int = 0
@@ -63,6 +68,12 @@ class Sweep(Document):
 
     lent_sun: int = 0
     """Of the treasury's stake, whose energy pays for the transfer; 0 when TRX is burned."""
+
+    asked_sun: int = 0
+    """What lending was planned with, and may have come about whatever was decided afterwards."""
+
+    empty_since: datetime | None = None
+    """Since when a node says that nothing is lent, though we have lent it."""
 
     has_moved: bool = False
     order_id: str
@@ -96,3 +107,30 @@ async def count(address: str, asset: str) -> int:
     """How many sweeps of this address and asset there have ever been."""
     with store_errors():
         return await Sweep.find({"address": address, "asset": asset}).count()
+
+
+async def rests(address: str, asset: str, since: datetime) -> bool:
+    """Whether a sweep of it has failed since then."""
+    ended = [SweepStatus.RETURNING.value, SweepStatus.FAILED.value]
+    query = {"status": {"$in": ended}, "has_moved": False, "updated_at": {"$gt": since}}
+    with store_errors():
+        return await Sweep.find_one({"address": address, "asset": asset, **query}) is not None
+
+
+async def lent_by(treasury: str) -> Mapping[SweepStatus, int]:
+    """Sun of the treasury's stake that live sweeps have been promised, by what they are at."""
+    pipeline = [
+        {"$match": {"live": {"$gt": ""}, "destination": treasury, "lent_sun": {"$gt": 0}}},
+        {"$group": {"_id": "$status", "sun": {"$sum": "$lent_sun"}}},
+    ]
+    with store_errors():
+        rows = await Sweep.get_pymongo_collection().aggregate(pipeline)
+        return {SweepStatus(row["_id"]): row["sun"] async for row in rows}
+
+
+async def returning_s(now: datetime) -> int:
+    """Seconds for which the oldest energy that is to come back has been awaited; 0 for none."""
+    query = {"live": {"$gt": ""}, "status": SweepStatus.RETURNING.value}
+    with store_errors():
+        found = await Sweep.find(query).sort("updated_at").limit(1).to_list()
+    return max(0, int((now - found[0].updated_at).total_seconds())) if found else 0

@@ -16,7 +16,7 @@ import structlog
 
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError
+from tron_payment.core.errors import AppError, NotFound
 from tron_payment.core.ids import derived_id
 from tron_payment.core.money import SUN_PER_TRX, TRX, USDT
 from tron_payment.db.cas import LostRace, compare_and_set, insert_once
@@ -27,7 +27,7 @@ from tron_payment.gateway import documents as store
 from tron_payment.gateway import sweep_documents as sweep_store
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.domain import OPEN, PaymentStatus
-from tron_payment.gateway.lending import Lending, Progress
+from tron_payment.gateway.lending import Lending, Loan, Progress, Room
 from tron_payment.gateway.rounds import Round
 from tron_payment.gateway.sweep_documents import LIFECYCLE, Sweep, SweepStatus
 from tron_payment.gateway.transfers import Sending, contract_of, wish_of
@@ -44,8 +44,17 @@ TRX_WORTH_UNITS: Final = 350_000
 """USDT units that a TRX counts as in that rule. No price is asked of anybody for it."""
 
 LEND_PATIENCE: Final = timedelta(minutes=10)
-"""Then TRX is burned instead, unless the lending is signed."""
+"""Then TRX is burned instead, unless the lending is signed; and what waits with lent energy and is
+not signed is given up, so that the energy goes back."""
 
+RETRY_AFTER: Final = timedelta(hours=1)
+"""Whatever failed is not begun anew before."""
+
+EMPTY_FOR: Final = timedelta(hours=1)
+"""So long no node may show what we have lent before we believe that somebody else took it back."""
+
+NO_LOAN: Final = Loan()
+NOT_WORTH_IT: Final = "not worth its fee without lent energy"
 TRX_MIN_SUN: Final = 5 * 10**6
 """Left after the fee; bandwidth costs a third of a TRX at most."""
 
@@ -82,6 +91,8 @@ class Sweeps:
         self._wallets = wallets
         self._max_fee_sun = max_fee_sun
         self._moving, self._resting = Round(), Round()
+        self._rooms: dict[Address, Room] = {}
+        self._said = False
 
     async def step(self) -> bool:
         """Move live sweeps on, then start new ones; True when something was done."""
@@ -93,7 +104,19 @@ class Sweeps:
                 done |= await self._advance(sweep)
             except (LostRace, MustWait) as wait:
                 log.info("sweep.waits", sweep_id=sweep.id, reason=wait.detail)
+        return await self._start_new() or done
+
+    async def _start_new(self) -> bool:
+        """Look at what is not moving. Only a default wallet that was said is swept to: the only
+        funded one may be whoever's who imported it."""
+        done = False
         payments = await store.sweepable(FINISHED, self._resting.skip)
+        if payments and self._wallets.default_address is None:
+            if not self._said:
+                log.warning("sweep.no_treasury", detail="HOT_WALLET_ADDRESS is not set")
+            self._said = True
+            return False
+        self._rooms.clear()
         self._resting.took(len(payments), store.SWEEPS_AT_ONCE)
         for payment in payments:
             try:
@@ -109,33 +132,43 @@ class Sweeps:
             return False
         try:
             source = await self._wallets.signing_wallet(payment.wallet_id)
-            treasury = await self._wallets.signing_wallet(None)
         except WalletCannotSign:
             return await self._forget(payment)
         except AppError as refusal:  # a frozen wallet thaws, and the money is still there
             log.debug("sweep.impossible", payment_id=payment.id, reason=refusal.code)
             return False
-        if source.detached or treasury.address == payment.address:
+        if source.detached:
             return await self._forget(payment)
+        try:
+            treasury = await self._wallets.signing_wallet(None)
+        except AppError as refusal:  # whatever it is, another wallet can be made the default
+            log.info("sweep.no_treasury", payment_id=payment.id, reason=refusal.code)
+            return False
+        if treasury.address == payment.address:
+            return False
         held = await self._ledger.holdings(Address(payment.address))
         usdt = held.get(USDT.code, {}).get(Pocket.AVAILABLE, 0)
         trx = held.get(TRX.code, {}).get(Pocket.AVAILABLE, 0)
         if usdt >= USDT_MIN_UNITS:
-            lent, fee_sun = await self._plan(payment, usdt, treasury)
-            if is_worth_it(usdt, fee_sun):
-                return await self._start(payment, USDT.code, usdt, treasury, lent)
+            need = await self._fee(payment, USDT.code, usdt, treasury.address)
+            loan = await self._loan(treasury, need)
+            if is_worth_it(usdt, loan.cost_sun if loan.stake_sun else need.hold_sun):
+                return await self._start(payment, USDT.code, usdt, treasury, loan, need)
+            if loan.later and is_worth_it(usdt, loan.cost_sun):
+                return False
         spare = trx - (await self._fee(payment, TRX.code, max(trx, 1), treasury.address)).hold_sun
         if spare >= TRX_MIN_SUN:
             return await self._start(payment, TRX.code, spare, treasury)
         return await self._forget(payment)
 
-    async def _plan(
-        self, payment: Payment, units: int, treasury: WalletForSigning
-    ) -> tuple[int, int]:
-        """Stake to lend (0 to burn), and what the sweep will burn at most, both in sun."""
-        need = await self._fee(payment, USDT.code, units, treasury.address)
-        lent = 0 if treasury.detached else await self._lending.plan(treasury.address, need)
-        return lent, await self._lending.cost_sun() if lent else need.hold_sun
+    async def _loan(self, treasury: WalletForSigning, need: FeeBound) -> Loan:
+        """What the treasury's stake has left for this, after those before it in this round."""
+        if treasury.detached:
+            return Loan()
+        room = self._rooms.get(treasury.address)
+        if room is None:
+            room = self._rooms[treasury.address] = await self._lending.room(treasury.address)
+        return await self._lending.plan(room, need)
 
     async def _start(
         self,
@@ -143,11 +176,14 @@ class Sweeps:
         asset: str,
         units: int,
         treasury: WalletForSigning,
-        lent_sun: int = 0,
+        loan: Loan = NO_LOAN,
+        need: FeeBound | None = None,
     ) -> bool:
         assert payment.address is not None and payment.wallet_id is not None
+        now, lent_sun = self._clock.now(), loan.stake_sun
+        if await sweep_store.rests(payment.address, asset, now - RETRY_AFTER):
+            return False
         number = await sweep_store.count(payment.address, asset)
-        now = self._clock.now()
         sweep_id = derived_id("swp", self._secret, payment.address, asset, str(number))
         sweep = Sweep(
             id=sweep_id,
@@ -158,10 +194,12 @@ class Sweeps:
             units=units,
             destination=treasury.address,
             treasury_wallet_id=treasury.wallet_id,
+            treasury_detached=treasury.detached,
             live=f"{payment.address}|{asset}",
             status=SweepStatus.FUNDING,
             fee_order_id=derived_id("ord", self._secret, sweep_id, "fee"),
             lent_sun=lent_sun,
+            asked_sun=lent_sun,
             order_id=derived_id("ord", self._secret, sweep_id),
             created_at=now,
             updated_at=now,
@@ -170,6 +208,8 @@ class Sweeps:
             await insert_once(sweep)
         except DuplicateValue:
             return False
+        if need is not None and lent_sun:
+            self._rooms[treasury.address].promise(lent_sun, need.energy)
         log.info("sweep.started", sweep_id=sweep_id, asset=asset, units=units, lent_sun=lent_sun)
         return True
 
@@ -184,14 +224,23 @@ class Sweeps:
         await self._engine.place(wish_of(self._sending(sweep), self._tokens))
         order = await self._engine.find(sweep.order_id)
         if order is None or order.status not in ENDED:
+            if order is not None and _lends(sweep):
+                await self._hurry(sweep)
             return False
         has_moved = order.status is OrderStatus.SETTLED
         reason = "" if has_moved else order.reason
-        if sweep.lent_sun:
-            await self._move(sweep, SweepStatus.RETURNING, reason, has_moved=has_moved)
-        else:
-            await self._move(sweep, _ending(has_moved), reason, has_moved=has_moved)
+        target = SweepStatus.RETURNING if _lends(sweep) else _ending(has_moved)
+        await self._move(sweep, target, reason, has_moved=has_moved)
         return True
+
+    async def _hurry(self, sweep: Sweep) -> None:
+        """What is not signed for long is given up; the lent energy goes back meanwhile."""
+        if self._clock.now() - sweep.updated_at < LEND_PATIENCE:
+            return
+        try:
+            await self._engine.cancel(sweep.order_id)
+        except AppError as refusal:  # signed: it will end by itself
+            log.info("sweep.awaited", sweep_id=sweep.id, reason=refusal.code)
 
     async def _lend(self, sweep: Sweep) -> bool:
         progress = await self._lending.lend(sweep)
@@ -200,19 +249,36 @@ class Sweeps:
                 return False
             try:
                 await self._lending.give_up(sweep)
+                return False
+            except NotFound:  # it could not even be asked for
+                progress = Progress.NEVER
             except AppError as refusal:  # signed: it may still come about
                 log.info("sweep.energy_awaited", sweep_id=sweep.id, reason=refusal.code)
-            return False
-        lent_sun = sweep.lent_sun if progress is Progress.DONE else 0
-        await self._move(sweep, SweepStatus.MOVING, lent_sun=lent_sun)
+                return False
+        if progress is Progress.DONE:
+            await self._move(sweep, SweepStatus.MOVING)
+            return True
+        need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+        if is_worth_it(sweep.units, need.hold_sun):
+            await self._move(sweep, SweepStatus.MOVING, lent_sun=0)
+        else:
+            await self._move(sweep, SweepStatus.RETURNING, NOT_WORTH_IT)
         return True
 
     async def _return(self, sweep: Sweep) -> bool:
+        """Energy goes back, however long that takes; the address is free for another sweep."""
         progress = await self._lending.take_back(sweep)
-        if progress is Progress.UNDER_WAY:
+        if progress is Progress.EMPTY:
+            since = sweep.empty_since or self._clock.now()
+            if sweep.empty_since is None:
+                await self._note(sweep, empty_since=since)
+            if self._clock.now() - since < EMPTY_FOR or not await self._lending.is_nowhere(sweep):
+                return False
+            log.warning("sweep.energy_taken_elsewhere", sweep_id=sweep.id, address=sweep.address)
+        elif progress is Progress.UNDER_WAY:
+            if sweep.empty_since is not None:
+                await self._note(sweep, empty_since=None)
             return False
-        if progress is Progress.NEVER:
-            log.error("sweep.energy_not_returned", sweep_id=sweep.id, address=sweep.address)
         await self._move(sweep, _ending(sweep.has_moved), sweep.reason)
         return True
 
@@ -251,14 +317,16 @@ class Sweeps:
             currency=TRX.code,
             units=sweep.fee_sun,
             max_fee_sun=self._max_fee_sun,
+            detached=sweep.treasury_detached,
         )
         return await self._engine.place(wish_of(sending, self._tokens))
 
     async def _note_fee(self, sweep: Sweep, units: int) -> Sweep:
         """The amount is decided once, so that the order placed again is the same order."""
-        if sweep.fee_sun:
-            return sweep
-        return await compare_and_set(Sweep, sweep.id, version=sweep.version, set={"fee_sun": units})
+        return sweep if sweep.fee_sun else await self._note(sweep, fee_sun=units)
+
+    async def _note(self, sweep: Sweep, **fields: Any) -> Sweep:
+        return await compare_and_set(Sweep, sweep.id, version=sweep.version, set=fields)
 
     async def _fee(self, payment: Payment, asset: str, units: int, to: Address) -> FeeBound:
         assert payment.address is not None and payment.wallet_id is not None
@@ -292,6 +360,8 @@ class Sweeps:
         self, sweep: Sweep, target: SweepStatus, reason: str = "", **fields: Any
     ) -> None:
         LIFECYCLE.require(sweep.status, target)
+        if target is SweepStatus.RETURNING:
+            fields["live"] = f"returning|{sweep.id}"
         await compare_and_set(
             Sweep,
             sweep.id,
@@ -319,6 +389,11 @@ def is_worth_it(units: int, fee_sun: int) -> bool:
     """Whether so many USDT units may cost so much to move."""
     fee_units = fee_sun * TRX_WORTH_UNITS // SUN_PER_TRX
     return fee_units * 100 <= units * FEE_SHARE_PERCENT
+
+
+def _lends(sweep: Sweep) -> bool:
+    """Whether energy may be lent for it, by whatever process asked for that."""
+    return max(sweep.lent_sun, sweep.asked_sun) > 0
 
 
 def _ending(has_moved: bool) -> SweepStatus:
