@@ -20,7 +20,7 @@ from tron_payment.engine import Engine, Order, OrderStatus, Wish
 
 MODULE: Final = "deployments"
 MAX_FEE_SUN: Final = 3_000_000_000
-"""A router costs some 400 TRX to deploy at 100 sun per energy."""
+"""A router costs 108 or 129 TRX to deploy at 100 sun per energy (contracts/README.md)."""
 
 ORIGIN_ENERGY_LIMIT: Final = 10_000_000
 

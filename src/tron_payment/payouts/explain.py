@@ -146,7 +146,7 @@ RECEIPTS: Final = {
     ),
     "receipt: OUT_OF_ENERGY": (
         "its transaction needed more energy than its fee limit pays for (receipt: OUT_OF_ENERGY)",
-        f"stake for energy, then {RETRY}; or ask anew with a higher max_fee_trx",
+        f"{RETRY}: it is priced anew; neither a stake nor a higher max_fee_trx raises the limit",
     ),
     "receipt: OUT_OF_TIME": (
         "the network gave up executing its transaction (receipt: OUT_OF_TIME)",
