@@ -1,7 +1,9 @@
 """`keys rotate`, `backup` and `restore`."""
 
 import argparse
+import errno
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +15,7 @@ from tron_payment.wallets import Custody, Who, build_sealing
 
 OPERATOR: Final = Who("command-line", "operator", on_host=True)
 BACKUP_BYTES_MAX: Final = 64 * 1024 * 1024
+DRAFT_BYTES: Final = 8
 
 
 async def keys(arguments: argparse.Namespace, settings: Settings) -> Report:
@@ -44,7 +47,10 @@ async def backup(arguments: argparse.Namespace, settings: Settings) -> Report:
     password = _password(arguments)
     async with assembled(settings) as assembly:
         text = await assembly.house.use(Custody).backup_all(password, OPERATOR)
-    _write(target, text)
+    try:
+        _write(target, text)
+    except FileExistsError:
+        return failure("exists", f"{target} exists by now; this backup is not kept", Exit.FAILED)
     line = f"{target}: keep it and its password apart, and try `restore` on another machine"
     return Report({"file": str(target), "bytes": len(text.encode())}, (line,))
 
@@ -79,11 +85,39 @@ def _read(source: Path) -> str | None:
 
 
 def _write(target: Path, text: str) -> None:
-    """On the disk before it has its name; readable by its owner only."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(target)
+    """On the disk before it has its name, readable by its owner only; a name has one backup.
+
+    Raises:
+        FileExistsError: Somebody else's backup has taken the name meanwhile; it stays.
+    """
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(DRAFT_BYTES)}")
+    try:
+        _write_new(draft, text)
+        try:
+            os.link(draft, target)
+        except FileExistsError:
+            raise
+        except OSError:  # no second names on this file system, as on a stick: in its place at once
+            _write_new(target, text)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    except OSError as error:  # not every file system knows that of a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(folder)
+
+
+def _write_new(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        path.unlink()  # ours, and no backup: half of one would keep the name
+        raise

@@ -83,7 +83,7 @@ class QuarantineDesk:
         orders = [order for order in orders if _shows(principal, order.module)]
         payouts = [p for p in await store.payouts() if p.order_id not in own]
         payouts = payouts if _shows(principal, MODULE) else []
-        cases = await store.by_ids([each.id for each in (*orders, *payouts)])
+        cases = await store.by_ids([*(o.id for o in orders), *(p.id for p in payouts)])
         return [
             *(Held(o.id, o.id, o.kind, o.reason, cases.get(o.id)) for o in orders),
             *(Held(p.id, p.order_id, "payout", p.reason, cases.get(p.id)) for p in payouts),
