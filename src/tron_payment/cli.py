@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from tron_payment import operator
 from tron_payment.core.terminal import printable
 
+CORE_BYTES_MAX: Final = 1
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -51,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit with its status."""
+    forbid_core_dumps()
     parser = build_parser()
     arguments = list(sys.argv[1:] if argv is None else argv)
     known, rest = parser.parse_known_args(arguments)
@@ -67,6 +70,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     if known.command in ANSWERS and known.json:
         rest = ["--json"]
     sys.exit(COMMANDS[known.command][1](rest))
+
+
+def forbid_core_dumps() -> None:
+    """A crash of this process, or of one that it starts, writes its memory nowhere: keys are in it.
+
+    One byte, not zero: a limit of zero keeps no program from getting the dump that the host's
+    ``core_pattern`` pipes to; one byte does (Linux, ``fs/coredump.c``), and no file is that small.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if most == 0 else CORE_BYTES_MAX
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 
 
 def _sentence(summary: str) -> str:

@@ -29,7 +29,9 @@ MAPPING = {"type": "object", "additionalProperties": {"type": ["string", "number
 SERVICE = {
     "type": "object",
     "additionalProperties": False,
-    "required": ["image", "networks", "deploy", "read_only", "cap_drop", "security_opt"],
+    "required": [
+        *("image", "networks", "deploy", "read_only", "cap_drop", "security_opt", "ulimits")
+    ],
     "properties": {
         "image": TEXT,
         "build": {
@@ -80,6 +82,7 @@ SERVICE = {
         "read_only": {"const": True},
         "cap_drop": {"const": ["ALL"]},
         "security_opt": {"const": ["no-new-privileges:true"]},
+        "ulimits": {"const": {"core": {"soft": 1, "hard": 1}}},
         "logging": {"type": "object"},
         "deploy": {
             "type": "object",
