@@ -1,13 +1,15 @@
 """Whoever writes a backup of their own chooses every field of it; what is believed is checked."""
 
+import json
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from wallet_world import CHEAP, World, build_world, served
+from wallet_world import CHEAP, World, build_world, order, principal, raw_of, served
 
 from tron_payment.core.clock import rfc3339
 from tron_payment.http.principals import Role
@@ -139,6 +141,28 @@ async def test_wallets_of_any_account_and_single_keys_come_back(world: World) ->
     issued = await world.wallets.issue_address("wal_a")
     node = hd.account_node(Secret(rows[0]["secret"]), hd.account_path(7)).child(0)
     assert node.child(issued.index).signing_key().address == issued.address
+
+
+async def test_a_backup_that_an_older_release_wrote_comes_back_whole(world: World) -> None:
+    """Recorded with the release before backups were checked so; nothing in it is refused."""
+    told = json.loads((Path(__file__).parent / "fixtures" / "backup.json").read_text())
+    found = await world.house.use(Custody).restore(
+        OURSELVES, backup=told["backup"], password=PASSWORD
+    )
+    names = ("wallet_id", "address", "label", "principal", "kind")
+    shown = [(w.id, w.address, w.label, w.principal, w.kind.value) for w in found]
+    assert sorted(shown) == sorted(tuple(row[name] for name in names) for row in told["wallets"])
+    deposits = await world.wallets.ensure_hd("deposits")
+    assert deposits.id in {wallet.id for wallet in found}
+    watched = {row.id for row in await HdAddress.find({"wallet_id": deposits.id}).to_list()}
+    assert set(told["issued"]) < watched
+    (with_password,) = [wallet for wallet in found if wallet.label == "hot, with a password"]
+    assert await world.wallets.verify_password(
+        principal(), with_password.id, "another for the wallet"
+    )
+    for number, wallet in enumerate(found):
+        it = order(wallet, f"ord_{number}")
+        await world.signer.sign(it, raw_of(it))
 
 
 def other_xpub(account: int = 0) -> str:
