@@ -64,6 +64,17 @@ async def test_an_older_store_is_brought_forward(mongo: Any) -> None:
     assert again == found
 
 
+async def test_invoices_that_were_paid_are_looked_at_for_a_sweep_once_more(mongo: Any) -> None:
+    database = await older(mongo, version=4)
+    payments = database["payments"]
+    rows = [("paid", "invoice", 7), ("never paid", "invoice", 0), ("of another kind", "usdt", 0)]
+    await payments.insert_many(
+        [{"_id": name, "kind": kind, "booked_block": block} for name, kind, block in rows]
+    )
+    await installation.load("aa", SystemClock())
+    assert [row["_id"] async for row in payments.find({"sweepable": True})] == ["paid"]
+
+
 async def test_many_processes_migrate_at_once(mongo: Any) -> None:
     await older(mongo)
     found = await asyncio.gather(*(installation.load("aa", SystemClock()) for _ in range(8)))

@@ -45,6 +45,14 @@ async def _nothing(_: Database) -> None:
     """Only how the store is used has changed."""
 
 
+async def _invoices_are_looked_at_again(database: Database) -> None:
+    """Invoices whose address was forgotten while the treasury could not sign; one look each."""
+    await database["payments"].update_many(
+        {"kind": "invoice", "booked_block": {"$gt": 0}, "sweepable": {"$exists": False}},
+        {"$set": {"sweepable": True}},
+    )
+
+
 FIRST_VERSION: Final = 1
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(
@@ -68,6 +76,13 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         beside=False,  # an older process takes a proposal for certain, and moves past notes
         rollback="Wait until no row of `internal_verdicts` has a `proposal`, then set "
         "`schema_version` and `schema_floor` of `installation` to 3; nothing else was changed.",
+    ),
+    Migration(
+        to=5,
+        title="Invoices that were ever paid are looked at for a sweep once more",
+        run=_invoices_are_looked_at_again,
+        beside=True,
+        rollback="Nothing is to be done.",
     ),
 )
 SCHEMA_VERSION: Final = MIGRATIONS[-1].to
