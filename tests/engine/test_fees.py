@@ -1,6 +1,7 @@
 """What an order may burn: every byte is paid for, a liar's figures are not believed, and a fee
 limit is looked at again before it is signed."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -159,3 +160,22 @@ async def test_a_limit_that_is_too_small_is_not_signed(
     await world.run_until_final("a")
     order = await world.order("a")
     assert (order.status, order.fee_limit_sun) == (OrderStatus.SETTLED, before)
+
+
+async def test_prices_are_asked_for_once_by_all_who_need_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    real = SimNode.parameters
+
+    async def counted(self: SimNode) -> dict[str, int]:
+        asked.append(self.alias)
+        await asyncio.sleep(0)
+        return await real(self)
+
+    monkeypatch.setattr(SimNode, "parameters", counted)
+    network = Network()
+    nodes = Nodes([SimNode(network, name) for name in ("a", "b", "c")], agreement=2)
+    fees = Fees(nodes, ManualClock(from_ms(network.tip.timestamp_ms)), FixedTokens())
+    await chain.all_of(fees.bound(Transfer(ALICE, ALICE, 1)) for _ in range(50))
+    assert sorted(asked) == ["a", "b", "c"]

@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import Mongo
 from tests.engine.test_restore_standby import looked_long_ago
 from tests.engine.world import ALL_DOCUMENTS, World
-from tron_payment.chain import MongoCursors
+from tron_payment.chain import MongoCursors, NodeUnavailable
+from tron_payment.engine import SafeMode
 from tron_payment.engine.reading import ANSWERS_AT_ONCE, SCAN_AT_ONCE
 
 SOLID_LAG = 19
@@ -56,3 +57,34 @@ async def test_a_take_over_reads_each_block_after_the_cursor_once_of_each_node_t
         assert rounds.ended == 1 + -(-unread // SCAN_AT_ONCE)
     await standby.engine.safe_mode.look(at)
     assert rounds.calls.total() == nodes + unread * agreement, "once"
+
+
+async def test_who_answers_at_length_is_not_waited_for_where_the_others_agree(
+    mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long answers are read one at a time, and one node could stall each."""
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create(nodes=3, agreement=2, solid_lag=SOLID_LAG)
+    await world.tick(25)
+    standby = await looked_long_ago(world)
+    await world.tick(5)
+    at = await MongoCursors().load()
+    assert at is not None
+    asked: list[int] = []
+
+    async def long(number: int, _: int) -> None:
+        return None
+
+    async def stalls(number: int, solid: bool) -> None:
+        asked.append(number)
+        raise NodeUnavailable("node0", "it never ends")
+
+    monkeypatch.setattr(world.nodes[0], "short_block", long)
+    monkeypatch.setattr(world.nodes[0], "block", stalls)
+    standby.engine.safe_mode.look_anew()
+    await standby.engine.safe_mode.look(at)
+    assert asked == [] and await SafeMode.count() == 0
+    monkeypatch.setattr(world.nodes[1], "short_block", long)
+    standby.engine.safe_mode.look_anew()
+    await standby.engine.safe_mode.look(at)
+    assert asked and await SafeMode.count() == 0, "too few answer shortly"

@@ -1,5 +1,6 @@
 """What an order may cost at most: energy by simulation, bandwidth by size, at current prices."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -114,15 +115,23 @@ class Fees:
         self._tokens = tokens
         self._parameters: Mapping[str, int] = {}
         self._parameters_at_ms = 0
+        self._asking = asyncio.Lock()
         self._energy: dict[tuple[str, str, bytes, int], tuple[int, int]] = {}
 
     async def parameters(self) -> Mapping[str, int]:
-        """The chain's parameters, at most a minute old."""
-        now = to_ms(self._clock.now())
-        if not self._parameters or not 0 <= now - self._parameters_at_ms <= PARAMETERS_MAX_AGE_MS:
-            self._parameters = await self._nodes.parameters()
-            self._parameters_at_ms = now
-        return self._parameters
+        """The chain's parameters, at most a minute old; asked for once by all who need them."""
+        if self._parameters_are_fresh():
+            return self._parameters
+        async with self._asking:
+            if not self._parameters_are_fresh():
+                now = to_ms(self._clock.now())
+                self._parameters = await self._nodes.parameters()
+                self._parameters_at_ms = now
+            return self._parameters
+
+    def _parameters_are_fresh(self) -> bool:
+        age_ms = to_ms(self._clock.now()) - self._parameters_at_ms
+        return bool(self._parameters) and 0 <= age_ms <= PARAMETERS_MAX_AGE_MS
 
     async def bound(
         self,

@@ -160,7 +160,7 @@ class Reading:
         """Let those show a block that still have to, as many at once as are missing.
 
         Each node's transactions are judged, but the same bytes once: a node may leave some out of
-        what it calls the same block.
+        what it calls the same block. Who answers at length is asked last, for that takes long.
         """
         asked, enough = said.witnesses(self.nodes, number, self.to)
         shown = self._shown.setdefault(number, {})
@@ -168,26 +168,41 @@ class Reading:
         left = sorted((a for a in asked if a not in shown), key=lambda a: a not in answered)
         judged: set[str] = set()
         look_at = partial(self._judge_new, judge, judged, shown)
-        while left:
-            missing = enough - self._same(number, asked, said) if enough else len(left)
+        long: list[str] = []
+        while left or long:
+            missing = enough - self._same(number, asked, said) if enough else len(left or long)
             if missing <= 0:
                 break
-            now, left = left[:missing], left[missing:]
-            found = await chain.all_of(self._show(alias, number, look_at) for alias in now)
+            if left:
+                now, left = left[:missing], left[missing:]
+                found = await chain.all_of(
+                    self._show(alias, number, look_at, long) for alias in now
+                )
+            else:  # only when those who answer shortly are too few
+                found = [await self._show_long(long.pop(0), number, look_at)]
             if any(found):
                 return next(filter(None, found))
         return ""
 
     async def _show(
-        self, alias: str, number: int, look_at: Callable[[str, Block], Awaitable[str]]
+        self,
+        alias: str,
+        number: int,
+        look_at: Callable[[str, Block], Awaitable[str]],
+        long: list[str],
     ) -> str:
-        """Look at the node's block, if it shows one."""
+        """Look at the node's block, if it shows a short one."""
         async with self._short:
             block, shows = await self._ask(alias, lambda n: n.short_block(number, SHORT_BYTES))
             if block is not None:
                 return await look_at(alias, block)
-        if not shows:
-            return ""
+        if shows:
+            long.append(alias)
+        return ""
+
+    async def _show_long(
+        self, alias: str, number: int, look_at: Callable[[str, Block], Awaitable[str]]
+    ) -> str:
         async with self._long:
             block, _ = await self._ask(alias, lambda node: node.block(number, False))
             return "" if block is None else await look_at(alias, block)

@@ -51,6 +51,9 @@ from tron_payment.payouts.payee_documents import remember_payees
 from tron_payment.payouts.screen import Screen
 
 SKIPPED_REASON: Final = "the router has closed this payment's reference before: look at the chain"
+UNSIGNED: Final = frozenset({OrderStatus.QUEUED, OrderStatus.RESERVED})
+"""No bytes of it can be on the chain."""
+
 FIRST, SECOND, REST = "first half", "second half", "rest"
 
 log = structlog.get_logger()
@@ -86,7 +89,7 @@ class Outcomes:
         carried = await store.of_orders([o.id for o in orders if not _parts(o)])
         await self._take_over(orders, carried)
         for order in orders:
-            if order.status is OrderStatus.QUEUED and _is_poisoned(order.waiting_for):
+            if order.status in UNSIGNED and _is_poisoned(order.waiting_for):
                 await self._end_poisoned(order)
 
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
