@@ -115,10 +115,26 @@ async def test_no_key_stands_for_a_person(clock, personal: str) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_scope")
         made = await make(world, **(wish | {"scopes": ["config:read"]}))
         keys = ApiKey.get_pymongo_collection()
-        await keys.update_one({"_id": made["key"]["key_id"]}, {"$set": {"scopes": asked["scopes"]}})
+        older = {"scopes": asked["scopes"], "approved_by": "root-2"}
+        await keys.update_one({"_id": made["key"]["key_id"]}, {"$set": older})
         found = await ApiKeys(clock).principal_of(made["secret"])
         assert found is not None, "a key of an older release"
         assert found.permissions == {"config:read"}
+
+
+async def test_a_treasurers_key_is_no_second_treasurer(clock) -> None:
+    """What two people agree on, one and a key of theirs do not."""
+    async with world_of(clock) as world:
+        wish = WISH | {"principal": "tre-1-script", "role": "treasurer"}
+        asked = wish | {"scopes": ["wallet:read", "wallet:override"]}
+        answer = await world.client.post("/api-keys", json=asked, headers=ADMIN)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_scope")
+        made = await make(world, **(wish | {"scopes": ["wallet:read"]}))
+        keys = ApiKey.get_pymongo_collection()
+        older = {"scopes": asked["scopes"], "approved_by": "root-2"}
+        await keys.update_one({"_id": made["key"]["key_id"]}, {"$set": older})
+        found = await ApiKeys(clock).principal_of(made["secret"])
+        assert found is not None and found.permissions == {"wallet:read"}
 
 
 async def test_wrong_keys_are_refused(clock) -> None:

@@ -6,7 +6,8 @@ its principal with its role's permissions, narrowed to its scopes.
 
 An admin sees the secret of the keys that they make. So a key that may do what no admin may, such
 as move money, sleeps until a second admin has approved it; and no key makes, approves or rotates
-keys, or has a hand in second factors (`IN_PERSON`): the name it acts under is its maker's choice.
+keys, has a hand in second factors, or asks for or agrees to an account's permissions (`IN_PERSON`):
+the name it acts under is its maker's choice.
 """
 
 import base64

@@ -171,10 +171,12 @@ IN_PERSON: Final = frozenset(
         "totp:enrol",
         "totp:release",
         "totp:reset",
+        "wallet:override",
     }
 )
 """Who may stand for another: an API key never has these, whatever its role. A key acts under any
-name that its maker gave it; with these, one admin would be as many people as they like."""
+name that its maker gave it; with these, one admin would be as many people as they like, and a
+treasurer with a key would be the second person who has to agree (`wallets.agreement`)."""
 
 assert all(PERMISSIONS[name] <= PERMISSIONS["totp:enrol"] for name in STEP_UP)
 assert not any(Role.ADMIN in PERMISSIONS[name] for name in MOVES_MONEY), "an admin moves no money"
