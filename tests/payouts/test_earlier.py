@@ -95,6 +95,27 @@ async def test_rows_that_a_schedule_owes_are_named_before_they_are_paid_by_hand(
     assert after["sent_before_complete"] is True
 
 
+async def test_schedules_that_wait_for_nothing_are_not_read(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be many, of megabytes each; and a warning that takes too long stops no upload."""
+    rows = [wish(recipient_address=person(), user_id=f"not-owed-{n}") for n in range(2)]
+    await planned(pay, *rows)
+    where = {"status": "active", "waiting_for": {"$gt": ""}}
+    asked = {"find": "schedules", "filter": where, "sort": {"next_at": 1}, "hint": "waiting"}
+    told = await Schedule.get_pymongo_collection().database.command(
+        {"explain": asked, "verbosity": "executionStats"}
+    )
+    waiting = await Schedule.get_pymongo_collection().count_documents(where)
+    assert told["executionStats"]["totalDocsExamined"] == waiting
+
+    async def slow(*_: Any) -> Any:
+        raise ExecutionTimeout("operation exceeded time limit")
+
+    monkeypatch.setattr(earlier, "owed_to", slow)
+    assert (await checked(pay, rows))["sent_before_complete"] is False
+
+
 async def test_what_was_not_paid_is_no_repetition(pay: Pay) -> None:
     row = wish(recipient_address=person(), user_id="not-paid")
     made = await pay.pay(**row)

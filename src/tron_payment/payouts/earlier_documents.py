@@ -235,7 +235,10 @@ async def _scheduled(
     wanted: AbstractSet[_Same], owner: Mapping[str, str], newest: dict[_Same, Earlier]
 ) -> bool:
     """Note what schedules owe of the wanted; False when there was more."""
-    owed, complete = await owed_to({same[0] for same in wanted}, owner, QUERY_MS)
+    try:
+        owed, complete = await owed_to({same[0] for same in wanted}, owner, QUERY_MS)
+    except ExecutionTimeout:
+        return False
     for each in owed:
         same = (each.user_id, each.recipient_address, each.currency, each.units)
         if same in wanted:

@@ -70,8 +70,13 @@ async def owed_to(
     waiting = {"status": ScheduleStatus.ACTIVE.value, "waiting_for": {"$gt": ""}, **owner}
     schedules = (
         Schedule.get_pymongo_collection()
-        .find(waiting, {"body": 1, "left": 1, "updated_at": 1}, sort=[("next_at", ASCENDING)])
-        .hint("due")
+        .find(
+            waiting,
+            {"body": 1, "left": 1, "updated_at": 1},
+            sort=[("next_at", ASCENDING)],
+            hint="waiting",
+            batch_size=1,
+        )
         .limit(SCHEDULES_MAX + 1)
         .max_time_ms(max_time_ms)
     )

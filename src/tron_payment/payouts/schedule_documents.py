@@ -70,6 +70,11 @@ class Schedule(Document):
                 name="own_history",
             ),
             IndexModel(
+                [("next_at", ASCENDING)],
+                name="waiting",
+                partialFilterExpression={"waiting_for": {"$gt": ""}},
+            ),
+            IndexModel(
                 [("updated_at", ASCENDING)],
                 name="named",
                 partialFilterExpression={"body": {"$gt": b""}},
