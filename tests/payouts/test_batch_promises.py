@@ -14,6 +14,7 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.group import GroupInsert
 from tron_payment.http.idempotency import Idempotency, StoredRequest
+from tron_payment.http.twins import UNDER_WAY_MAX
 from tron_payment.payouts import Batches, Payouts, batch_answers
 from tron_payment.payouts.batch_documents import Batch, by_id, pack_batch, unpack_batch
 from tron_payment.payouts.limits import ABANDONED_AFTER, Ceiling, RollingLimits, Window
@@ -92,6 +93,27 @@ async def test_a_repeat_stores_every_row_that_was_accepted_though_fewer_would_be
     await enforce(pay.world)
     await pay.settle(2)
     assert [await pay.held(each) for each in (alice, bob)] == [25 * UNIT, 14 * UNIT]
+
+
+async def test_what_an_older_release_has_accepted_is_stored_as_it_was_or_not_at_all(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its acceptance promises nothing, but says what it has accepted."""
+    alice, bob, key = person(), person(), "died-in-an-older-release"
+    rows = [wish(recipient_address=alice), wish(recipient_address=bob, amount="14")]
+    record = await dying(pay, monkeypatch, {"payouts": rows}, key)
+    kept = {"_id": record["_id"]}
+    await StoredRequest.get_pymongo_collection().update_one(kept, {"$unset": {"promised": ""}})
+    await enforce(pay.world, caps=(Cap("USDT", 13 * UNIT),))
+    pay.world.clock.skew = UNDER_WAY_MAX + timedelta(seconds=1)
+    late = await pay.post("/payouts/batch", {"payouts": rows}, key=key)
+    assert refusal(late)[:2] == (409, "batch_differs"), late.text
+    assert await Batch.find_one({"_id": record["object_ids"][0]}) is None
+    await enforce(pay.world)
+    again = await pay.post("/payouts/batch", {"payouts": rows}, key=key)
+    assert again.status_code == 202 and again.content == record["body"], again.text
+    await pay.settle(2)
+    assert [await pay.held(each) for each in (alice, bob)] == [12_500_000, 14 * UNIT]
 
 
 async def test_rows_whose_room_was_given_away_meanwhile_are_all_stored_or_none(

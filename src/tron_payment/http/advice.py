@@ -32,6 +32,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "backup_unreadable": "try the password that it was made with, or another copy",
     "bad_audit_head": "check the file and the public key",
     "balance_too_low": "stake less, or send TRX to the account first",
+    "batch_differs": "undo what has changed since (policy, allow-list) and repeat the request with "
+    "the same key; or upload under another key, and never repeat this one",
     "batch_not_found": OWN_LIST,
     "block_not_found": "ask again when the chain has reached it, or for a smaller number",
     "body_missing": "send a JSON body; /schema has its fields",

@@ -64,6 +64,7 @@ from tron_payment.http.twins import (
     LOOK_AGAIN_S,
     LOOKS_MAX,
     Twins,
+    check_counted,
     is_final,
 )
 from tron_payment.http.twins import InFlight as InFlight
@@ -215,7 +216,8 @@ class Idempotency:
             KeyReused: The key came with another operation or content.
             KeyExpired: The key is older than `RETENTION`.
             AnswerTooLarge: Nothing is remembered, nothing was done.
-            InFlight: The same request is under way for too long, here or elsewhere.
+            InFlight: The same request is under way for too long, here or elsewhere; or it was
+                `counted_at` too long ago.
             AppError: The effect's refusal; nothing is remembered of it.
         """
         check_key(key)
@@ -271,6 +273,7 @@ class Idempotency:
         if now := doing():
             now.entry_id = self._entry_id(accepted)  # this request's entry is the acceptance's
         try:
+            check_counted(self._clock.now())
             if promise is None or accepted.promised is None:
                 await effect()
             else:
@@ -321,6 +324,7 @@ class Idempotency:
     async def _store(self, record: StoredRequest) -> tuple[StoredRequest, bool]:
         """The record that holds the key: ours, or the one that was first."""
         for _ in range(LOOKS_MAX):
+            check_counted(self._clock.now())
             if await self._inserts.insert(record):
                 return record, True
             if earlier := (await read_many([record.id])).get(record.id):

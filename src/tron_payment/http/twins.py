@@ -11,7 +11,9 @@ What a twin has stored and not finished for `UNDER_WAY_MAX` was left by a proces
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -26,7 +28,12 @@ LOOK_AGAIN_S: Final = 0.02
 UNDER_WAY_MAX: Final = timedelta(seconds=60)
 """Longer than a request lives after it has stored something."""
 
+COUNTED_GOOD_FOR: Final = timedelta(seconds=30)
+"""Whoever counted longer ago accepts nothing: a write that it begins now ends, with its retry,
+before a twin takes what was counted for left behind (`UNDER_WAY_MAX`)."""
+
 T = TypeVar("T")
+_counted_at: ContextVar[datetime | None] = ContextVar("counted_at", default=None)
 
 
 class KeyReused(Refused, code="idempotency_key_reused"):
@@ -46,6 +53,27 @@ class InFlight(Conflict, code="idempotency_in_flight"):
 def is_final(refusal: AppError) -> bool:
     """Whether whoever hears this takes it for decided that nothing is done."""
     return refusal.status < 500 and not refusal.retryable
+
+
+@contextmanager
+def counted_at(moment: datetime) -> Iterator[None]:
+    """What is accepted within was counted against limits then, and is refused when it is late."""
+    token = _counted_at.set(moment)
+    try:
+        yield
+    finally:
+        _counted_at.reset(token)
+
+
+def check_counted(now: datetime) -> None:
+    """To be asked just before something is stored that was counted before.
+
+    Raises:
+        InFlight: It was counted so long ago that a twin may have released it.
+    """
+    moment = _counted_at.get()
+    if moment is not None and now >= moment + COUNTED_GOOD_FOR:
+        raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
 
 
 class Twins:

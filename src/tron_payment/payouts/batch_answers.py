@@ -1,6 +1,9 @@
 """What an upload's key was answered before, whichever build has answered it."""
 
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from tron_payment.db.cas import insert_once
 from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
@@ -31,6 +34,29 @@ class Asked:
     batch: Batch | None
     promised: bytes | None
     """Of an acceptance that has made no batch yet: the batch that it is to make."""
+
+    answered: bytes | None = None
+    """What an upload was answered; builds before 2026-11-22 promised nothing besides."""
+
+
+class _Row(msgspec.Struct, frozen=True):
+    row: int
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """Of the answer to an upload what tells which rows were accepted."""
+
+    accepted: int
+    totals: dict[str, str]
+    refused: list[_Row]
+
+
+def say_the_same(one: bytes, other: bytes) -> bool:
+    """Whether two answers to the same upload accept the same rows; pure."""
+    return _SAID.decode(one) == _SAID.decode(other)
+
+
+_SAID: Final = msgspec.json.Decoder(_Said)
 
 
 async def recognise(
@@ -63,7 +89,7 @@ async def recognise(
     batch = await own_batch(batch_id, None)
     if earlier is None:
         return Asked(operation, batch_id, None, content, None, None)
-    return Asked(operation, batch_id, None, content, batch, earlier.promised)
+    return Asked(operation, batch_id, None, content, batch, earlier.promised, earlier.body)
 
 
 async def own_batch(batch_id: str, schedule_id: str | None) -> Batch | None:

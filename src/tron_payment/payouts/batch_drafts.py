@@ -8,13 +8,15 @@ though fewer would be accepted today. What may be judged when they are sent is j
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.core.ids import derived_id
 from tron_payment.http.principals import Principal
+from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
 from tron_payment.payouts import batch_documents as store
-from tron_payment.payouts.batch_answers import insert_own
+from tron_payment.payouts.batch_answers import insert_own, own_batch
 from tron_payment.payouts.batch_documents import Batch, BatchStatus
 from tron_payment.payouts.batch_rows import RefusedRow, Upload
 from tron_payment.payouts.batch_work import pieces
@@ -42,6 +44,9 @@ class Draft:
     counted: list[Payout] = field(default_factory=list)
     """Rows that this request has counted against the limits."""
 
+    counted_at: datetime | None = None
+    """When this request has begun to count."""
+
     stored: bool = False
     """It is the batch that was stored, and this request has stored it."""
 
@@ -50,10 +55,13 @@ class Draft:
 
         Raises:
             KeyReused: What is there is another's.
+            InFlight: It is not there, and whoever was accepted first drew up another: what that
+                one counted may be released by now (`Drafts.again`).
         """
-        ours = promised is None or promised == self.content
-        batch = self.batch if ours else store.unpack_batch(promised or b"")
-        self.stored = await insert_own(batch) and ours
+        if promised is None or promised == self.content:
+            self.stored = await insert_own(self.batch)
+        elif await own_batch(self.batch.id, self.batch.schedule_id) is None:
+            raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
 
 
 class Drafts:
@@ -116,6 +124,7 @@ class Drafts:
         payouts = [each.payout for each in judged]
         for payout in payouts:
             payout.batch_id = batch_id
+        counted_at = self._clock.now()
         breaches = await self._counting.count(payouts)
         refused += [
             RefusedRow.of(payout.row or 0, limit_exceeded(breaches[payout.id]))
@@ -161,7 +170,7 @@ class Drafts:
             created_at=now,
             updated_at=now,
         )
-        return Draft(batch, store.pack_batch(batch), payouts)
+        return Draft(batch, store.pack_batch(batch), payouts, counted_at)
 
     async def again(self, promised: bytes) -> Draft:
         """The batch that an earlier acceptance has promised and that is not there.
@@ -174,10 +183,11 @@ class Drafts:
         """
         batch = store.unpack_batch(promised)
         payouts = [Payout.model_validate_json(line) for line in store.unpack_payouts(batch.rows)]
+        counted_at = self._clock.now()
         counted = await self._counting.count_again(payouts)
         if counted:
             batch.rows = store.pack_payouts(payouts)
-        return Draft(batch, promised, counted)
+        return Draft(batch, promised, counted, counted_at)
 
     async def uncount_unstored(self, draft: Draft) -> None:
         """What the draft has counted counts no more, unless a batch was stored that carries it."""

@@ -13,10 +13,11 @@ from tron_payment.http.idempotency import Idempotency, Promise, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
+from tron_payment.http.twins import counted_at
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
-from tron_payment.payouts.batch_answers import Occurrence, recognise
+from tron_payment.payouts.batch_answers import Occurrence, recognise, say_the_same
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.batch_drafts import Draft, Drafts
 from tron_payment.payouts.batch_drafts import NoGoodRow as NoGoodRow
@@ -47,6 +48,10 @@ class BatchNotFound(NotFound, code="batch_not_found"):
 
 class BatchNotCancelable(Conflict, code="not_cancelable"):
     """The batch has ended."""
+
+
+class BatchDiffers(Conflict, code="batch_differs"):
+    """The batch that was accepted was never stored, and today other rows would be accepted."""
 
 
 class Batches:
@@ -94,6 +99,7 @@ class Batches:
         Raises:
             NoGoodRow: With the refused rows in `extra`.
             KeyReused, InFlight: See `Idempotency.run`.
+            BatchDiffers: It was accepted by an earlier build that died, with other rows.
         """
         stored, batch = await self._idempotency.once(
             principal.id, key, lambda: self._request(principal, key, upload, answer, occurrence)
@@ -119,18 +125,22 @@ class Batches:
             draft = await self._drafts.again(asked.promised)
         else:
             draft = await self._drafts.make(principal, upload, asked.batch_id, asked.schedule_id)
+            if asked.answered and not say_the_same(asked.answered, answer(draft.batch)):
+                await self._drafts.uncount_unstored(draft)
+                raise BatchDiffers
         try:
-            stored = await self._idempotency.run(
-                principal_id=principal.id,
-                key=key,
-                operation=asked.operation,
-                content=asked.content,
-                answer=(HTTP_202_ACCEPTED, answer(draft.batch)),
-                effect=draft.store,
-                promise=None if asked.batch is not None else Promise(draft.content, draft.store),
-                object_ids=[asked.batch_id],
-                act=draft.batch.act("batch.create", principal.id, principal.role.value),
-            )
+            with counted_at(draft.counted_at or self._clock.now()):
+                stored = await self._idempotency.run(
+                    principal_id=principal.id,
+                    key=key,
+                    operation=asked.operation,
+                    content=asked.content,
+                    answer=(HTTP_202_ACCEPTED, answer(draft.batch)),
+                    effect=draft.store,
+                    promise=None if asked.batch else Promise(draft.content, draft.store),
+                    object_ids=[asked.batch_id],
+                    act=draft.batch.act("batch.create", principal.id, principal.role.value),
+                )
         except AppError as refusal:
             if refusal.status < 500:
                 await self._drafts.uncount_unstored(draft)

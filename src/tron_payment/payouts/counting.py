@@ -4,7 +4,7 @@ A count lives in `limits.py`'s journal, the payout in its own document; a proces
 the two. So what was counted and never became a payout is found and released.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -48,13 +48,21 @@ class Counting:
         if not policy.ceilings:
             return {}
         breaches = await self._hold(payouts, policy)
+        if not breaches:
+            return breaches
+        await self._give_way(payouts, breaches)
+        ours = [payout.hold_id for payout in payouts if payout.hold_id]
+        if await self._rolling.counted_before([payout.id for payout in payouts], ours):
+            await self._rolling.release([*await self._left_behind(payouts), *ours])
+            breaches = await self._hold(payouts, policy)
+            # A twin may have found and released the same, and was first to count anew.
+            await self._give_way(payouts, breaches)
+        return breaches
+
+    async def _give_way(self, payouts: Sequence[Payout], breaches: Mapping[str, Breach]) -> None:
         if breaches and await self._rolling.counted_by_twins(breaches.keys()):
             await self.uncount(payouts)
             raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
-        if breaches and (left := await self._left_behind(payouts)):
-            await self._rolling.release([*left, *(p.hold_id for p in payouts if p.hold_id)])
-            breaches = await self._hold(payouts, policy)
-        return breaches
 
     async def _hold(self, payouts: Sequence[Payout], policy: Policy) -> dict[str, Breach]:
         now = self._clock.now()

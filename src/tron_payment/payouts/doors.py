@@ -11,7 +11,7 @@ from typing import Final
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.http.idempotency import StoredAnswer
-from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
+from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight, counted_at
 from tron_payment.payouts.limits import Breach, Hold, RollingLimits, fresh_hold, scopes_of
 from tron_payment.payouts.order_approvals import OrderApprovals
 from tron_payment.payouts.policy import Facts, Policy, Verdict, evaluate, limit_exceeded
@@ -60,26 +60,33 @@ class Doors:
             await self._approvals.ask(going, verdict, policy)
         if not policy.ceilings or not going.units:
             return await accept()
+        counted = self._clock.now()
         hold, breach = await self._hold(going, policy)
-        left = list[Hold]()
         if breach is not None:
-            if await self._rolling.counted_by_twins({going.object_id}):
-                raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
-            if left := await self._rolling.left_behind({going.object_id}):
-                # Counted by a process that died: had it made the object, nobody would ask us.
+            await self._give_way(going)
+            if await self._rolling.counted_before({going.object_id}, ()):
+                # By a process that died: had it made the object, nobody would ask us.
+                left = await self._rolling.left_behind({going.object_id})
                 await self._rolling.release([each.hold_id for each in left])
+                counted = self._clock.now()
                 hold, breach = await self._hold(going, policy)
             if breach is not None:
+                await self._give_way(going)  # a twin may have released the same, and be ahead
                 raise limit_exceeded(breach)
         try:
-            stored = await accept()
+            with counted_at(counted):
+                stored = await accept()
         except AppError as refusal:
             if refusal.status < OUR_FAULT:
                 await self._rolling.release([hold.hold_id])
             raise
-        if stored.replayed and not left:  # the same request, a moment earlier, was counted
-            await self._rolling.release([hold.hold_id])
+        if stored.replayed and await self._rolling.counts_otherwise(hold):
+            await self._rolling.release([hold.hold_id])  # that of whoever was first counts
         return stored
+
+    async def _give_way(self, going: Outgoing) -> None:
+        if await self._rolling.counted_by_twins({going.object_id}):
+            raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
 
     async def _hold(self, going: Outgoing, policy: Policy) -> tuple[Hold, Breach | None]:
         scopes = scopes_of(going.principal, going.recipient, going.wallet_id)

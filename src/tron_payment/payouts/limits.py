@@ -214,6 +214,20 @@ class RollingLimits:
         since = to_ms(self._clock.now() - UNDER_WAY_MAX)
         return [hold for hold in await self._counting_of(object_ids) if hold.at_ms < since]
 
+    async def counted_before(self, object_ids: Collection[str], ours: Collection[str]) -> bool:
+        """Whether any of these was counted by other holds than ours; they may count no more."""
+        wanted, mine = frozenset(object_ids), frozenset(ours)
+        async for entry in LimitEntry.find({"holds.payout_id": {"$in": list(wanted)}}):
+            for hold in entry.holds or ():
+                if hold.payout_id in wanted and hold.hold_id not in mine:
+                    return True
+        return False
+
+    async def counts_otherwise(self, ours: Hold) -> bool:
+        """Whether an earlier hold of the same object counts, too."""
+        others = await self._counting_of({ours.payout_id})
+        return any((h.at_ms, h.hold_id) < (ours.at_ms, ours.hold_id) for h in others)
+
     async def _counting_of(self, object_ids: Collection[str]) -> list[Hold]:
         wanted = frozenset(object_ids)
         found = [
@@ -225,8 +239,9 @@ class RollingLimits:
         return await self._unreleased(found)
 
     async def counting(self, hold_ids: Sequence[str]) -> set[str]:
-        """Those of these that count."""
-        return {hold.hold_id for hold in await self._unreleased(hold_ids)}
+        """Those of these that count, and are not about to be taken for abandoned."""
+        since = to_ms(self._clock.now() - ABANDONED_AFTER + UNDER_WAY_MAX)
+        return {hold.hold_id for hold in await self._unreleased(hold_ids) if hold.at_ms >= since}
 
     async def used(self, window: Window, scope: str, currency: str) -> int:
         """Units that count within the window now."""

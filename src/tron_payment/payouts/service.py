@@ -17,6 +17,7 @@ from tron_payment.http.idempotency import Idempotency, KeyReused, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, require
 from tron_payment.http.principals import Principal
+from tron_payment.http.twins import counted_at
 from tron_payment.payouts import day_documents
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.announce import Announcer
@@ -144,21 +145,22 @@ class Payouts:
         )
         if earlier is not None:
             payout = await store.by_id(payout_id, {})
-        fresh = payout is None
+        fresh, began = payout is None, self._clock.now()
         if payout is None:
             payout = await self._accept(principal, wish, payout_id, retry_of)
         accepted = payout
         try:
-            stored = await self._idempotency.run(
-                principal_id=principal.id,
-                key=key,
-                operation=operation,
-                content=content,
-                answer=(HTTP_202_ACCEPTED, answer(accepted)),
-                effect=lambda: self._store(accepted),
-                object_ids=[payout_id],
-                act=accepted.act(principal.role.value),
-            )
+            with counted_at(began):
+                stored = await self._idempotency.run(
+                    principal_id=principal.id,
+                    key=key,
+                    operation=operation,
+                    content=content,
+                    answer=(HTTP_202_ACCEPTED, answer(accepted)),
+                    effect=lambda: self._store(accepted),
+                    object_ids=[payout_id],
+                    act=accepted.act(principal.role.value),
+                )
         except AppError as refusal:
             if fresh and refusal.status < 500:
                 await self._counting.uncount([accepted])
