@@ -12,6 +12,7 @@ from wallet_world import World, bearer, build_world, served
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.audit import AuditEntry
 from tron_payment.wallets import OURSELVES, Wallet
+from tron_payment.wallets.agreement import Agreement
 from tron_payment.wallets.agreement_documents import ASKED_LIFETIME
 
 LIST = "/wallets/permission-changes"
@@ -103,6 +104,30 @@ async def test_what_was_refused_or_taken_back_is_over(world: World, hot: Wallet)
     assert not placed(world)
     entries = await AuditEntry.find({"action": "wallet.permissions_refused"}).to_list()
     assert [each.actor for each in entries] == ["tre-1", "tre-2"]
+
+
+async def test_what_is_open_is_in_the_audit_log_with_what_it_replaced(
+    world: World, hot: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the process died before it noted it, and somebody repeats the request; once."""
+
+    async def dies(*_: Any) -> None:
+        raise RuntimeError("killed before the entry")
+
+    async with served(world) as client:
+        first = await asked(client, hot, "tre-3", weight=2)
+        body = shared(hot.address, EVE)
+        with monkeypatch.context() as death:
+            death.setattr(Agreement, "_note", dies)
+            status, _ = await put(client, hot, body, "tre-1", "asked-and-then-died")
+            assert status == 500
+        for _ in range(2):
+            assert await put(client, hot, body, "tre-1", "asked-and-then-died") == NEEDED
+        (entry,) = await AuditEntry.find({"actor": "tre-1"}).to_list()
+        assert entry.action == "wallet.permissions_asked" and entry.after is not None
+        (row,) = (await client.get(f"{LIST}?status=asked", headers=by("tre-1"))).json()["data"]
+        told = (entry.after["change_id"], entry.after["replaces"])
+        assert told == (row["change_id"], first["change_id"])
 
 
 async def test_what_has_lapsed_or_was_replaced_is_over(world: World, hot: Wallet) -> None:

@@ -95,12 +95,15 @@ class Agreement:
         """
         if not await self._gives_away(update):
             return
-        digest = update_hash(update)
+        digest, replaces = update_hash(update), None
         for _ in range(CHANGE_ATTEMPTS_MAX):
             wallet = await self._wallets.get(principal, wallet_id)
             now = self._clock.now()
             if (before := await changes.change_by_id(request_id)) is not None:
-                raise self._asked_before(before, digest, now)
+                refusal = self._asked_before(before, digest, now)
+                if isinstance(refusal, SecondPersonNeeded):  # it may have died before it noted
+                    await self._note_asked(principal, wallet, before)
+                raise refusal
             if (taken := await changes.taken_by(request_id)) is not None:
                 if taken.change_hash != digest or taken.wallet_id != wallet.id:
                     raise KeyReused()
@@ -108,8 +111,10 @@ class Agreement:
             asked = await changes.asked_of(wallet.id)
             if asked is not None and may_take(asked, digest, principal.id, now):
                 return
-            if asked is not None and not await self._make_room(asked, principal, now):
-                continue
+            if asked is not None:
+                if not await self._make_room(asked, principal, now):
+                    continue
+                replaces = asked.id if asked.is_open(now) else replaces
             change = PermissionChange(
                 id=request_id,
                 wallet_id=wallet.id,
@@ -117,12 +122,13 @@ class Agreement:
                 change_hash=digest,
                 wish=wish,
                 asked_by=principal.id,
+                replaces=replaces,
                 expires_at=now + ASKED_LIFETIME,
                 created_at=now,
             )
             if not await changes.ask(change):
                 continue
-            await self._note(principal, "wallet.permissions_asked", wallet, change)
+            await self._note_asked(principal, wallet, change)
             raise _needed(change)
         raise LostRace("the wallet keeps changing; try again")
 
@@ -296,16 +302,29 @@ class Agreement:
         where = {"object_id": {"$in": ids}, "action": {"$in": list(KEY_WENT_OUT)}}
         return bool(await self._audit.page(where, None, 1))
 
+    async def _note_asked(
+        self, principal: Principal, wallet: Wallet, change: PermissionChange
+    ) -> None:
+        """Once, however often it is asked for, so that no open change is without its entry."""
+        entry_id = f"aud_asked_{change.id}"
+        await self._note(principal, "wallet.permissions_asked", wallet, change, entry_id)
+
     async def _note(
-        self, principal: Principal, action: str, wallet: Wallet, change: PermissionChange
+        self,
+        principal: Principal,
+        action: str,
+        wallet: Wallet,
+        change: PermissionChange,
+        entry_id: str = "",
     ) -> None:
         told = {
             "asked_by": change.asked_by,
             "change_hash": change.change_hash,
             "change_id": change.id,
+            **({"replaces": change.replaces} if change.replaces else {}),
         }
         who = Who.of(principal, "")  # of the request under way
-        await self._wallets.note(who, action, wallet, after=told)
+        await self._wallets.note(who, action, wallet, after=told, entry_id=entry_id)
 
 
 def may_take(change: PermissionChange, digest: str, principal_id: str, now: datetime) -> bool:

@@ -44,6 +44,9 @@ class PermissionChange(LeanDocument):
 
     status: ChangeStatus = ChangeStatus.ASKED
     asked_by: str
+    replaces: str | None = None
+    """The open change of the same account that gave way to it."""
+
     expires_at: datetime
     taken_by: str | None = None
     """The request that agreed; only it may be repeated."""

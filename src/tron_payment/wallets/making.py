@@ -345,8 +345,9 @@ class Maker:
         wallet: Wallet,
         before: dict[str, Any] | None = None,
         after: dict[str, Any] | None = None,
+        entry_id: str = "",
     ) -> None:
-        """Write an act on a wallet into the audit log."""
+        """Write an act on a wallet into the audit log; under the same entry id once."""
         await self._audit.append(
             Act(
                 actor=who.principal,
@@ -356,6 +357,7 @@ class Maker:
                 before=before,
                 after=after,
                 request_id=who.request_id,
+                entry_id=entry_id,
             )
         )
 
