@@ -22,6 +22,7 @@ from beanie import Document
 from pymongo import ASCENDING
 
 from tron_payment.core.clock import Clock
+from tron_payment.db.cas import LostRace
 from tron_payment.db.events import Event
 from tron_payment.db.faults import store_errors
 from tron_payment.gateway import NOTED, Delivery, Payment
@@ -48,9 +49,16 @@ BATCH_MAX: Final = 500
 LARGE_MAX: Final = 10
 """Batches and schedules read at a time: each may have megabytes."""
 
+ERASE_ATTEMPTS_MAX: Final = 8
+"""For one batch that others keep changing meanwhile."""
+
+BATCH_FIELDS: Final = ("rows", "refused", "stage", "version")
 EMPTY: Final = zlib.compress(b"")
 SERVICE: Final = "payment-gateway"
 PERSONAL: Final[Mapping[str, Any]] = {"user_id": ERASED, "metadata": {}}
+TOLD: Final[Mapping[str, Any]] = {**PERSONAL, "return_url": None}
+"""The same in events and webhooks; those of payments have the return address, too."""
+
 ENDED_BATCHES: Final = ("completed", "completed_with_errors", "canceled")
 """What is taken up again of one that was completed with errors are its payouts, not these rows."""
 
@@ -143,12 +151,15 @@ async def _forget_payouts(before: datetime) -> bool:
 
 
 async def _forget_payments(before: datetime) -> bool:
-    """Notes and return addresses of payments; an invoice's address and money stay."""
+    """Notes and return addresses of payments; an invoice's address and money stay.
+
+    Events first: after a crash in between the payments are found again.
+    """
     ids = await _oldest(Payment, "noted", {**NOTED, "tracked": None, "refunding": None}, before)
+    await _erase_events(ids)
     await Payment.get_pymongo_collection().update_many(
         {"_id": {"$in": ids}}, {"$set": {"metadata": {}}, "$unset": {"return_url": ""}}
     )
-    await _erase_events(ids)
     return bool(ids)
 
 
@@ -216,7 +227,7 @@ async def _erase(payout_ids: list[str]) -> None:
 
 async def _erase_events(object_ids: list[str]) -> None:
     events = Event.get_pymongo_collection()
-    for name, value in PERSONAL.items():
+    for name, value in TOLD.items():
         await events.update_many(
             {"object_id": {"$in": object_ids}, f"data.{name}": {"$exists": True}},
             {"$set": {f"data.{name}": value}},
@@ -235,9 +246,9 @@ async def _erase_deliveries(object_ids: list[str]) -> None:
     about = {"endpoint_id": {"$in": endpoints}, "object_id": {"$in": object_ids}}
     async for raw in deliveries.find(about, {"body": 1}):
         body = msgspec.json.decode(raw["body"])
-        named = {name for name in PERSONAL if name in body["data"]}
-        if any(body["data"][name] != PERSONAL[name] for name in named):
-            body["data"] |= {name: PERSONAL[name] for name in named}
+        named = {name for name in TOLD if name in body["data"]}
+        if any(body["data"][name] != TOLD[name] for name in named):
+            body["data"] |= {name: TOLD[name] for name in named}
             await deliveries.update_one(
                 {"_id": raw["_id"]}, {"$set": {"body": msgspec.json.encode(body)}}
             )
@@ -249,21 +260,44 @@ async def _erase_from_batches(user_id: str) -> tuple[int, int]:
     Every batch is read: nothing else says who is in it.
     """
     changed = undrawn = 0
-    async for raw in _every(Batch, ("rows", "refused", "stage"), NAMED_BATCHES, "named"):
+    async for raw in _every(Batch, BATCH_FIELDS, NAMED_BATCHES, "named"):
+        in_it, left = await _erase_from_batch(raw, user_id)
+        changed += in_it
+        undrawn += left
+    return changed, undrawn
+
+
+async def _erase_from_batch(raw: dict[str, Any], user_id: str) -> tuple[bool, int]:
+    """Whether it was changed, and rows that stay for now.
+
+    Whoever else forgets or moves the batch meanwhile is never undone: it is read again then.
+
+    Raises:
+        LostRace: It keeps changing; what was done stays, and doing it again is harmless.
+    """
+    batches = Batch.get_pymongo_collection()
+    for _ in range(ERASE_ATTEMPTS_MAX):
         count = rows_of(raw["rows"], user_id) if user_id != ERASED else 0
         refused = without_person(raw["refused"], user_id)
         if not count and refused is None:
-            continue
+            return False, 0
         if raw.get("stage") == "accepted":
-            undrawn += count or 1
-            continue
+            return False, count or 1
         fields = {} if refused is None else {"refused": refused}
         if count:
             fields["rows"] = rows_without(raw["rows"], user_id, PERSONAL)
         await forget_about([raw["_id"]])  # first: after a crash the batch is found again
-        await Batch.get_pymongo_collection().update_one({"_id": raw["_id"]}, {"$set": fields})
-        changed += 1
-    return changed, undrawn
+        seen = {"_id": raw["_id"], "version": raw.get("version"), **NAMED_BATCHES}
+        done = await batches.update_one(seen, {"$set": fields, "$inc": {"version": 1}})
+        if done.matched_count:
+            return True, 0
+        found = await batches.find_one(
+            {"_id": raw["_id"], **NAMED_BATCHES}, dict.fromkeys(BATCH_FIELDS, 1)
+        )
+        if found is None:
+            return False, 0
+        raw = found
+    raise LostRace(f"{raw['_id']} keeps changing")
 
 
 async def _erase_from_schedules(user_id: str) -> int:
