@@ -10,7 +10,7 @@ from pymongo import ASCENDING, IndexModel
 from structlog.testing import capture_logs
 
 from tron_payment.core.clock import SystemClock
-from tron_payment.db import installation
+from tron_payment.db import installation, migrations
 from tron_payment.db.connect import connect, make_indexes, open_store
 from tron_payment.db.installation import Installation, InstallationMismatch, migrate
 from tron_payment.db.leases import Lease, Leases
@@ -73,6 +73,26 @@ async def test_invoices_that_were_paid_are_looked_at_for_a_sweep_once_more(mongo
     )
     await installation.load("aa", SystemClock())
     assert [row["_id"] async for row in payments.find({"sweepable": True})] == ["paid"]
+
+
+async def test_a_step_about_many_rows_asks_for_a_page_at_a_time(
+    mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, no one write is so long that the start gives up on the server."""
+    monkeypatch.setattr(migrations, "PAGE", 10)
+    database, count = await older(mongo, version=4), 35
+    rows = [{"_id": f"inv_{n}", "kind": "invoice", "booked_block": 7} for n in range(count)]
+    await database["payments"].insert_many([*rows, {**rows[0], "_id": "x", "status": "expired"}])
+    open_one = {**rows[0], "_id": "open", "status": "partially_paid"}
+    await database["payments"].insert_one(open_one)
+    await database.command("profile", 2)
+    await installation.load("aa", SystemClock())
+    await database.command("profile", 0)
+    writes = {"op": "update", "ns": f"{database.name}.payments"}
+    touched = [row["nModified"] async for row in database["system.profile"].find(writes)]
+    assert len(touched) == 4 and max(touched) <= 10 and sum(touched) == count + 1
+    kept = await database["payments"].find_one({"_id": "open"})
+    assert "sweepable" not in kept, "it was never forgotten"
 
 
 async def test_many_processes_migrate_at_once(mongo: Any) -> None:

@@ -126,6 +126,7 @@ async def migrate(found: Installation, steps: Sequence[Migration]) -> Installati
     for step in steps:
         if step.to <= found.schema_version:
             continue
+        log.info("schema.migrating", to=step.to, title=step.title)
         with store_errors():
             if not step.beside:
                 await leases.update_many({}, {"$max": {"floor": step.to}})

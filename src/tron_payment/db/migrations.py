@@ -12,7 +12,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pymongo import ASCENDING
 from pymongo.asynchronous.database import AsyncDatabase
+
+PAGE: Final = 1_000
+"""Rows that one write of a step may touch: a server has to answer each within `ANSWER_MS`
+(connect.py), however large a collection is."""
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -46,11 +51,26 @@ async def _nothing(_: Database) -> None:
 
 
 async def _invoices_are_looked_at_again(database: Database) -> None:
-    """Invoices whose address was forgotten while the treasury could not sign; one look each."""
-    await database["payments"].update_many(
-        {"kind": "invoice", "booked_block": {"$gt": 0}, "sweepable": {"$exists": False}},
-        {"$set": {"sweepable": True}},
-    )
+    """Invoices whose address was forgotten while the treasury could not sign; one look each.
+
+    Those that may still be topped up were never forgotten.
+    """
+    payments, last = database["payments"], ""
+    forgotten = {
+        "kind": "invoice",
+        "status": {"$nin": ["awaiting_payment", "partially_paid"]},
+        "booked_block": {"$gt": 0},
+        "sweepable": {"$exists": False},
+    }
+    while True:
+        found = payments.find({"_id": {"$gt": last}}, {"_id": 1}).sort("_id", ASCENDING)
+        page = [row["_id"] async for row in found.limit(PAGE)]
+        if not page:
+            return
+        await payments.update_many(
+            {"_id": {"$gt": last, "$lte": page[-1]}, **forgotten}, {"$set": {"sweepable": True}}
+        )
+        last = page[-1]
 
 
 FIRST_VERSION: Final = 1
