@@ -10,7 +10,7 @@ from tests.gateway.test_refunds import paid
 from tests.gateway.test_sweeps import only, rest, stake
 from tests.gateway.test_waiting import freeze
 from tests.gateway.world import World
-from tron_payment.chain import NodeClient
+from tron_payment.chain import NodeClient, NodeRefused, Nodes
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.gateway import sweeps
 from tron_payment.gateway.lending import US, Lending
@@ -205,3 +205,55 @@ async def test_one_stake_is_lent_to_one_after_the_other(
     assert [(each.status.value, each.lent_sun > 0) for each in done] == [("settled", True)] * 2
     stakes = await Stake.find({"operation": "delegate"}).to_list()
     assert [(each.status.value, each.attempts) for each in stakes] == [("settled", 1)] * 2
+
+
+@pytest.mark.parametrize("refused_by", [1, 2])
+async def test_a_node_that_refuses_one_question_stops_no_sweep(
+    gateway: World, unsure: list[bool], monkeypatch: pytest.MonkeyPatch, refused_by: int
+) -> None:
+    """A node's operator may have switched that off; the others are asked, and what comes after
+    this sweep in the list goes on."""
+    await stake(gateway)
+    await paid(gateway, "25")
+    await until(gateway, "moving")
+    unsure.append(True)
+    await until(gateway, "returning")
+    await gateway.tick(1)
+    real, asked = Nodes.ask, []
+
+    async def refuses(self: Nodes, alias: str, call: Any) -> Any:
+        asked.append(alias)
+        if len(asked) <= refused_by:
+            raise NodeRefused("ERROR", "this API is unavailable due to config")
+        return await real(self, alias, call)
+
+    monkeypatch.setattr(Nodes, "ask", refuses)
+    await gateway.wait(EMPTY_FOR.seconds + 60)
+    await gateway.tick(2)
+    assert len(asked) > refused_by and (await only()).status == "settled"
+
+
+async def test_what_keeps_one_sweep_stops_no_other(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, kept = sweeps.Sweeps._advance, []
+
+    async def advance(self: Any, sweep: Sweep) -> bool:
+        kept.append(sweep.id)
+        if sweep.id == kept[0]:
+            raise NodeRefused("ERROR", "whatever it is")
+        return await real(self, sweep)
+
+    monkeypatch.setattr(sweeps.Sweeps, "_advance", advance)
+    await paid(gateway, "25")
+    await until(gateway, "funding")
+    await paid(gateway, "26")
+    for _ in range(MUCH_TIME):
+        found = await Sweep.find({"asset": "USDT"}).to_list()
+        if any(each.status == "settled" for each in found):
+            break
+        await gateway.solidify()
+    assert {each.id: each.status.value for each in found if each.id == kept[0]} == {
+        kept[0]: "funding"
+    }
+    assert [each.status.value for each in found if each.id != kept[0]] == ["settled"]

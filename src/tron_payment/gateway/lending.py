@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from tron_payment.chain import AccountResources, Nodes, Resource
+from tron_payment.chain import AccountResources, NodeRefused, Nodes, Resource
 from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError, Conflict, NotFound, Refused, Unavailable
 from tron_payment.core.money import SUN_PER_TRX
@@ -188,7 +188,7 @@ class Lending:
                 found = await self._nodes.ask(
                     member.client.alias, lambda node: node.delegations(owner, receiver)
                 )
-            except Unavailable:
+            except (Unavailable, NodeRefused):  # its operator may have switched the question off
                 continue
             if any(each.energy_sun for each in found):
                 return False

@@ -81,6 +81,11 @@ class Sweep(Document):
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def lends(self) -> bool:
+        """Whether energy may be lent for it, by whatever process asked for that."""
+        return max(self.lent_sun, self.asked_sun) > 0
+
     class Settings:
         name = "sweeps"
         keep_nulls = False

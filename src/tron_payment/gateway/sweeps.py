@@ -22,13 +22,13 @@ from tron_payment.core.money import SUN_PER_TRX, TRX, USDT
 from tron_payment.db.cas import LostRace, compare_and_set, insert_once
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.db.ledger import Ledger, Pocket
-from tron_payment.engine import Engine, FeeBound, MustWait, OrderStatus
+from tron_payment.engine import Engine, FeeBound, OrderStatus
 from tron_payment.gateway import documents as store
 from tron_payment.gateway import sweep_documents as sweep_store
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.domain import OPEN, PaymentStatus
 from tron_payment.gateway.lending import Lending, Loan, Progress, Room
-from tron_payment.gateway.rounds import Round
+from tron_payment.gateway.rounds import Round, alone
 from tron_payment.gateway.sweep_documents import LIFECYCLE, Sweep, SweepStatus
 from tron_payment.gateway.transfers import Sending, contract_of, wish_of
 from tron_payment.usdt import TokenRegistry
@@ -100,10 +100,7 @@ class Sweeps:
         sweeps = await sweep_store.live(self._moving.skip)
         self._moving.took(len(sweeps), sweep_store.LIVE_MAX)
         for sweep in sweeps:
-            try:
-                done |= await self._advance(sweep)
-            except (LostRace, MustWait) as wait:
-                log.info("sweep.waits", sweep_id=sweep.id, reason=wait.detail)
+            done |= await alone(self._advance(sweep), sweep_id=sweep.id)
         return await self._start_new() or done
 
     async def _start_new(self) -> bool:
@@ -119,10 +116,7 @@ class Sweeps:
         self._rooms.clear()
         self._resting.took(len(payments), store.SWEEPS_AT_ONCE)
         for payment in payments:
-            try:
-                done |= await self._look(payment)
-            except MustWait as wait:
-                log.info("sweep.waits", payment_id=payment.id, reason=wait.detail)
+            done |= await alone(self._look(payment), payment_id=payment.id)
         return done
 
     async def _look(self, payment: Payment) -> bool:
@@ -224,12 +218,12 @@ class Sweeps:
         await self._engine.place(wish_of(self._sending(sweep), self._tokens))
         order = await self._engine.find(sweep.order_id)
         if order is None or order.status not in ENDED:
-            if order is not None and _lends(sweep):
+            if order is not None and sweep.lends:
                 await self._hurry(sweep)
             return False
         has_moved = order.status is OrderStatus.SETTLED
         reason = "" if has_moved else order.reason
-        target = SweepStatus.RETURNING if _lends(sweep) else _ending(has_moved)
+        target = SweepStatus.RETURNING if sweep.lends else _ending(has_moved)
         await self._move(sweep, target, reason, has_moved=has_moved)
         return True
 
@@ -378,22 +372,18 @@ class Sweeps:
         log.info("sweep.moved", sweep_id=sweep.id, status=target.value, reason=reason)
 
     async def _forget(self, payment: Payment) -> bool:
+        """True when it was: a long list of those is gone through at once, and delays nobody."""
         try:
             await store.change(payment, payment.updated_at, {}, unset=("sweepable",))
         except LostRace:
             return False
-        return False
+        return True
 
 
 def is_worth_it(units: int, fee_sun: int) -> bool:
     """Whether so many USDT units may cost so much to move."""
     fee_units = fee_sun * TRX_WORTH_UNITS // SUN_PER_TRX
     return fee_units * 100 <= units * FEE_SHARE_PERCENT
-
-
-def _lends(sweep: Sweep) -> bool:
-    """Whether energy may be lent for it, by whatever process asked for that."""
-    return max(sweep.lent_sun, sweep.asked_sun) > 0
 
 
 def _ending(has_moved: bool) -> SweepStatus:
