@@ -348,18 +348,17 @@ class Maker:
         entry_id: str = "",
     ) -> None:
         """Write an act on a wallet into the audit log; under the same entry id once."""
-        await self._audit.append(
-            Act(
-                actor=who.principal,
-                role=who.role,
-                action=action,
-                object_id=wallet.id,
-                before=before,
-                after=after,
-                request_id=who.request_id,
-                entry_id=entry_id,
-            )
+        act = Act(
+            actor=who.principal,
+            role=who.role,
+            action=action,
+            object_id=wallet.id,
+            before=before,
+            after=after,
+            request_id=who.request_id,
+            entry_id=entry_id,
         )
+        await self._audit.append(act)
 
 
 def device_path(kind: WalletKind, path: str | None) -> str:
