@@ -32,3 +32,22 @@ def test_it_is_refused_before_it_changes_anything(live: Live) -> None:
             assert str(NEWER) in failed[0]["detail"] and failed[0]["advice"]
         finally:
             client.drop_database(OTHER)
+
+
+def test_the_doctor_says_that_a_step_which_failed_has_taken_the_turn_away(live: Live) -> None:
+    """The newer release wrote that into the leases, and died before its step was done."""
+    uri = (Path(live.environment["SECRETS_DIR"]) / "mongodb_uri").read_text()
+    with MongoClient[dict[str, Any]](uri) as client:
+        row = client["tron_payment"]["installation"].find_one({})
+        assert row is not None
+        database = client[OTHER]
+        database["installation"].insert_one(row)
+        lease = {"_id": "background", "owner": "", "epoch": 1, "beat": 1, "floor": NEWER}
+        database["leases"].insert_one(lease)
+        try:
+            _, data = live.command_json("doctor", PAYMENT_DB_NAME=OTHER)
+            (failed,) = [each for each in data["findings"] if each["level"] == "fail"]
+            assert failed["check"] == "store" and str(NEWER) in failed["detail"], data
+            assert "$unset" in failed["advice"]
+        finally:
+            client.drop_database(OTHER)

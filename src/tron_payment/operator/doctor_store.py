@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from beanie import init_beanie
+from pymongo.asynchronous.database import AsyncDatabase
 
 from tron_payment import egress
 from tron_payment.chain import Cursor
 from tron_payment.core.clock import SystemClock
 from tron_payment.db.connect import StoreRefused, connect
+from tron_payment.db.faults import store_errors
 from tron_payment.db.installation import Installation, InstallationMismatch, refuse_newer
+from tron_payment.db.leases import Lease
+from tron_payment.db.migrations import SCHEMA_VERSION
 from tron_payment.operator.findings import Finding, bad, doubtful, good
 from tron_payment.peers import plain_host
 from tron_payment.settings import SECRET_NAMES, Settings
@@ -65,10 +69,25 @@ async def store(settings: Settings, known: dict[str, Any]) -> list[Finding]:
         found.append(doubtful("store", "the database is new", "the first start fills it"))
     try:
         await refuse_newer(opened.database)
+        found += await _fenced(opened.database)
     except InstallationMismatch as error:
         advice = "run that release, or go back as the table in docs/operations.md says"
         found.append(bad("store", error.detail, advice))
     return found
+
+
+async def _fenced(database: AsyncDatabase[dict[str, Any]]) -> list[Finding]:
+    """A newer release took the turn from this one, and then its step failed or it was left."""
+    with store_errors():
+        row = await database[Lease.Settings.name].find_one({"floor": {"$gt": SCHEMA_VERSION}})
+    if row is None:
+        return []
+    what = f"no process of this release takes a turn: its leases need schema {row['floor']}"
+    advice = (
+        "start the newer release again, or, to go back when none of its processes runs, "
+        "db.leases.updateMany({}, {$unset: {floor: ''}})"
+    )
+    return [bad("store", f"{what}, it knows {SCHEMA_VERSION}", advice)]
 
 
 async def _signer_journal(settings: Settings, known: dict[str, Any]) -> list[Finding]:
