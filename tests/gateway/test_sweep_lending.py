@@ -1,5 +1,6 @@
 """Sweeps and the treasury's stake: whatever is lent comes back, and nobody is promised it twice."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,16 @@ from tests.gateway.world import World
 from tron_payment.chain import NodeClient, NodeRefused, Nodes
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.gateway import sweeps
+from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.lending import US, Lending
 from tron_payment.gateway.sweep_documents import Sweep
-from tron_payment.gateway.sweeps import EMPTY_FOR, LEND_PATIENCE, NOT_WORTH_IT, RETRY_AFTER
+from tron_payment.gateway.sweeps import (
+    EMPTY_FOR,
+    LATER_PAUSE,
+    LEND_PATIENCE,
+    NOT_WORTH_IT,
+    RETRY_AFTER,
+)
 from tron_payment.staking import Stake, Staking
 from tron_payment.staking.rules import NotActivated
 from tron_payment.wallets import WalletArchived
@@ -257,3 +265,37 @@ async def test_what_keeps_one_sweep_stops_no_other(
         kept[0]: "funding"
     }
     assert [each.status.value for each in found if each.id != kept[0]] == ["settled"]
+
+
+async def test_a_deposit_that_waits_for_energy_is_not_asked_about_all_the_time(
+    gateway: World, monkeypatch: pytest.MonkeyPatch, dear: None
+) -> None:
+    """Its stake is in use for long; what others lent to the treasury is nothing to wait for."""
+    await stake(gateway)
+    asked: list[Any] = []
+    real, mine = NodeClient.constant_call, NodeClient.account
+
+    async def none(*_: Any) -> int:
+        return 0
+
+    async def counted(self: NodeClient, *what: Any, **more: Any) -> Any:
+        asked.append(what)
+        return await real(self, *what, **more)
+
+    async def rented(self: NodeClient, *what: Any) -> Any:
+        found = await mine(self, *what)
+        return None if found is None else replace(found, frozen={})
+
+    monkeypatch.setattr(NodeClient, "can_delegate_max", none)
+    await paid(gateway, "6")
+    await gateway.tick(2)
+    monkeypatch.setattr(NodeClient, "constant_call", counted)
+    for _ in range(9):
+        await gateway.wait(LATER_PAUSE.seconds // 3)
+    assert 2 <= len(asked) <= 4, "of nine looks"
+    assert await Payment.find({"sweepable": True}).count() == 1, "it waits"
+    monkeypatch.setattr(NodeClient, "account", rented)
+    await gateway.wait(LATER_PAUSE.seconds)
+    await gateway.tick(1)
+    assert await Payment.find({"sweepable": True}).count() == 0, "until more comes"
+    assert await Sweep.find({"asset": "USDT"}).count() == 0

@@ -68,6 +68,9 @@ class Room:
     promised_sun: int
     """To sweeps that have not ended; it comes back."""
 
+    own_sun: int
+    """Staked for energy and not lent, used or not. What others lend to us cannot be lent on."""
+
     def stake_for(self, energy: int) -> int:
         """The stake in sun whose energy is so much, rounded up."""
         weight, total = self.resources.total_energy_weight, self.resources.total_energy_limit
@@ -119,7 +122,9 @@ class Lending:
         ahead = lent.get(SweepStatus.FUNDING, 0) + lent.get(SweepStatus.LENDING, 0)
         weight = found.total_energy_weight * SUN_PER_TRX
         taken = -(-ahead * found.total_energy_limit // weight) if weight else 0
-        return Room(found, found.energy_left - taken, spare - ahead, sum(lent.values()))
+        account = await self._nodes.account(treasury)
+        own = 0 if account is None else account.frozen.get(Resource.ENERGY, 0)
+        return Room(found, found.energy_left - taken, spare - ahead, sum(lent.values()), own)
 
     async def plan(self, room: Room, need: FeeBound) -> Loan:
         """What to lend for this need: nothing when burning is cheaper, or there is not enough.
@@ -134,8 +139,7 @@ class Lending:
         stake = room.stake_for(need.energy)
         if stake and need.energy <= room.energy and stake <= room.spare_sun:
             return Loan(stake, cost_sun)
-        enough = room.resources.energy_limit >= need.energy
-        return Loan(later=enough or room.promised_sun >= stake > 0, cost_sun=cost_sun)
+        return Loan(later=max(room.own_sun, room.promised_sun) >= stake > 0, cost_sun=cost_sun)
 
     async def lend(self, sweep: Sweep) -> Progress:
         """Lend what the plan says, once."""

@@ -1,6 +1,8 @@
 """Taking a long list piece by piece, so that what waits at its front starves nothing behind."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Hashable
+from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -9,6 +11,9 @@ from tron_payment.core.errors import AppError
 from tron_payment.db.cas import LostRace
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.engine import MustWait
+
+LATER_MAX: Final = 10_000
+"""Things of which it is remembered that they are put off; of more, all are looked at once more."""
 
 log = structlog.get_logger()
 
@@ -25,6 +30,23 @@ class Round:
     def took(self, count: int, at_once: int) -> None:
         """A piece of `count` was taken, of `at_once` that it may have at most."""
         self.skip = self.skip + count if count >= at_once else 0
+
+
+class Later:
+    """What need not be looked at again before its time. Forgotten by a restart: one look more."""
+
+    def __init__(self) -> None:
+        self._until: dict[Hashable, datetime] = {}
+
+    def has(self, what: Hashable, now: datetime) -> bool:
+        """Whether it is too early."""
+        return now < self._until.get(what, now)
+
+    def put(self, what: Hashable, until: datetime) -> None:
+        """Not before then."""
+        if len(self._until) >= LATER_MAX:
+            self._until.clear()
+        self._until[what] = until
 
 
 async def alone(doing: Awaitable[bool], **what: str) -> bool:

@@ -28,7 +28,7 @@ from tron_payment.gateway import sweep_documents as sweep_store
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.domain import OPEN, PaymentStatus
 from tron_payment.gateway.lending import Lending, Loan, Progress, Room
-from tron_payment.gateway.rounds import Round, alone
+from tron_payment.gateway.rounds import Later, Round, alone
 from tron_payment.gateway.sweep_documents import LIFECYCLE, Sweep, SweepStatus
 from tron_payment.gateway.transfers import Sending, contract_of, wish_of
 from tron_payment.usdt import TokenRegistry
@@ -52,6 +52,9 @@ RETRY_AFTER: Final = timedelta(hours=1)
 
 EMPTY_FOR: Final = timedelta(hours=1)
 """So long no node may show what we have lent before we believe that somebody else took it back."""
+
+LATER_PAUSE: Final = timedelta(minutes=5)
+"""Between two looks at a deposit that waits for energy, whose fee a node has to be asked for."""
 
 NO_LOAN: Final = Loan()
 NOT_WORTH_IT: Final = "not worth its fee without lent energy"
@@ -92,6 +95,7 @@ class Sweeps:
         self._max_fee_sun = max_fee_sun
         self._moving, self._resting = Round(), Round()
         self._rooms: dict[Address, Room] = {}
+        self._later = Later()
         self._said = False
 
     async def step(self) -> bool:
@@ -144,11 +148,17 @@ class Sweeps:
         usdt = held.get(USDT.code, {}).get(Pocket.AVAILABLE, 0)
         trx = held.get(TRX.code, {}).get(Pocket.AVAILABLE, 0)
         if usdt >= USDT_MIN_UNITS:
+            now, waiting = self._clock.now(), (payment.address, usdt)
+            if self._later.has(waiting, now):
+                return False
+            if await sweep_store.rests(payment.address, USDT.code, now - RETRY_AFTER):
+                return False
             need = await self._fee(payment, USDT.code, usdt, treasury.address)
             loan = await self._loan(treasury, need)
             if is_worth_it(usdt, loan.cost_sun if loan.stake_sun else need.hold_sun):
                 return await self._start(payment, USDT.code, usdt, treasury, loan, need)
             if loan.later and is_worth_it(usdt, loan.cost_sun):
+                self._later.put(waiting, now + LATER_PAUSE)
                 return False
         spare = trx - (await self._fee(payment, TRX.code, max(trx, 1), treasury.address)).hold_sun
         if spare >= TRX_MIN_SUN:
