@@ -458,13 +458,15 @@ async def test_a_block_without_transactions_is_confirmed_by_those_that_show_none
         ((100, 9_999, 100), 100),
         ((1, 100, None), 100),
         ((None, 100, 210), 210),
-        ((None, None, 100), None),
+        ((None, None, 100), 100),
+        ((None, None, None), None),
     ],
 )
-async def test_no_node_alone_tells_a_price(
+async def test_no_node_tells_a_price_against_the_others(
     told: tuple[int | None, ...], believed: int | None
 ) -> None:
-    """Of three the middle one, of two the higher one: too small a limit burns for nothing."""
+    """Of three the middle one, of two the higher one: too small a limit burns for nothing. Who is
+    alone for now is believed: what was accepted goes on being sent."""
 
     def node(alias: str, price: int | None) -> chain.NodeClient:
         listed = [{"key": "getEnergyFee", "value": price}, {"key": "getTransactionFee"}]

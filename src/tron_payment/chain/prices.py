@@ -1,4 +1,4 @@
-"""The prices among the chain's parameters: possible ones, of as many nodes as have to agree."""
+"""The prices among the chain's parameters: possible ones, and the middle of what nodes say."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,20 +14,21 @@ async def agreed_parameters(members: Members, agreement: int) -> Mapping[str, in
 
     So of three nodes none tells a price alone. Of two the higher one counts: a transaction that
     may burn too little fails and burns it, one that may burn too much waits. What is no price
-    decides nothing.
+    decides nothing. One that is alone for now is believed: what was accepted goes on being sent,
+    and a false price costs a fee at the most, never a payment.
 
     Raises:
         NodeRefused: java-tron refuses, with a code of its own.
-        NodesUnavailable: Fewer nodes answer than have to agree.
+        NodesUnavailable: None answers.
     """
     if agreement == 1:
         answer, _ = await members.read(_parameters)
         return answer
-    asked = members.usable(agreement)
+    asked = members.usable(1)
     answers = await asyncio.gather(*(members.ask(member, _parameters) for member in asked))
     told = [answer for answer in answers if isinstance(answer, Mapping)]
-    if len(told) < agreement:
-        raise NodesUnavailable(f"{len(told)} of {agreement} nodes tell the prices")
+    if not told:
+        raise NodesUnavailable("none tells the prices")
     prices = {name: _middle([each.get(name, 0) for each in told]) for name in PRICES}
     return {**told[0], **prices}
 
