@@ -183,10 +183,12 @@ async def assemble(
     await apart.step()  # nothing is asked of a node that was outvoted before this start
     journal_loop = Loop("http.journal", journal.step, JOURNAL_IDLE_S, "payment-gateway")
     journal.wake = journal_loop.wake.set
+    apart_loop = Loop("chain.apart", apart.step, APART_POLL_S, "tron-client", pulse=True)
+    nodes.members.outvoted = apart_loop.wake.set
     loops.add(
         journal_loop,
         Loop("chain.follow", follower.step, _follow_idle_s(settings), "tron-client"),
-        Loop("chain.apart", apart.step, APART_POLL_S, "tron-client", pulse=True),
+        apart_loop,
         Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
         *machine.loops,
         *(loop for module in modules for loop in module.loops),

@@ -62,12 +62,15 @@ async def test_one_of_three_is_outvoted_whoever_is_asked_first(
     scripted[place] = lie(shared)
     scripted = named(*scripted)
     nodes = nodes_of(scripted)
+    written: list[list[str]] = []
+    nodes.members.outvoted = lambda: written.append(apart(nodes))
     block = await nodes.solid_block(4)
     assert block.block_id == shared.blocks[4].block_id
     assert [each.txid for each in block.transactions] == [
         each.txid for each in shared.blocks[4].transactions
     ]
     assert apart(nodes) == ["abc"[place]]
+    assert written == [apart(nodes)], "it is written down at once, not by the next look"
 
     scripted[place].asked.clear()
     await nodes.solid_block(5)

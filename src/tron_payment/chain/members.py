@@ -152,6 +152,9 @@ class Members(Sequence[Member]):
         self.genesis_id: str | None = None
         """When known, a node that was away is checked before its first use."""
 
+        self.outvoted: Callable[[], None] = lambda: None
+        """Called when a node was set apart, so that it is written down before we end."""
+
     @overload
     def __getitem__(self, place: int) -> Member: ...
 
@@ -301,6 +304,7 @@ class Members(Sequence[Member]):
             log.critical("node.set_apart", node=member.client.alias, block=number, shows=text)
             member.apart = True
             member.dissented(number, text)
+            self.outvoted()
 
     def keep_apart(self, identity: str, number: int, text: str) -> None:
         """What another process has found, or this one before it started again."""
