@@ -139,7 +139,7 @@ class Lending:
         stake = room.stake_for(need.energy)
         if stake and need.energy <= room.energy and stake <= room.spare_sun:
             return Loan(stake, cost_sun)
-        return Loan(later=max(room.own_sun, room.promised_sun) >= stake > 0, cost_sun=cost_sun)
+        return Loan(later=room.own_sun + room.promised_sun >= stake > 0, cost_sun=cost_sun)
 
     async def lend(self, sweep: Sweep) -> Progress:
         """Lend what the plan says, once."""

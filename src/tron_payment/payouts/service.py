@@ -145,12 +145,15 @@ class Payouts:
         )
         if earlier is not None:
             payout = await store.by_id(payout_id, {})
-        fresh, began = payout is None, self._clock.now()
+        fresh, counted = payout is None, self._clock.now()
         if payout is None:
-            payout = await self._accept(principal, wish, payout_id, retry_of)
+            payout = await self._judged(principal, wish, payout_id, retry_of)
+            counted = self._clock.now()
+            if breaches := await self._counting.count([payout]):
+                raise limit_exceeded(breaches[payout_id])
         accepted = payout
         try:
-            with counted_at(began):
+            with counted_at(counted):
                 stored = await self._idempotency.run(
                     principal_id=principal.id,
                     key=key,
@@ -170,7 +173,7 @@ class Payouts:
         self._learner.note(principal.id)
         return stored
 
-    async def _accept(
+    async def _judged(
         self, principal: Principal, wish: PayoutWish, payout_id: str, retry_of: str | None
     ) -> Payout:
         quote = await self._quotes.binding(principal, wish)
@@ -180,9 +183,6 @@ class Payouts:
         payout.retry_of = retry_of
         if quote is not None:
             payout.quoted_fee_sun = quote.expected_sun
-        breaches = await self._counting.count([payout])
-        if breaches:
-            raise limit_exceeded(breaches[payout_id])
         return payout
 
     async def _store(self, payout: Payout) -> None:
