@@ -119,6 +119,12 @@ class Unexplained(Document):
         ]
 
 
+def _late_ms(moment_ms: int, at: Position) -> int:
+    """How far the position is behind; beside the genesis block, which has no date, that is unknown
+    and the blocks that there are tell all."""
+    return moment_ms - at.timestamp_ms if at.timestamp_ms else 0
+
+
 class SafeModes:
     """Begins, keeps and ends safe mode."""
 
@@ -186,7 +192,7 @@ class SafeModes:
         """
         head = said.head
         ahead = head.number - at.number
-        if head.timestamp_ms - at.timestamp_ms > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
+        if _late_ms(head.timestamp_ms, at) > LAG_MAX_MS or ahead > SCAN_BLOCKS_MAX:
             return "behind"
         if any(claim.number > said.scanned_to(at) for _, claim in said.undecided()):
             return "behind"
@@ -207,7 +213,7 @@ class SafeModes:
 
     async def _judge(self, at: Position, said: Tip, block: Block) -> str:
         told_ms = min(block.timestamp_ms, said.bound_ms(block.number, at))
-        if told_ms - at.timestamp_ms > LAG_MAX_MS:
+        if _late_ms(told_ms, at) > LAG_MAX_MS:
             return "behind"
         if txids := await unknown(self._ledger, block.number, block.transactions):
             log.warning("safe_mode.forgotten", txids=txids[:TXIDS_SHOWN_MAX], block=block.number)
