@@ -3,6 +3,7 @@ limit is looked at again before it is signed."""
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -21,6 +22,7 @@ from tron_payment.chain import (
     Delegate,
     FreezeV2,
     Nodes,
+    NodesUnavailable,
     Permission,
     PermissionKind,
     PermissionUpdate,
@@ -37,6 +39,7 @@ from tron_payment.core.address import address_of
 from tron_payment.core.clock import ManualClock, from_ms
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.engine import Fees, Order, OrderStatus
+from tron_payment.engine.fees import UNTOLD_MS
 
 STRANGERS = [address_of(b"\x41" + number.to_bytes(20, "big")) for number in range(100)]
 ALL_OPERATIONS = bytes([255] * 32)
@@ -179,3 +182,27 @@ async def test_prices_are_asked_for_once_by_all_who_need_them(
     fees = Fees(nodes, ManualClock(from_ms(network.tip.timestamp_ms)), FixedTokens())
     await chain.all_of(fees.bound(Transfer(ALICE, ALICE, 1)) for _ in range(50))
     assert sorted(asked) == ["a", "b", "c"]
+
+
+async def test_nodes_that_tell_no_price_keep_orders_waiting_once_not_each_in_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    async def late(self: SimNode) -> dict[str, int]:
+        asked.append(self.alias)
+        await asyncio.sleep(0)
+        raise NodesUnavailable("no answer in time")
+
+    network = Network()
+    nodes = Nodes([SimNode(network, name) for name in ("a", "b", "c")], agreement=2)
+    clock = ManualClock(from_ms(network.tip.timestamp_ms))
+    fees = Fees(nodes, clock, FixedTokens())
+    with monkeypatch.context() as patch:
+        patch.setattr(SimNode, "parameters", late)
+        bounds = (fees.bound(Transfer(ALICE, ALICE, 1)) for _ in range(50))
+        told = await asyncio.gather(*bounds, return_exceptions=True)
+        assert {type(each) for each in told} == {NodesUnavailable}
+        assert sorted(asked) == ["a", "b", "c"]
+    clock.advance(timedelta(milliseconds=UNTOLD_MS + 1))
+    assert (await fees.bound(Transfer(ALICE, ALICE, 1))).hold_sun > 0

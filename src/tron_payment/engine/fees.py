@@ -30,6 +30,9 @@ from tron_payment.engine.ports import Tokens
 PARAMETERS_MAX_AGE_MS: Final = 60_000
 """Prices change by a vote of days; a minute is fresh."""
 
+UNTOLD_MS: Final = 5_000
+"""So long nobody asks again after no node told the prices: orders would wait for it in turn."""
+
 SIMULATION_MAX_AGE_MS: Final = 30_000
 SIMULATIONS_CACHED_MAX: Final = 1_000
 ENERGY_MARGIN_PERCENT: Final = 130
@@ -115,18 +118,30 @@ class Fees:
         self._tokens = tokens
         self._parameters: Mapping[str, int] = {}
         self._parameters_at_ms = 0
+        self._untold_at_ms: int | None = None
         self._asking = asyncio.Lock()
         self._energy: dict[tuple[str, str, bytes, int], tuple[int, int]] = {}
 
     async def parameters(self) -> Mapping[str, int]:
-        """The chain's parameters, at most a minute old; asked for once by all who need them."""
+        """The chain's parameters, at most a minute old; asked for once by all who need them.
+
+        Raises:
+            NodesUnavailable: No node tells them, or none did a moment ago.
+        """
         if self._parameters_are_fresh():
             return self._parameters
         async with self._asking:
-            if not self._parameters_are_fresh():
-                now = to_ms(self._clock.now())
+            if self._parameters_are_fresh():
+                return self._parameters
+            now = to_ms(self._clock.now())
+            if self._untold_at_ms is not None and 0 <= now - self._untold_at_ms <= UNTOLD_MS:
+                raise NodesUnavailable("no node told the prices a moment ago")
+            try:
                 self._parameters = await self._nodes.parameters()
-                self._parameters_at_ms = now
+            except NodesUnavailable:
+                self._untold_at_ms = to_ms(self._clock.now())
+                raise
+            self._parameters_at_ms = now
             return self._parameters
 
     def _parameters_are_fresh(self) -> bool:
