@@ -16,7 +16,7 @@ from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.batch_rows import BatchRow
 from tron_payment.payouts.batch_text import ROWS_MAX
-from tron_payment.payouts.schedules import Every, Schedule, Schedules
+from tron_payment.payouts.schedules import Every, Schedule, Schedules, Wish
 
 READ: dict[str, Any] = {"permission": "payout:read"}
 
@@ -114,11 +114,7 @@ class ScheduleController(Controller):
         stored = await schedules.create(
             principal,
             idempotency_key,
-            name=data.name,
-            body=data.body(),
-            every=data.every,
-            first_at=data.first_at,
-            until=data.until,
+            Wish(data.name, data.body(), data.every, data.first_at, data.until),
             content=canonical(data),
             answer=lambda schedule: msgspec.json.encode(ScheduleView.of(schedule)),
         )

@@ -15,6 +15,7 @@ What the rows of an occurrence are refused for when it is due:
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -88,6 +89,19 @@ class ReferenceRepeats(Refused, code="reference_repeats"):
     """A merchant reference is used once, and this would use it again and again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be paid, how often, and when."""
+
+    name: str
+    body: bytes
+    """The rows as a batch's JSON."""
+
+    every: Every
+    first_at: datetime
+    until: datetime | None
+
+
 class Schedules:
     """Keeps schedules and runs those that are due."""
 
@@ -103,19 +117,12 @@ class Schedules:
         self,
         principal: Principal,
         key: str,
+        wish: Wish,
         *,
-        name: str,
-        body: bytes,
-        every: Every,
-        first_at: datetime,
-        until: datetime | None,
         content: bytes,
         answer: Callable[[Schedule], bytes],
     ) -> StoredAnswer:
         """Store a schedule once; a repeat gets the stored answer, also after its time has come.
-
-        Args:
-            body: The rows as a batch's JSON.
 
         Raises:
             BadTime, ReferenceRepeats
@@ -126,9 +133,7 @@ class Schedules:
         """
 
         async def attempt() -> StoredAnswer:
-            schedule = await self._judged(
-                principal, key, name, body, every, first_at, until, content
-            )
+            schedule = await self._judged(principal, key, wish, content)
             return await self._idempotency.run(
                 principal_id=principal.id,
                 key=key,
@@ -141,25 +146,15 @@ class Schedules:
 
         return await self._idempotency.once(principal.id, key, attempt)
 
-    async def _judged(
-        self,
-        principal: Principal,
-        key: str,
-        name: str,
-        body: bytes,
-        every: Every,
-        first_at: datetime,
-        until: datetime | None,
-        content: bytes,
-    ) -> Schedule:
+    async def _judged(self, principal: Principal, key: str, wish: Wish, content: bytes) -> Schedule:
         """The schedule as it is to be stored; what was accepted before is not judged again."""
         now = self._clock.now()
         earlier = await self._idempotency.find(
             principal_id=principal.id, key=key, operation=CREATE, content=content
         )
-        upload = await self._read(body, principal, every)
+        upload = await self._read(wish.body, principal, wish.every)
         if earlier is None:
-            for param, time in (("first_at", first_at), ("until", until)):
+            for param, time in (("first_at", wish.first_at), ("until", wish.until)):
                 if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
                     raise BadTime(param=param)
             _, refused = await self._batches.judge(principal, upload)
@@ -170,13 +165,13 @@ class Schedules:
             principal=principal.id,
             role=principal.role.value,
             permissions=sorted(principal.permissions),
-            name=name,
-            body=body,
+            name=wish.name,
+            body=wish.body,
             rows=len(upload.rows),
-            every=every,
-            first_at=first_at,
-            until=until,
-            next_at=first_at,
+            every=wish.every,
+            first_at=wish.first_at,
+            until=wish.until,
+            next_at=wish.first_at,
             created_at=now,
             updated_at=now,
         )
