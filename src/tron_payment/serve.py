@@ -27,7 +27,7 @@ from tron_payment.core.clock import Clock, SystemClock
 from tron_payment.core.errors import Unavailable
 from tron_payment.db import installation
 from tron_payment.db.audit_heads import EXPORT_EVERY_S, HeadExport, HeadSigner
-from tron_payment.db.connect import Store, make_indexes, open_store
+from tron_payment.db.connect import Store, make_indexes, open_store, see_indexes
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.health import Check
@@ -80,7 +80,7 @@ async def serve(settings: Settings) -> None:
             settings = development.with_secrets(settings)
             children = await stack.enter_async_context(development.Children.of(settings))
             settings = children.settings
-        assembly = await stack.enter_async_context(running(settings, needs_nodes=False))
+        assembly = await stack.enter_async_context(running(settings, serves=True))
         server = Server(http_config(_application(assembly, children, mongo), settings))
         _stop_on_signals(server)
         gc.freeze()  # what stands by now stays: looking through it again took half of following
@@ -105,10 +105,13 @@ def http_config(application: Litestar, settings: Settings) -> uvicorn.Config:
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, needs_nodes: bool = True) -> AsyncIterator[Assembly]:
+async def running(settings: Settings, *, serves: bool = False) -> AsyncIterator[Assembly]:
     """The assembled service on its store and nodes; loops not yet started.
 
-    Without `needs_nodes` it also stands where no node answers, if the store knows its chain.
+    Args:
+        serves: It is the service itself: it brings an older store forward, makes its indexes, and
+            stands where no node answers, too, if the store knows its chain. A command begins a
+            new database, and refuses one in the shape of another release.
     """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -116,6 +119,7 @@ async def running(settings: Settings, *, needs_nodes: bool = True) -> AsyncItera
         ours = [model for model in DOCUMENTS if model not in wallets.JOURNAL_DOCUMENTS]
         store = await open_store(uri, settings.payment_db_name, ours)
         stack.push_async_callback(store.close)
+        begins = not serves and not await installation.refuse_other(store.database)
         journal = await open_store(
             settings.signer_journal_uri.get_secret_value() or uri,
             settings.payment_db_name + JOURNAL_SUFFIX,
@@ -124,10 +128,14 @@ async def running(settings: Settings, *, needs_nodes: bool = True) -> AsyncItera
         stack.push_async_callback(journal.close)
         nodes = await nodes_of(settings, stack)
         expected = settings.tron_network_id or GENESIS_IDS.get(settings.tron_network)
-        genesis_id = await _chain(nodes, expected, needs_nodes)
-        installed = await installation.load(genesis_id, clock)
-        await make_indexes(store, ours)
-        await make_indexes(journal, wallets.JOURNAL_DOCUMENTS)
+        genesis_id = await _chain(nodes, expected, needs_nodes=not serves)
+        kept = ((store, ours), (journal, wallets.JOURNAL_DOCUMENTS))
+        if begins:  # its indexes first: after a crash in between it is new still
+            for each, documents in kept:
+                await make_indexes(each, documents)
+        installed = await installation.load(genesis_id, clock, migrates=serves)
+        for each, documents in kept:
+            await (make_indexes if serves else see_indexes)(each, documents)
         assembly = await assemble(
             settings,
             clock=clock,

@@ -135,6 +135,18 @@ async def make_indexes(store: Store, documents: Sequence[type[Document]]) -> Non
             await _require_indexes(store.database, model)
 
 
+async def see_indexes(store: Store, documents: Sequence[type[Document]]) -> None:
+    """For who leaves making them to the service: see that the unique ones are there.
+
+    Raises:
+        StoreRefused: One is not.
+        StoreUnavailable: No primary answers.
+    """
+    with _refusals():
+        for model in documents:
+            await _see_unique(store.database, model)
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
     try:
@@ -206,8 +218,17 @@ async def _require_indexes(database: AsyncDatabase[Raw], model: type[Document]) 
             await collection.create_indexes(declared, commitQuorum="majority")
         finally:
             telling.cancel()
+    await _see_unique(database, model)
+
+
+async def _see_unique(database: AsyncDatabase[Raw], model: type[Document]) -> None:
+    settings = model.get_settings()
+    declared = [index.index for index in settings.indexes]
     wanted = {index.document["name"] for index in declared if index.document.get("unique")}
-    present = await collection.index_information() if wanted else {}
+    present = await database[str(settings.name)].index_information() if wanted else {}
     missing = {name for name in wanted if not present.get(name, {}).get("unique")}
     if missing:
-        raise StoreRefused(f"{settings.name} lacks its unique indexes {sorted(missing)}")
+        raise StoreRefused(
+            f"{settings.name} lacks its unique indexes {sorted(missing)}: the service makes them "
+            "when it starts"
+        )

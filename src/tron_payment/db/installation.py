@@ -29,7 +29,7 @@ log = structlog.get_logger()
 
 
 class InstallationMismatch(Conflict, code="installation_mismatch"):
-    """This database belongs to another chain or to a newer release."""
+    """This database belongs to another chain, or is in the shape of another release."""
 
 
 class Installation(Document):
@@ -51,13 +51,16 @@ class Installation(Document):
         name = "installation"
 
 
-async def load(genesis_id: str, clock: Clock) -> Installation:
+async def load(genesis_id: str, clock: Clock, *, migrates: bool = True) -> Installation:
     """The installation of this database; made when the database is new.
 
     Several processes may call it at once: the first insert wins, all see that one.
 
+    Args:
+        migrates: An older store is brought forward; else it is refused.
+
     Raises:
-        InstallationMismatch: The database belongs to another chain or a newer release.
+        InstallationMismatch: The database belongs to another chain or another release.
         StoreUnavailable: No answer.
     """
     found = await _find()
@@ -79,6 +82,9 @@ async def load(genesis_id: str, clock: Clock) -> Installation:
             f"the node serves {genesis_id}: use another database or another node"
         )
     _refuse(found.schema_version, found.schema_floor)
+    if not migrates:
+        _refuse_older(found.schema_version)
+        return found
     return await migrate(found, MIGRATIONS)
 
 
@@ -99,11 +105,47 @@ async def refuse_newer(database: AsyncDatabase[dict[str, Any]]) -> None:
         InstallationMismatch: The database belongs to a newer release.
         StoreUnavailable: No answer.
     """
+    if (shape := await _shape(database)) is not None:
+        _refuse(*shape)
+
+
+async def refuse_other(database: AsyncDatabase[dict[str, Any]]) -> bool:
+    """For who leaves the store's shape to the service: one of another release is refused.
+
+    An older one is not brought forward here: the processes of the release before, which do the
+    work, would lose their turn by it.
+
+    Returns:
+        Whether there is one; False while the database is new.
+
+    Raises:
+        InstallationMismatch: The database is in the shape of a newer release, or of an older one.
+        StoreUnavailable: No answer.
+    """
+    if (shape := await _shape(database)) is None:
+        return False
+    _refuse(*shape)
+    _refuse_older(shape[0])
+    return True
+
+
+async def _shape(database: AsyncDatabase[dict[str, Any]]) -> tuple[int, int | None] | None:
+    """Schema and floor as they are stored; None while the database is new."""
     shape = {"schema_version": 1, "schema_floor": 1}
     with store_errors():
         found = await database[Installation.Settings.name].find_one({"_id": _ID}, shape)
-    if found is not None:
-        _refuse(found.get("schema_version", FIRST_VERSION), found.get("schema_floor"))
+    if found is None:
+        return None
+    return found.get("schema_version", FIRST_VERSION), found.get("schema_floor")
+
+
+def _refuse_older(version: int) -> None:
+    if version < SCHEMA_VERSION:
+        raise InstallationMismatch(
+            f"the database has schema {version}, this release works on {SCHEMA_VERSION}, and no "
+            "command changes that: use the commands of the release that runs, or start the "
+            "service of this one first (see Upgrade and rollback in the manual)"
+        )
 
 
 def _refuse(version: int, least: int | None) -> None:

@@ -70,6 +70,7 @@ async def store(settings: Settings, known: dict[str, Any]) -> list[Finding]:
     try:
         await refuse_newer(opened.database)
         found += await _fenced(opened.database)
+        found += _older(known["installation"])
     except InstallationMismatch as error:
         advice = "run that release, or go back as the table in docs/operations.md says"
         found.append(bad("store", error.detail, advice))
@@ -88,6 +89,15 @@ async def _fenced(database: AsyncDatabase[dict[str, Any]]) -> list[Finding]:
         "db.leases.updateMany({}, {$unset: {floor: ''}})"
     )
     return [bad("store", f"{what}, it knows {SCHEMA_VERSION}", advice)]
+
+
+def _older(installed: Installation | None) -> list[Finding]:
+    """The first start of this release brings it forward; until then its commands refuse it."""
+    if installed is None or installed.schema_version >= SCHEMA_VERSION:
+        return []
+    what = f"the database has schema {installed.schema_version}, this release {SCHEMA_VERSION}"
+    advice = "follow Upgrade and rollback in docs/operations.md; until then use the older release"
+    return [doubtful("store", what, advice)]
 
 
 async def _signer_journal(settings: Settings, known: dict[str, Any]) -> list[Finding]:

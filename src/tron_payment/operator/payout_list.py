@@ -5,8 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from tron_payment.db.connect import connect
+from tron_payment.db.connect import open_store
 from tron_payment.db.faults import store_errors
+from tron_payment.db.installation import refuse_other
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import reachable
 from tron_payment.payouts import InvalidStatus, Payout, PayoutView, showing
@@ -33,8 +34,9 @@ async def listed(arguments: argparse.Namespace, settings: Settings) -> Report:
         condition |= {"user_id": arguments.user}
     async with reachable(settings) as ours:
         uri = ours.mongo_uri.get_secret_value()
-        store = await connect(uri, ours.payment_db_name, [Payout])
+        store = await open_store(uri, ours.payment_db_name, [Payout])
         try:
+            await refuse_other(store.database)
             with store_errors():
                 found = Payout.find(condition, max_time_ms=READ_MS)
                 payouts = await found.sort("-created_at", "-_id").limit(limit + 1).to_list()
