@@ -14,7 +14,7 @@ from tests.payouts.world import Pay, person, refusal, wish
 from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.group import GroupInsert
 from tron_payment.http.idempotency import Idempotency, StoredRequest
-from tron_payment.http.twins import UNDER_WAY_MAX
+from tron_payment.http.twins import COUNTED_GOOD_FOR, UNDER_WAY_MAX
 from tron_payment.payouts import Batches, Payouts, batch_answers
 from tron_payment.payouts.batch_documents import Batch, by_id, pack_batch, unpack_batch
 from tron_payment.payouts.limits import ABANDONED_AFTER, Ceiling, RollingLimits, Window
@@ -201,6 +201,55 @@ async def test_a_slow_process_and_one_that_repeats_it_store_one_batch_that_count
     await pay.settle(2)
     assert await pay.held(alice) == 12_500_000
     assert await used(pay, alice) == 12_500_000
+
+
+async def test_who_was_late_releases_nothing_that_a_twin_stores_in_this_moment(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The acceptance is stored, its answer comes late; the twin stores what was promised, rows
+    and counts as they are."""
+    alice, key = person(), "late-with-its-acceptance"
+    await enforce(pay.world, ceilings=DAILY)
+    body = {"payouts": [wish(recipient_address=alice)]}
+    batches = pay.house.use(Batches)
+    idempotency: Any = another_process(pay)
+    insert = idempotency._inserts.insert
+    counting: Any = batches._drafts._counting
+    uncount, looked, go = counting.uncount, asyncio.Event(), asyncio.Event()
+
+    async def answers_late(document: Any) -> bool:
+        done: bool = await insert(document)
+        pay.world.clock.skew += COUNTED_GOOD_FOR
+        idempotency._inserts.insert = insert
+        return done
+
+    async def slow(payouts: Any) -> None:
+        if not looked.is_set():
+            looked.set()
+            await go.wait()
+        await uncount(payouts)
+
+    monkeypatch.setattr(idempotency._inserts, "insert", answers_late)
+    monkeypatch.setattr(counting, "uncount", slow)
+    monkeypatch.setattr(batches, "_idempotency", idempotency)
+    first = asyncio.create_task(pay.post("/payouts/batch", body, key=key))
+    released = asyncio.create_task(looked.wait())
+    try:
+        async with asyncio.timeout(30):
+            await asyncio.wait({first, released}, return_when=asyncio.FIRST_COMPLETED)
+            with monkeypatch.context() as elsewhere:
+                elsewhere.setattr(batches, "_idempotency", another_process(pay))
+                second = await pay.post("/payouts/batch", body, key=key)
+            go.set()
+            await first
+    finally:
+        go.set()
+        first.cancel()
+        released.cancel()
+    assert second.status_code == 202 and second.json()["accepted"] == 1, second.text
+    assert await used(pay, alice) == 12_500_000
+    await pay.settle(2)
+    assert await pay.held(alice) == 12_500_000
 
 
 def another_process(pay: Pay) -> Idempotency:

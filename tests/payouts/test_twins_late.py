@@ -146,9 +146,9 @@ async def test_who_was_paused_since_it_counted_accepts_nothing(pay: Pay, late: t
     assert await pay.held(who) == 12_500_000
 
 
-async def test_doors_give_way_and_count_once(pay: Pay) -> None:
-    clock, who = pay.world.clock, person()
-    going = Outgoing(
+def leaving(who: str) -> Outgoing:
+    """A transfer by another door."""
+    return Outgoing(
         object_id=f"trf_{who}",
         order_id=f"ord_{who}",
         principal="op-1",
@@ -159,10 +159,17 @@ async def test_doors_give_way_and_count_once(pay: Pay) -> None:
         contract=TriggerContract(parse_address(who), parse_address(who), b""),
     )
 
-    def door() -> Doors:
-        other: Doors = copy.copy(pay.house.use(Doors))
-        other._rolling = RollingLimits(clock)
-        return other
+
+def doors(pay: Pay) -> Doors:
+    """Of another process."""
+    other: Doors = copy.copy(pay.house.use(Doors))
+    other._rolling = RollingLimits(pay.world.clock)
+    return other
+
+
+async def test_doors_give_way_and_count_once(pay: Pay) -> None:
+    clock, who = pay.world.clock, person()
+    going = leaving(who)
 
     async def dies() -> StoredAnswer:
         raise RuntimeError("killed before the acceptance")
@@ -171,10 +178,70 @@ async def test_doors_give_way_and_count_once(pay: Pay) -> None:
         return StoredAnswer(202, b"", replayed=True)
 
     with pytest.raises(RuntimeError, match="killed"):
-        await door().admit(going, dies)
+        await doors(pay).admit(going, dies)
     clock.skew += UNDER_WAY_MAX + timedelta(seconds=1)
-    twins = (door().admit(going, replays) for _ in range(2))
+    twins = (doors(pay).admit(going, replays) for _ in range(2))
     answers = await asyncio.wait_for(asyncio.gather(*twins, return_exceptions=True), BOUND_S)
     for answer in answers:
         assert isinstance(answer, InFlight | StoredAnswer), answer
+    assert await used(pay, who) == 12_500_000
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_who_was_late_at_a_door_leaves_its_count_to_the_twin_that_went_through(
+    pay: Pay, is_first: bool
+) -> None:
+    """The twin counts by the earliest hold; if that was ours, nothing else would count."""
+    daily = Ceiling("recipient", Window.DAY, "USDT", 40 * UNIT)
+    await enforce(pay.world, ceilings=(daily,))
+    clock, who = pay.world.clock, person()
+    going, made = leaving(who), list[str]()
+    inserted, go = asyncio.Event(), asyncio.Event()
+
+    async def killed_here() -> StoredAnswer:
+        raise RuntimeError("killed before the acceptance")
+
+    async def make() -> None:
+        made.append(who)
+
+    def accepting(idempotency: Any) -> Callable[[], Awaitable[StoredAnswer]]:
+        async def accept() -> StoredAnswer:
+            answer: StoredAnswer = await idempotency.run(
+                principal_id="op-1",
+                key=f"late-at-a-door-{is_first}",
+                operation="usdt.transfer",
+                content=b"x",
+                answer=(202, b"{}"),
+                effect=make,
+                object_ids=[going.object_id],
+            )
+            return answer
+
+        return accept
+
+    slow: Any = another_process(pay)
+    insert = slow._inserts.insert
+
+    async def answers_late(document: Any) -> bool:
+        done: bool = await insert(document)
+        inserted.set()
+        await go.wait()
+        return done
+
+    slow._inserts.insert = answers_late
+    if not is_first:
+        with pytest.raises(RuntimeError, match="killed"):
+            await doors(pay).admit(going, killed_here)
+        clock.skew += timedelta(seconds=1)
+    one = asyncio.create_task(doors(pay).admit(going, accepting(slow)))
+    try:
+        await asyncio.wait_for(inserted.wait(), BOUND_S)
+        clock.skew += COUNTED_GOOD_FOR
+        two = await doors(pay).admit(going, accepting(another_process(pay)))
+        assert two.replayed and made == [who]
+        go.set()
+        with pytest.raises(InFlight):
+            await asyncio.wait_for(one, BOUND_S)
+    finally:
+        one.cancel()
     assert await used(pay, who) == 12_500_000

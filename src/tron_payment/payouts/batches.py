@@ -13,7 +13,7 @@ from tron_payment.http.idempotency import Idempotency, Promise, StoredAnswer
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
-from tron_payment.http.twins import counted_at
+from tron_payment.http.twins import counted_at, is_final
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
@@ -142,7 +142,7 @@ class Batches:
                     act=draft.batch.act("batch.create", principal.id, principal.role.value),
                 )
         except AppError as refusal:
-            if refusal.status < 500:
+            if is_final(refusal):  # else a twin may store it in this moment, with what we counted
                 await self._drafts.uncount_unstored(draft)
             raise
         await self._drafts.uncount_unstored(draft)

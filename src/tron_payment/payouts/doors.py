@@ -11,7 +11,7 @@ from typing import Final
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError
 from tron_payment.http.idempotency import StoredAnswer
-from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight, counted_at
+from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight, counted_at, is_final
 from tron_payment.payouts.limits import Breach, Hold, RollingLimits, fresh_hold, scopes_of
 from tron_payment.payouts.order_approvals import OrderApprovals
 from tron_payment.payouts.policy import Facts, Policy, Verdict, evaluate, limit_exceeded
@@ -77,7 +77,8 @@ class Doors:
             with counted_at(counted):
                 stored = await accept()
         except AppError as refusal:
-            if refusal.status < OUR_FAULT:
+            others = refusal.status < OUR_FAULT and await self._rolling.counts_otherwise(hold)
+            if is_final(refusal) or others:  # else a twin may have made it, counted by our hold
                 await self._rolling.release([hold.hold_id])
             raise
         if stored.replayed and await self._rolling.counts_otherwise(hold):
