@@ -9,6 +9,7 @@ together: they are linked and looked at one by one, and then the cursor moves on
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,7 +17,9 @@ import structlog
 
 from tron_payment.chain.blocks import SolidBlock
 from tron_payment.chain.errors import ChainContradiction
+from tron_payment.chain.members import reached
 from tron_payment.chain.nodes import Nodes
+from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import LostRace
 
 READ_AHEAD_BLOCKS: Final = 16
@@ -195,8 +198,13 @@ class Follower:
         The store may be at an earlier one by now or stopped: whoever has a new block asks it.
         """
         at = self._position
-        if at is None or at.halted or self._solid_number > at.number or self._looks >= LOOKS_MAX:
+        if at is None or at.halted or self._looks >= LOOKS_MAX:
             self._looks = 0
+            return False
+        if self._solid_number > at.number:  # a step has failed: is it one block by now, or many?
+            self._looks = 0
+            with suppress(Unavailable):
+                await self._look()
             return False
         self._looks += 1
         await self._look()
@@ -217,15 +225,21 @@ class Follower:
         self._position = await self._cursor.load()
 
     def status(self) -> FollowerStatus:
-        """As last seen; asks nobody."""
+        """As last seen; asks nobody.
+
+        How far the nodes are is what anybody here has heard of them, be it while a step hangs or
+        another process does the following.
+        """
         at = self._position
         number = at.number if at else 0
+        heard = [m.solid.number for m in self._nodes.members if m.solid and not m.apart]
+        solid_number = max(self._solid_number, reached(heard, self._nodes.agreement))
         return FollowerStatus(
             number=number,
             block_id=at.block_id if at else "",
             timestamp_ms=at.timestamp_ms if at else 0,
-            solid_number=self._solid_number,
-            lag_blocks=max(0, self._solid_number - number),
+            solid_number=solid_number,
+            lag_blocks=max(0, solid_number - number) if at else 0,
             applied=self._applied,
             halted=at.halted if at else "",
         )
