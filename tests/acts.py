@@ -191,7 +191,7 @@ async def of_webhooks_and_reports(it: Story) -> None:
 
 async def of_keys_and_factors(it: Story) -> None:
     wish = {"label": "reads", "principal": "audit-program", "role": "viewer"}
-    plain = await it.ask("admin", "POST /api-keys", wish | {"scopes": ["payout:read"]})
+    plain = await it.ask("admin", "POST /api-keys", wish | {"scopes": ["service:read"]})
     key_id = plain["key"]["key_id"]
     await it.ask("admin", f"POST /api-keys/{key_id}/rotate", {"overlap_s": 0})
     await it.ask("admin", f"DELETE /api-keys/{key_id}", object_id=key_id)

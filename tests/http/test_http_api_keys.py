@@ -13,7 +13,8 @@ from tron_payment.http.api_key_routes import api_keys_router
 from tron_payment.http.api_keys import LAST_USE_EVERY, ApiKey, ApiKeys
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.one_time import UsedToken, UsedTokens
-from tron_payment.http.permissions import IN_PERSON
+from tron_payment.http.permissions import IN_PERSON, PERMISSIONS, permissions_of
+from tron_payment.http.principals import RESERVED, Role
 
 ADMIN = bearer(sub="root-1", role="admin", exp=NOW_S + 10**9)
 SECOND = bearer(sub="root-2", role="admin", exp=NOW_S + 10**9)
@@ -23,6 +24,8 @@ WISH: dict[str, Any] = {
     "role": "merchant",
     "scopes": ["payout:read", "payout:create"],
 }
+READ_ALIKE = ("network", "service", "schema", "config", "policy", "audit", "apikey")
+"""What an admin reads is all that there is to read of these."""
 
 
 @pytest.fixture
@@ -100,26 +103,60 @@ async def test_one_admin_alone_hands_out_no_power_that_admins_have_not(clock) ->
             code, approved = await approve(world, made)
             assert (code, approved["active"], approved["approved_by"]) == (200, True, "root-2")
         assert await status(world, made["secret"]) == 200
-        reading = WISH | {"scopes": ["payout:read"]}
-        harmless = (await world.client.post("/api-keys", json=reading, headers=ADMIN)).json()
+        plain = WISH | {"scopes": ["network:read", "service:read"]}
+        harmless = (await world.client.post("/api-keys", json=plain, headers=ADMIN)).json()
         assert harmless["key"]["active"] is True
+
+
+@pytest.mark.parametrize(
+    ("role", "scope"),
+    [
+        (role.value, name)
+        for role in Role
+        for name in sorted(permissions_of(role))
+        if name.endswith(":read") and not name.startswith(READ_ALIKE)
+    ],
+)
+async def test_a_key_that_reads_more_than_its_maker_sleeps(clock, role: str, scope: str) -> None:
+    """What an admin's own token does not show, a key under the admin's own name does not either."""
+    async with world_of(clock) as world:
+        wish = WISH | {"principal": "root-1", "role": role, "scopes": [scope]}
+        made = (await world.client.post("/api-keys", json=wish, headers=ADMIN)).json()
+        assert (made["key"]["active"], made["key"]["waits_for_approval"]) == (False, True)
+        assert await status(world, made["secret"]) == 401
+        code, approved = await approve(world, made)
+        assert (code, approved["active"]) == (200, True)
 
 
 @pytest.mark.parametrize("personal", sorted(IN_PERSON))
 async def test_no_key_stands_for_a_person(clock, personal: str) -> None:
     """A key's name is its maker's choice: with these, one admin would be two."""
     async with world_of(clock) as world:
-        wish = WISH | {"principal": "ghost", "role": "admin"}
-        asked = wish | {"scopes": ["config:read", personal]}
+        role = sorted(PERMISSIONS[personal])[0].value
+        harmless = "config:read" if role == "admin" else "service:read"
+        wish = WISH | {"principal": "ghost", "role": role}
+        asked = wish | {"scopes": [harmless, personal]}
         answer = await world.client.post("/api-keys", json=asked, headers=ADMIN)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_scope")
-        made = await make(world, **(wish | {"scopes": ["config:read"]}))
+        made = await make(world, **(wish | {"scopes": [harmless]}))
         keys = ApiKey.get_pymongo_collection()
         older = {"scopes": asked["scopes"], "approved_by": "root-2"}
         await keys.update_one({"_id": made["key"]["key_id"]}, {"$set": older})
         found = await ApiKeys(clock).principal_of(made["secret"])
         assert found is not None, "a key of an older release"
-        assert found.permissions == {"config:read"}
+        assert found.permissions == {harmless}
+
+
+@pytest.mark.parametrize("role", ["operator", "approver", "treasurer", "compliance", "admin"])
+async def test_no_key_proposes_or_decides_what_takes_two_people(clock, role: str) -> None:
+    """One who proposes under their key's name and approves under their own would be two."""
+    decided = {"policy:propose", "policy:approve", "quarantine:propose", "quarantine:resolve"}
+    decided |= {"wallet:override"}
+    async with world_of(clock) as world:
+        for scope in sorted(decided & permissions_of(Role(role))):
+            wish = WISH | {"principal": "bot-7", "role": role, "scopes": [scope]}
+            answer = await world.client.post("/api-keys", json=wish, headers=ADMIN)
+            assert (answer.status_code, answer.json()["code"]) == (422, "invalid_scope"), scope
 
 
 async def test_a_treasurers_key_is_no_second_treasurer(clock) -> None:
@@ -190,6 +227,20 @@ async def test_rotation_overlaps(clock) -> None:
         assert await status(world, new["secret"]) == 200
 
 
+async def test_nobody_rotates_a_key_into_their_own_hands_that_moves_money(clock) -> None:
+    """Another admin made it for them; its new secret would be theirs, as if they had made it."""
+    async with world_of(clock) as world:
+        wish = WISH | {"principal": "root-2", "role": "operator"}
+        third = bearer(sub="root-3", role="admin", exp=NOW_S + 10**9)
+        made = (await world.client.post("/api-keys", json=wish, headers=ADMIN)).json()
+        assert (await approve(world, made, by=third))[0] == 200
+        path = f"/api-keys/{made['key']['key_id']}/rotate"
+        own = await world.client.post(path, json={}, headers=SECOND)
+        assert (own.status_code, own.json()["code"]) == (422, "api_key_for_yourself")
+        assert await ApiKey.count() == 1, "nothing was made"
+        assert (await world.client.post(path, json={}, headers=ADMIN)).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "param"),
     [
@@ -202,6 +253,9 @@ async def test_rotation_overlaps(clock) -> None:
         ({"principal": "a b"}, "invalid_field", "principal"),
         ({"digest": "x"}, "unknown_field", "digest"),
         ({"principal": "root-1", "role": "operator"}, "api_key_for_yourself", "principal"),
+        ({"principal": "service"}, "reserved_principal", "principal"),
+        ({"principal": "payment-gateway"}, "reserved_principal", "principal"),
+        ({"principal": "command-line"}, "reserved_principal", "principal"),
     ],
 )
 async def test_a_wish_is_checked(clock, changes: dict, code: str, param: str) -> None:
@@ -209,6 +263,18 @@ async def test_a_wish_is_checked(clock, changes: dict, code: str, param: str) ->
         answer = await world.client.post("/api-keys", json=WISH | changes, headers=ADMIN)
     found = answer.json()
     assert (answer.status_code, found["code"], found["param"]) == (422, code, param)
+
+
+async def test_nobody_calls_under_the_services_own_name(clock) -> None:
+    """What belongs to nobody's name is the service's: its wallets, its orders, its entries."""
+    async with world_of(clock) as world:
+        made = await make(world)
+        for name in sorted(RESERVED):
+            answer = await world.client.get("/orders/1", headers=bearer(sub=name))
+            assert (answer.status_code, answer.json()["code"]) == (401, "token_invalid"), name
+            older = {"$set": {"principal": name}}
+            await ApiKey.get_pymongo_collection().update_one({}, older)
+            assert await status(world, made["secret"]) == 401, name
 
 
 async def test_others_keys_do_not_exist_for_a_merchant(clock) -> None:

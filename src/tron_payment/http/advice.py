@@ -77,7 +77,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "invalid_period": "begin before the end, and take a year at most",
     "invalid_policy": "mend the rule that the detail names, and propose it again",
     "invalid_scope": "take scopes from the role's column in docs/permissions.md, none that begins "
-    "with `totp:` or makes, approves or rotates keys",
+    "with `totp:`, makes, approves or rotates keys, or proposes or decides about permissions, "
+    "policy or quarantine",
     "invalid_url": "send an https address",
     "invalid_xpub": "export the xpub of an account, such as m/44'/195'/0'",
     "invoice_not_open": "refund what was paid on it",
@@ -164,6 +165,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "reference_repeats": "leave merchant_reference out of what is paid again and again",
     "refund_exceeds_received": "refund no more than received less refunded",
     "refused": FIELD,
+    "reserved_principal": "choose another name",
     "restore_on_host": "restore it on the host: `tron-payment restore FILE --password-file F`",
     "route_currency": "pay TRX at POST /payouts/direct, in a batch with `route` direct in its row",
     "route_unavailable": "put the router on the chain (`tron-payment deploy-contracts`) and name "

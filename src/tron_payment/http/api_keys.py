@@ -5,8 +5,9 @@ once and only its SHA-256 is kept (it is random, so a slow hash would add nothin
 its principal with its role's permissions, narrowed to its scopes.
 
 An admin sees the secret of the keys that they make. So a key that may do what no admin may, such
-as move money, sleeps until a second admin has approved it; and no key makes, approves or rotates
-keys, has a hand in second factors, or asks for or agrees to an account's permissions (`IN_PERSON`):
+as move money or read what belongs to others, sleeps until a second admin has approved it; and no
+key makes, approves or rotates keys, has a hand in second factors, or asks for or agrees to what
+takes two people: an account's permissions, the policy, a way out of the quarantine (`IN_PERSON`):
 the name it acts under is its maker's choice.
 """
 
@@ -15,6 +16,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -38,7 +40,7 @@ from tron_payment.http.permissions import (
     owner_filter,
     permissions_of,
 )
-from tron_payment.http.principals import Principal, Role
+from tron_payment.http.principals import RESERVED, Principal, Role
 
 SECRET_BYTES: Final = 32
 LIFETIME_DAYS_MAX: Final = 366
@@ -58,6 +60,10 @@ class KeyGone(Conflict, code="api_key_not_active"):
 
 class InvalidScope(Refused, code="invalid_scope"):
     """A scope is a permission of the key's role, and none that only people have."""
+
+
+class ReservedName(Refused, code="reserved_principal"):
+    """The service itself acts under this name; no key does."""
 
 
 class OwnKey(Refused, code="api_key_for_yourself"):
@@ -155,15 +161,17 @@ class ApiKeys:
 
         Raises:
             InvalidScope: A scope that the role has not, or that no key has (`IN_PERSON`).
+            ReservedName: It would act as the service itself (`principals.RESERVED`).
             OwnKey: It would let its maker move money.
         """
+        if wish.principal in RESERVED:
+            raise ReservedName(param="principal")
         scopes = sorted(set(wish.scopes))
         if not set(scopes) <= permissions_of(wish.role) & PERMISSIONS.keys():
             raise InvalidScope(f"the role {wish.role} does not have them all", param="scopes")
         if personal := IN_PERSON & set(scopes):
             raise InvalidScope(f"only a person has {', '.join(sorted(personal))}", param="scopes")
-        if wish.principal == creator.id and MOVES_MONEY & set(scopes):
-            raise OwnKey(param="principal")
+        _refuse_own(wish.principal, scopes, creator)
         return await self._store(
             creator,
             "apikey.create",
@@ -208,7 +216,7 @@ class ApiKeys:
         if key is None or not hmac.compare_digest(key.digest, _digest(match[2])):
             return None
         now = self._clock.now()
-        if not key.is_active(now):
+        if not key.is_active(now) or key.principal in RESERVED:
             return None
         if key.last_used_at is None or now - key.last_used_at >= LAST_USE_EVERY:
             with store_errors():
@@ -230,11 +238,13 @@ class ApiKeys:
 
         Raises:
             KeyNotFound, KeyGone
+            OwnKey: It would let who rotates it move money.
         """
         old = await self.find(key_id, by)
         now = self._clock.now()
         if not old.is_active(now) or old.rotated_to is not None:
             raise KeyGone()
+        _refuse_own(old.principal, old.scopes, by)
         lifetime = old.expires_at - old.created_at
         new, secret = await self._store(
             by,
@@ -330,6 +340,15 @@ class ApiKeys:
 
 
 _SHOWN: Final = frozenset(KeyView.__struct_fields__) - {"key_id", "active"}
+
+
+def _refuse_own(principal: str, scopes: Collection[str], by: Principal) -> None:
+    """
+    Raises:
+        OwnKey: The secret of a key that moves money would be told to whom it acts as.
+    """
+    if principal == by.id and not MOVES_MONEY.isdisjoint(scopes):
+        raise OwnKey(param="principal")
 
 
 def _digest(secret: str) -> bytes:

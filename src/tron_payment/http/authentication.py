@@ -14,7 +14,7 @@ import structlog
 from tron_payment.core.errors import Forbidden, Unauthenticated
 from tron_payment.http.headers import Headers, header
 from tron_payment.http.permissions import PERMISSIONS, permissions_of
-from tron_payment.http.principals import Principal, Role
+from tron_payment.http.principals import RESERVED, Principal, Role
 from tron_payment.http.tokens import LEEWAY_S, VERIFIED_MAX, TokenInvalid, TrustAnchor
 
 log = structlog.get_logger()
@@ -162,6 +162,8 @@ def principal_of(claims: dict[str, Any]) -> Principal:
     subject, role, token_id = claims.get("sub"), claims.get("role"), claims.get("jti")
     if not isinstance(subject, str) or _SUBJECT.fullmatch(subject) is None:
         raise TokenInvalid("sub is 1 to 128 printable characters")
+    if subject in RESERVED:
+        raise TokenInvalid("sub is a name of the service's own")
     if not isinstance(role, str):
         raise TokenInvalid("role is one string")
     if token_id is not None and (

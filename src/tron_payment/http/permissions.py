@@ -156,12 +156,27 @@ STEP_UP: Final = frozenset(
 The gate asks at every route whose permission it is; where only the content tells (the kill
 switch goes off), the handler does."""
 
+READ_AS_ADMIN: Final = frozenset(
+    {
+        "network:read",
+        "service:read",
+        "schema:read",
+        "config:read",
+        "policy:read",
+        "audit:read",
+        "apikey:read",
+    }
+)
+"""Reading that shows an admin as much as anybody."""
+
 BEYOND_ADMIN: Final = frozenset(
     name
     for name, roles in PERMISSIONS.items()
-    if Role.ADMIN not in roles and not name.endswith(":read")
+    if Role.ADMIN not in roles or (name.endswith(":read") and name not in READ_AS_ADMIN)
 )
-"""What an admin may not do, and so may not hand out alone either."""
+"""What an admin may not do, and so may not hand out alone either. Reading is among it where it
+shows what its role sees, or what belongs to the name it is done under: an admin with a key would
+read what their own token does not show."""
 
 IN_PERSON: Final = frozenset(
     {
@@ -172,11 +187,16 @@ IN_PERSON: Final = frozenset(
         "totp:release",
         "totp:reset",
         "wallet:override",
+        "policy:propose",
+        "policy:approve",
+        "quarantine:propose",
+        "quarantine:resolve",
     }
 )
 """Who may stand for another: an API key never has these, whatever its role. A key acts under any
 name that its maker gave it; with these, one admin would be as many people as they like, and a
-treasurer with a key would be the second person who has to agree (`wallets.agreement`)."""
+treasurer with a key would be the second person who has to agree to an account's permissions, a
+policy, or a way out of the quarantine."""
 
 assert all(PERMISSIONS[name] <= PERMISSIONS["totp:enrol"] for name in STEP_UP)
 assert not any(Role.ADMIN in PERMISSIONS[name] for name in MOVES_MONEY), "an admin moves no money"

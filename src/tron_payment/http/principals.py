@@ -6,7 +6,10 @@ request, `permissions` says what each role may do.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
+
+RESERVED: Final = frozenset({"service", "payment-gateway", "command-line"})
+"""Names under which the service itself owns, asks and acts; no caller has one of them."""
 
 
 class Role(StrEnum):
