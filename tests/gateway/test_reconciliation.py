@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.gateway.world import Payer, World, somebody
+from tests.conftest import Mongo
+from tests.gateway.world import Payer, World, again, somebody
+from tron_payment.chain import MongoCursors
 from tron_payment.core.address import Address
 from tron_payment.db.audit import Act, AuditEntry
 from tron_payment.db.cas import insert_once
@@ -17,7 +19,7 @@ from tron_payment.db.ledger import Balance, Pocket
 from tron_payment.engine import SafeMode
 from tron_payment.gateway import Reconciliations, books
 from tron_payment.gateway.own_documents import own_of
-from tron_payment.gateway.reconciliation import round_s
+from tron_payment.gateway.reconciliation import FIRST_AFTER, INTERVAL, round_s
 from tron_payment.measuring import Measuring
 from tron_payment.metrics import Figures
 from tron_payment.wallets import Wallets, strangers
@@ -38,6 +40,59 @@ async def test_before_the_first_run_there_is_no_block(gateway: World) -> None:
     assert answer.status_code == 200
     assert answer.json()["solid_block"] is None
     assert (await gateway.get("/payments/reconciliation")).status_code == 403
+
+
+async def test_the_first_run_begins_by_itself_and_the_next_follow_it(gateway: World) -> None:
+    service: Reconciliations = gateway.service(Reconciliations)
+    assert not await service.step(), "a start has something else to do"
+    gateway.clock.skew += FIRST_AFTER - timedelta(seconds=1)
+    assert not await service.step() and await service.last() is None
+    gateway.clock.skew += timedelta(seconds=1)
+    assert await service.step() and not await service.step()
+    first = await service.last()
+    assert first is not None and first.requested_by == "service"
+    report = (await gateway.get("/payments/reconciliation", role="auditor")).json()
+    assert (report["balanced"], report["difference"]) == (True, {"TRX": "0", "USDT": "0"})
+    gateway.clock.skew += INTERVAL
+    assert await service.step()
+    second = await service.last()
+    assert second is not None and second.id != first.id
+
+
+async def test_the_first_run_waits_for_the_follower_and_calls_nothing_wrong_that_is_not_open_yet(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service: Reconciliations = gateway.service(Reconciliations)
+    payer = Payer(0xBEEF)
+    await gateway.fund(payer.address, "500")
+    await gateway.tick()
+    cold = {"label": "cold", "address": payer.address, "kind": "cold"}
+    answer = await gateway.post("/wallets/import", cold, role="operator")
+    assert answer.status_code == 201, answer.text
+    await service.step()
+    gateway.clock.skew += FIRST_AFTER
+
+    async def nowhere(_: MongoCursors) -> None:
+        return None
+
+    with monkeypatch.context() as context:
+        context.setattr(MongoCursors, "load", nowhere)
+        assert not await service.step() and await service.last() is None
+    assert await service.step()
+    report = (await gateway.get("/payments/reconciliation", role="auditor")).json()
+    assert (report["waiting"], report["complete"]) == ([payer.address], False)
+    assert report["difference"] == {"TRX": "0", "USDT": "0"}
+
+
+async def test_a_first_run_that_died_is_finished_by_the_next_process(
+    gateway: World, mongo: Mongo
+) -> None:
+    service: Reconciliations = gateway.service(Reconciliations)
+    begun = await service.request("service")  # and there it ended
+    async with again(mongo, gateway) as after:
+        assert await after.service(Reconciliations).step()
+        last = await after.service(Reconciliations).last()
+        assert last is not None and last.id == begun.id
 
 
 async def test_the_books_equal_the_chain_at_one_solidified_block(gateway: World) -> None:

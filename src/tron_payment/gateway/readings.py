@@ -72,6 +72,10 @@ class Readings:
         self._openings = openings
         self._cursors = cursors
 
+    async def can_begin(self) -> bool:
+        """Whether our follower stands somewhere; before, no block is ever booked."""
+        return await self._cursors.load() is not None
+
     async def of(self, addresses: Sequence[Address], witnesses: Witnesses) -> dict[Address, Read]:
         """Balances of all at one block; at several blocks when it keeps moving.
 

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -38,6 +38,9 @@ from tron_payment.wallets import Wallets
 
 INTERVAL: Final = timedelta(minutes=15)
 """A difference is known this soon."""
+
+FIRST_AFTER: Final = timedelta(minutes=1)
+"""A fresh installation has so long to open its first books before they are compared."""
 
 CHUNK: Final = 20
 """Addresses read at the same time, between the same two solidified blocks if possible."""
@@ -88,6 +91,9 @@ class Reconciliations:
         seed = hmac.digest(secret, _KEY_LABEL, hashlib.sha256)
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self._one = asyncio.Lock()
+        self._waited_since: datetime | None = None
+        """The first step of this process that found no comparison at all."""
+
         self.wake = asyncio.Event()
 
     async def last(self) -> Reconciliation | None:
@@ -120,12 +126,18 @@ class Reconciliations:
         self.wake.clear()
         running = await store.last(ReconciliationStatus.RUNNING)
         if running is None:
-            last = await self.last()
-            if last is None or self._clock.now() - last.created_at < INTERVAL:
+            if not await self._is_due():
                 return False
             running = await self.request(SERVICE)
         await self.run(running)
         return True
+
+    async def _is_due(self) -> bool:
+        now, last = self._clock.now(), await self.last()
+        if last is not None:
+            return now - last.created_at >= INTERVAL
+        self._waited_since = self._waited_since or now
+        return now - self._waited_since >= FIRST_AFTER and await self._readings.can_begin()
 
     async def finish_first(self) -> None:
         """Have one finished report before anybody looks."""
