@@ -25,6 +25,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "api_key_not_found": OWN_LIST,
     "approval_expired": "ask for the payment anew",
     "approval_not_found": OWN_LIST,
+    "approvers_differ": "have each currency in a batch of its own; for a call of a contract that "
+    "is not known, let the policy's bands name approvers in common",
     "attestation_over": "give an `expires_at` in the future",
     "audit_log_empty": "nothing: it begins with the first act",
     "backup_malformed": "check that it is the whole file, and from this release or an older one",

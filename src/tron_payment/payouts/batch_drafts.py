@@ -25,7 +25,13 @@ from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
 from tron_payment.payouts.judge import Judge, Judged
 from tron_payment.payouts.orders import group
-from tron_payment.payouts.policy import band_of, intent_hash, limit_exceeded
+from tron_payment.payouts.policy import (
+    ApproversDiffer,
+    approval_by,
+    bands_of,
+    intent_hash,
+    limit_exceeded,
+)
 from tron_payment.payouts.policy_desk import PolicyDesk
 
 
@@ -118,6 +124,7 @@ class Drafts:
 
         Raises:
             NoGoodRow: With the refused rows in `extra`.
+            ApproversDiffer: Nobody could approve all of its currencies; nothing is counted.
             InFlight: A twin of the request has counted the same.
         """
         judged, refused = await self.judge(principal, upload, batch_id)
@@ -139,9 +146,12 @@ class Drafts:
         totals: dict[str, int] = defaultdict(int)
         for payout in payouts:
             totals[payout.currency] += payout.units
-        bands = [b for c, units in totals.items() if (b := band_of(policy, c, units)) is not None]
-        band = max(bands, key=lambda each: each.approvals, default=None)
-        waits = band is not None and band.approvals > 0
+        try:
+            needed, approvers = approval_by(bands_of(policy, totals))
+        except ApproversDiffer:
+            await self._counting.uncount(payouts)
+            raise ApproversDiffer("have each currency in a batch of its own") from None
+        waits = needed > 0
         for index, mates in enumerate(group(payouts, self._batch_size)):
             order_id = derived_id("ord", self._secret, batch_id, str(index))
             for payout in mates:
@@ -163,8 +173,8 @@ class Drafts:
             counts={(payouts[0].status.value): len(payouts)},
             intent_hash=intent_hash(batch_id, [payout.intent_hash for payout in payouts]),
             policy_version=policy.version,
-            approvals_needed=band.approvals if band is not None else 0,
-            approvers=list(band.approvers) if band is not None else [],
+            approvals_needed=needed,
+            approvers=list(approvers),
             approval_until=now + policy.approval_lifetime if waits else None,
             schedule_id=schedule_id,
             created_at=now,

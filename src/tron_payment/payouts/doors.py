@@ -14,7 +14,14 @@ from tron_payment.http.idempotency import StoredAnswer
 from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight, counted_at, is_final
 from tron_payment.payouts.limits import Breach, Hold, RollingLimits, fresh_hold, scopes_of
 from tron_payment.payouts.order_approvals import OrderApprovals
-from tron_payment.payouts.policy import Facts, Policy, Verdict, evaluate, limit_exceeded
+from tron_payment.payouts.policy import (
+    ApproversDiffer,
+    Facts,
+    Policy,
+    Verdict,
+    evaluate,
+    limit_exceeded,
+)
 from tron_payment.payouts.policy_desk import PolicyDesk
 from tron_payment.usdt import Outgoing
 
@@ -40,7 +47,7 @@ class Doors:
     async def check(self, going: Outgoing) -> None:
         """
         Raises:
-            PayoutCapExceeded, RecipientNotAllowed, RecipientCoolingDown
+            PayoutCapExceeded, RecipientNotAllowed, RecipientCoolingDown, ApproversDiffer
         """
         verdict = await self._verdict(await self._desk.current(), going)
         if verdict.refusal is not None:
@@ -51,11 +58,13 @@ class Doors:
     ) -> StoredAnswer:
         """
         Raises:
-            LimitExceeded: Nothing was accepted.
+            LimitExceeded, ApproversDiffer: Nothing was accepted.
             InFlight: A twin of the request has counted the same.
         """
         policy = await self._desk.current()
         verdict = await self._verdict(policy, going)
+        if isinstance(verdict.refusal, ApproversDiffer):  # since it was checked
+            raise verdict.refusal
         if verdict.approvals_needed:
             await self._approvals.ask(going, verdict, policy)
         if not policy.ceilings or not going.units:

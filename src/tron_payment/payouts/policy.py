@@ -5,11 +5,11 @@ look-alikes and bursts. Whatever is decided is stored with the payout: rule, ver
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final
 
 import msgspec
@@ -56,6 +56,10 @@ class OwnApproval(Forbidden, code="own_approval"):
 
 class NotAnApprover(Forbidden, code="not_an_approver"):
     """The policy names others as approvers of this."""
+
+
+class ApproversDiffer(Refused, code="approvers_differ"):
+    """Several approval bands apply, and too few people are an approver of each of them."""
 
 
 class NotAwaitingApproval(Conflict, code="not_awaiting_approval"):
@@ -190,7 +194,7 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
     allow_list      listed and cooled down      refuse  recipient_not_allowed, _cooling_down
     user_address    as booked, long enough      refuse  recipient_differs, _cooling_down
     approval_band   nothing                     approve, as many as the highest band asks
-                    a stranger's contract: as many as the strictest band of any currency asks
+                    a stranger's contract: what the highest bands of all currencies ask
     new_recipient   paid before                 flag
     look_alike      none like it                flag
     burst           BURST_COUNT within a minute flag
@@ -214,29 +218,52 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
         refusal = refusal or refused
     flags = tuple(_flags(facts))
     decisions.extend(Decision(flag, Outcome.FLAG) for flag in flags)
-    band = band_of(policy, facts.currency, facts.units)
-    if facts.stranger:
-        band = max(policy.bands, key=lambda each: each.approvals, default=None)
-    if band is not None:
-        text = f"above {decimal_text(band.above_units, DECIMALS)} {band.currency}"
+    units = {facts.currency: facts.units}
+    bands = bands_of(policy, None if facts.stranger else units)
+    needed, approvers, outcome = 0, tuple[str, ...](), Outcome.APPROVE
+    try:
+        needed, approvers = approval_by(bands)
+    except ApproversDiffer as differ:
+        refusal, outcome = refusal or differ, Outcome.REFUSE
+    if bands:
+        text = f"above {decimal_text(bands[0].above_units, DECIMALS)} {bands[0].currency}"
         text = "a call of a contract that is not known" if facts.stranger else text
-        decisions.append(Decision("approval_band", Outcome.APPROVE, text))
+        decisions.append(Decision("approval_band", outcome, text))
     if not decisions:
         decisions.append(Decision("default", Outcome.ALLOW))
     return Verdict(
         version=policy.version,
         decisions=tuple(decisions),
         refusal=refusal,
-        approvals_needed=band.approvals if band is not None else 0,
-        approvers=band.approvers if band is not None else (),
+        approvals_needed=needed,
+        approvers=approvers,
         flags=flags,
     )
 
 
-def band_of(policy: Policy, currency: str, units: int) -> Band | None:
-    """The highest band that an amount lies above."""
-    above = [b for b in policy.bands if b.currency == currency and units > b.above_units]
-    return max(above, key=lambda band: band.above_units, default=None)
+def bands_of(policy: Policy, totals: Mapping[str, int] | None) -> list[Band]:
+    """Of each currency the highest band that its total lies above; of all, when nobody knows."""
+    found: dict[str, Band] = {}
+    for band in sorted(policy.bands, key=_begin):
+        if totals is None or totals.get(band.currency, 0) > band.above_units:
+            found[band.currency] = band
+    return list(found.values())
+
+
+def approval_by(bands: Iterable[Band]) -> tuple[int, tuple[str, ...]]:
+    """How many people must approve, and who may (nobody named: everybody with the permission), so
+    that each of these bands has what it asks for.
+
+    Raises:
+        ApproversDiffer: The bands name too few in common.
+    """
+    asking = [band for band in bands if band.approvals]
+    needed = max((band.approvals for band in asking), default=0)
+    named = [band.approvers for band in asking if band.approvers]
+    common = [who for who in dict.fromkeys(chain(*named)) if all(who in each for each in named)]
+    if named and len(common) < needed:
+        raise ApproversDiffer
+    return needed, tuple(common)
 
 
 def _allow_list(policy: Policy, facts: Facts) -> Refused | None:
