@@ -41,7 +41,14 @@ from tron_payment.engine.openings import (
 from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
 from tron_payment.engine.quarantine import Evidence, Finding, NotProved, Quarantine, Seen
 from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
-from tron_payment.engine.service import Engine, OrderFinished, OrderShown, OrderSigned, Wish
+from tron_payment.engine.service import (
+    Engine,
+    OrderFinished,
+    OrderShown,
+    OrderSigned,
+    PerhapsPaid,
+    Wish,
+)
 from tron_payment.engine.watched import Watched, addresses_in
 
 DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained, InternalVerdict)
@@ -80,6 +87,7 @@ __all__ = [
     "OrderShown",
     "OrderSigned",
     "OrderStatus",
+    "PerhapsPaid",
     "Proof",
     "Quarantine",
     "Reading",

@@ -134,7 +134,7 @@ class Dispatcher:
         if reason := await self._safe_mode.why_not_sign(cursor) or _unfit(cursor, head):
             await wait(ready, reason, self._clock)
             return
-        ready = await self._not_finished(ready)
+        ready = await self._not_finished(await self._not_called_back(ready))
         reference = chain.reference(cursor.number, cursor.block_id)
         built: list[tuple[Order, bytes]] = []
         for signer, mine in _by_signer(ready).items():
@@ -174,6 +174,16 @@ class Dispatcher:
         for move in moves:
             if move.doc_id in moved:
                 log.info("order.signed", order_id=move.doc_id, txid=move.set["live_txid"])
+
+    async def _not_called_back(self, orders: Sequence[Order]) -> list[Order]:
+        """Those that nobody has called back. The others end now: their last bytes died while a
+        restored store had still to read whether others were paid (`Settler`)."""
+        now, ended = self._clock.now(), {"books_open": True, "reason": "canceled"}
+        back = [order for order in orders if order.cancel_requested]
+        await store.apply_moves(
+            [store.move(order, OrderStatus.CANCELED, now, set=ended) for order in back]
+        )
+        return [order for order in orders if not order.cancel_requested]
 
     async def _not_finished(self, orders: Sequence[Order]) -> list[Order]:
         """Those whose funds were neither spent nor released. The others wait: parts of the store

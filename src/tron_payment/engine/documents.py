@@ -265,6 +265,12 @@ async def with_news(module: str, *, limit: int = WORK_MAX) -> list[Order]:
     return await fetch(Order, {"module": module, "news": True}, limit=limit)
 
 
+async def tell_what_waits() -> None:
+    """Modules hear once more of what is not signed and waits for something."""
+    where = {"status": {"$in": UNSIGNED}, "waiting_for": {"$ne": ""}, "news": {"$ne": True}}
+    await Order.get_pymongo_collection().update_many(where, {"$set": {"news": True}})
+
+
 async def hush(orders: Sequence[Order]) -> None:
     """The module has heard of these, as they are now; a later change makes news again.
 
@@ -379,6 +385,7 @@ __all__ = [
     "postpone",
     "request_cancel",
     "stored",
+    "tell_what_waits",
     "with_news",
     "with_open_books",
 ]

@@ -10,7 +10,7 @@ Safe mode begins, durably and for all replicas, when a store may be a restored o
 
 While it lasts
 
-- nothing is signed;
+- nothing is signed, and no unsigned order ends: a block that is still to be read may pay it;
 - a transaction of a signer of ours that no attempt explains, but that says exactly what an
   unsigned order wants, becomes that order's attempt (adopting.py), and ends it as if we had
   signed it ourselves, which we had, after the backup;
@@ -44,6 +44,7 @@ from tron_payment.chain import (
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.ledger import Ledger
+from tron_payment.engine import documents as store
 from tron_payment.engine.forgotten import unknown
 from tron_payment.engine.ports import Alarm
 from tron_payment.engine.reading import Patience, Reading
@@ -269,6 +270,20 @@ class SafeModes:
     async def is_on(self) -> bool:
         return await SafeMode.find_one({"_id": _ID}) is not None
 
+    async def may_have_forgotten(self) -> bool:
+        """Whether a block that is still to be read may pay what the store calls unsigned: then it
+        must not end unpaid. Looks first, so that nothing ends before a store is known.
+
+        Raises:
+            Unavailable: Too few nodes tell the head or show a block: nobody knows yet.
+        """
+        at = await self._cursors.load()
+        if at is None:
+            return False  # it has never signed
+        await self.look(at)
+        mode = await SafeMode.find_one({"_id": _ID})
+        return mode is not None and (at.timestamp_ms < mode.until_ms or mode.claimed_to > 0)
+
     async def why_not_sign(self, at: Position) -> str:
         """Empty when orders may be signed; ends safe mode when its time is over."""
         await self.look(at)
@@ -284,6 +299,7 @@ class SafeModes:
             return "unexplained_transaction"
         if await SafeMode.find_one(_as_read(mode)) is None:
             return "safe_mode"  # somebody has let it last longer meanwhile, or ended it: look again
+        await store.tell_what_waits()  # a wish to end it was refused, and is heard again
         log.warning("safe_mode.ended")
         await self._alarm("safe_mode.ended", {"lag_ms": mode.lag_ms})  # rather twice than never
         ended = await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
@@ -322,6 +338,7 @@ class SafeModes:
         result = await SafeMode.get_pymongo_collection().delete_one(_as_read(mode))
         if not result.deleted_count and await self.is_on():
             raise LostRace("safe mode has begun again meanwhile: look why, and end it again")
+        await store.tell_what_waits()
         return bool(result.deleted_count)
 
     async def note(self, txid: str, owner: str, block_number: int) -> None:

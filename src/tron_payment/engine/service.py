@@ -58,6 +58,12 @@ class OrderFinished(Conflict, code="order_finished"):
     """It has ended already."""
 
 
+class PerhapsPaid(Conflict, code="perhaps_paid"):
+    """A restored store has still to read whether it was paid; ask again when safe mode is over."""
+
+    retryable = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """An order as a module asks for it."""
@@ -172,6 +178,8 @@ class Engine:
             NotFound: No such order.
             OrderSigned: Bytes that may still be paid exist.
             OrderFinished: It has ended.
+            PerhapsPaid: It may have been paid since the backup that the store was restored from.
+            Unavailable: Too few nodes answer to tell whether the store was restored.
         """
         await self._end(order_id, OrderStatus.CANCELED, "canceled")
 
@@ -179,7 +187,7 @@ class Engine:
         """Let an order fail that has no live bytes: it must not be paid any more.
 
         Raises:
-            NotFound, OrderSigned, OrderFinished: As `cancel`.
+            NotFound, OrderSigned, OrderFinished, PerhapsPaid, Unavailable: As `cancel`.
         """
         await self._end(order_id, OrderStatus.FAILED, reason)
 
@@ -201,6 +209,8 @@ class Engine:
                 raise OrderShown
             if not LIFECYCLE.allows(order.status, target) or order.status in HELD_BY_PROOF:
                 raise OrderFinished
+            if await self.safe_mode.may_have_forgotten():
+                raise PerhapsPaid
             try:
                 await store.apply_move(
                     store.move(

@@ -307,14 +307,19 @@ class Settler:
             assert cursor is not None
             for order in filter(was_adopted, orders):
                 await self._contradicted(block, order, order.live_txid or "")
-            moves = [self._burial(block, order, cursor.started_at_number) for order in orders]
+            forgot = await self._safe_mode.may_have_forgotten()
+            first = cursor.started_at_number
+            moves = [self._burial(block, order, first, forgot=forgot) for order in orders]
             moved = await store.apply_moves(moves)
             log.warning("attempt.expired", orders=len(moved), block=block.number)
             any_dead = True
         return any_dead
 
-    def _burial(self, block: SolidBlock, order: Order, followed_from: int) -> Move:
+    def _burial(self, block: SolidBlock, order: Order, followed_from: int, *, forgot: bool) -> Move:
         """The move after an attempt's death; it holds only while the wish to cancel is what we saw.
+
+        Where a later attempt may have been forgotten the order does not end: it is canceled when
+        it is to be signed again (dispatch.py).
 
         A wish that comes in this moment leaves the version as it is, and must not be passed over:
         the order would be shown, and could be paid, once more.
@@ -336,10 +341,10 @@ class Settler:
             "live_expiration_ms": None,
             "due_at": store.AT_ONCE if live.number == 1 else now + _pause(live.number),
         }
-        if order.cancel_requested:
+        if order.cancel_requested and not forgot:
             changes |= {"books_open": True, "reason": "canceled"}
             return store.move(order, OrderStatus.CANCELED, now, set=changes, where=seen)
-        if live.number >= ATTEMPTS_MAX:
+        if live.number >= ATTEMPTS_MAX and not forgot:
             changes |= {"books_open": True, "reason": "attempts_exhausted"}
             return store.move(order, OrderStatus.FAILED, now, set=changes, where=seen)
         return store.move(order, OrderStatus.RESERVED, now, set=changes, where=seen)
