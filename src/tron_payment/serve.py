@@ -35,6 +35,7 @@ from tron_payment.http.one_time import UsedTokens
 from tron_payment.http.server import Server
 from tron_payment.http.shared_rates import MongoBuckets
 from tron_payment.http.tokens import TrustAnchor, pinned_keys
+from tron_payment.http.transport import BoundedProtocol
 from tron_payment.keeping import Keeping
 from tron_payment.loops import Loop
 from tron_payment.measuring import Measuring
@@ -97,6 +98,8 @@ def http_config(application: Litestar, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=BoundedProtocol,
+        ws="none",
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=STOP_DEADLINE_S,

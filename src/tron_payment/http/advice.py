@@ -60,6 +60,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "follower_halted": "tell whoever operates the service: runbook ChainContradicted",
     "foreign_form": "open the page anew and send its own form",
     "header_missing": "send the header that `param` names",
+    "headers_too_large": "send at most 64 KiB of address and headers, and at most 100 headers",
     "idempotency_in_flight": "repeat it with the same key after Retry-After",
     "idempotency_key_expired": "look the object up; use a new key for a new request",
     "idempotency_key_reused": "use a new key for another request; to repeat the first one, send "
@@ -202,6 +203,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "too_many_rows": "send them in several batches",
     "too_many_streams": "ask for the status every few seconds",
     "too_many_tokens": "use those that are registered",
+    "too_slow": "send it all at once: headers come within 10 seconds, a body within 10, a batch's "
+    "within 60",
     "transaction_not_found": "ask again later; only solidified blocks prove anything",
     "transfer_not_found": OWN_LIST,
     "unauthenticated": "send Authorization: Bearer TOKEN",

@@ -6,7 +6,7 @@ unreadable (400) from unacceptable (422).
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qsl
 
@@ -16,7 +16,7 @@ from litestar.datastructures.headers import Accept
 from litestar.exceptions import InternalServerException
 from litestar.handlers import BaseRouteHandler
 from litestar.routes import BaseRoute, HTTPRoute
-from litestar.types import Empty
+from litestar.types import Empty, Receive
 
 from tron_payment.core.errors import Malformed
 from tron_payment.http.depth import TOO_DEEP, VALUES_MAX, too_deep, too_many_values
@@ -32,6 +32,7 @@ from tron_payment.http.problems import (
     InvalidParameter,
     MalformedBody,
     NotAcceptable,
+    TooSlow,
     UnknownParameter,
     UnsupportedMediaType,
     refusal_of,
@@ -40,6 +41,9 @@ from tron_payment.http.repeats import repeated, repeated_outside
 
 BODY_BYTES_MAX: Final = 64 * 1024
 BATCH_BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+BODY_S: Final = 10.0
+BATCH_BODY_S: Final = 60.0
+"""From where a body is read to its end; whoever is slower would hold a request open for nothing."""
 
 ACCEPT_TEXT_MAX: Final = 1_000
 PARAMETERS_MAX: Final = 100
@@ -88,6 +92,11 @@ def check_key(key: str) -> None:
 def body_bytes_max(opt: dict[str, Any]) -> int:
     """The size limit of a handler's body."""
     return BATCH_BODY_BYTES_MAX if opt.get("body") == "batch" else BODY_BYTES_MAX
+
+
+def body_s(opt: dict[str, Any]) -> float:
+    """The seconds within which a handler's body has to come."""
+    return BATCH_BODY_S if opt.get("body") == "batch" else BODY_S
 
 
 def check_surface(scope: Any, headers: Headers, handler: BaseRouteHandler) -> None:
@@ -179,12 +188,24 @@ def _check_media_type(given: str | None, consumes: tuple[str, ...]) -> None:
 class StrictRequest(Request[Any, Any, Any]):
     """Reads at most what the handler allows, and decodes JSON into the handler's own type."""
 
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body in the parts in which it comes; all that reads one reads it here.
+
+        Raises:
+            TooSlow: Its end did not come within `body_s`.
+        """
+        ends_at = asyncio.get_running_loop().time() + body_s(self.route_handler.opt)
+        self.receive = _receiving(self.receive, ends_at)
+        async for part in super().stream():
+            yield part
+
     async def body(self) -> bytes:
         """The whole body.
 
         Raises:
             BodyTooLarge: More bytes came than the handler reads, whatever was announced.
             MalformedBody: The client went away in the middle.
+            TooSlow
         """
         if self._body is Empty:
             limit, size, chunks = body_bytes_max(self.route_handler.opt), 0, []
@@ -211,6 +232,17 @@ class StrictRequest(Request[Any, Any, Any]):
         if len(body) > BODY_BYTES_MAX:
             return await asyncio.to_thread(decode_json, body, target)
         return decode_json(body, target)
+
+
+def _receiving(receive: Receive, ends_at: float) -> Receive:
+    async def in_time() -> Any:
+        try:
+            async with asyncio.timeout_at(ends_at):
+                return await receive()
+        except TimeoutError:
+            raise TooSlow("the body did not come in time") from None
+
+    return in_time
 
 
 def decode_json(

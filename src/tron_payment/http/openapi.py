@@ -26,8 +26,10 @@ _EVERY: Final = {
     "400": "Malformed request or header",
     "404": "Nothing here, or not yours",
     "406": "No acceptable media type",
+    "408": "It did not come to its end in time",
     "422": "Refused content",
     "429": "Too many requests",
+    "431": "The address and headers are too large",
     "500": "Our fault",
     "503": "Something this needs is away",
 }

@@ -68,6 +68,13 @@ class BodyTooLarge(AppError, code="body_too_large"):
     status = 413
 
 
+class TooSlow(AppError, code="too_slow"):
+    """The request did not come to its end in time; nothing was done for it."""
+
+    status = 408
+    retryable = True
+
+
 class UnsupportedMediaType(AppError, code="unsupported_media_type"):
     """The body is of a media type that this endpoint does not read."""
 
@@ -149,6 +156,8 @@ class Problem:
             headers["Retry-After"] = str(self.retry_after_s)
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
+        if self.status == TooSlow.status:
+            headers["Connection"] = "close"  # what may still come is no next request
         return headers
 
 

@@ -1,0 +1,148 @@
+"""What one connection may cost before a request of it is known: bytes, headers, and time.
+
+uvicorn bounds none of these. Whoever sends headers without an end, or slowly, would otherwise fill
+the memory or keep connections for nothing; no token is needed for that.
+"""
+
+import asyncio
+from typing import Any, Final
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tron_payment.core.errors import AppError, Malformed
+from tron_payment.core.ids import new_id
+from tron_payment.http.exchange import SCOPE_KEY, Exchange
+from tron_payment.http.limits import SECURITY_HEADERS
+from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, TooSlow, problem_of
+
+log = structlog.get_logger()
+
+HEADER_BYTES_MAX: Final = 64 * 1024
+"""Of a request's address and headers, of what ends a body in parts, and of what is between two of
+its parts. What is not known to be more before it was read is at most one read longer."""
+
+HEADERS_MAX: Final = 100
+HEAD_S: Final = 10.0
+"""From a connection's start, or the first bytes of its next request, to the end of the headers."""
+
+PIPELINED_MAX: Final = 100
+"""Requests that wait on a connection for the answer to the one before."""
+
+
+class HeadersTooLarge(AppError, code="headers_too_large"):
+    """The address and headers are longer, or more, than this service reads."""
+
+    status = 431
+
+
+class _Refused(Exception):
+    """Ends the parsing."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection.
+
+    `_unread` are bytes that were neither the rest of a head nor of a body: it begins anew where
+    one of these ends, so that a large body costs nothing and a head without an end is seen.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._unread = 0
+        self._in_head = False
+        self._fault: AppError | None = None
+        self._late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_came()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Of a request that came whole nothing is left to look at here."""
+        self._unread += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._unread > HEADER_BYTES_MAX or (self.headers and len(self.headers) > HEADERS_MAX):
+            self._refuse(HeadersTooLarge())
+        elif self._late is None and not self._answering():
+            self._await_head()
+
+    def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED_MAX:
+            raise _Refused
+        super().on_message_begin()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        too_many = len(self.headers) > HEADERS_MAX
+        if too_many or (self._unread > HEADER_BYTES_MAX and self._head_bytes() > HEADER_BYTES_MAX):
+            self._fault = HeadersTooLarge()
+            raise _Refused
+        super().on_headers_complete()
+        self.headers = []  # what may follow the body would change headers that were judged already
+        self._unread = 0
+        self._in_head = False
+        self._head_came()
+
+    def on_body(self, body: bytes) -> None:
+        self._unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unread = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """uvicorn's, for all that cannot be parsed; the bounds end the parsing, too."""
+        self._refuse(self._fault or Malformed(msg))
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _await_head(self) -> None:
+        self._late = self.loop.call_later(HEAD_S, self._too_late)
+
+    def _head_came(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _too_late(self) -> None:
+        self._late = None
+        if self.transport.is_closing() or self._answering():
+            return
+        if self._in_head:
+            self._refuse(TooSlow("the headers did not come in time"))
+        else:
+            self.transport.close()
+
+    def _refuse(self, error: AppError) -> None:
+        """Say so where nothing else is being said, and hang up."""
+        log.info("connection.refused", code=error.code)
+        if not self._answering():
+            self.transport.write(self._answer(error))
+        self.transport.close()
+
+    def _answer(self, error: AppError) -> bytes:
+        exchange = Exchange(new_id("req"))
+        problem = problem_of(error)
+        body = problem.body({"path": "", SCOPE_KEY: exchange})
+        lines = [
+            *self.server_state.default_headers,
+            *SECURITY_HEADERS,
+            (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"connection", b"close"),
+            (b"x-request-id", exchange.request_id.encode()),
+        ]
+        head = b"".join(b"%b: %b\r\n" % pair for pair in lines)
+        return STATUS_LINE[problem.status] + head + b"\r\n" + body
