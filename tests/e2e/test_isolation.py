@@ -33,9 +33,24 @@ OTHER_SYSTEMS: Final = re.compile(
 """The owner's own blockchain and its parts, by any spelling."""
 
 
+OTHER_DATABASES: Final = frozenset(
+    {"get_database", "get_default_database", "list_databases", "list_database_names"}
+)
+
+GIVING: Final = (ast.Assign, ast.AnnAssign, ast.NamedExpr, ast.Return)
+"""Where a thing gets another name."""
+
+NODE_CLIENT: Final = ("alias", "identity", "genesis_id")
+HTTP_CLIENT: Final = ("HTTPConnection", "HTTPException", "OK")
+
 OTHER_PROGRAMS: Final = frozenset({"devices", "healthcheck.py"})
 """The agent beside a person's device (in the service's own process it talks to USB, never to the
 network), and the container's probe of the loopback address."""
+
+
+def _last(node: ast.AST) -> str:
+    """The last name of an expression such as `store.client`."""
+    return getattr(node, "attr", None) or getattr(node, "id", "")
 
 
 def sources() -> Iterator[tuple[Path, str]]:
@@ -84,6 +99,48 @@ def test_no_http_client_reads_proxies_of_the_environment() -> None:
                 if owner.startswith("httpx") and said.get("trust_env") != "False":
                     found.append(f"{path}:{node.lineno}")
     assert found == []
+
+
+def test_the_store_is_opened_in_one_place_under_the_name_of_the_settings() -> None:
+    """No other database of the server is read: the owner's may lie beside ours."""
+    opened, chosen, taken, attributes = set(), set(), set(), set()
+    for path, text in sources():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and _last(node.func) in (
+                "AsyncMongoClient",
+                "MongoClient",
+            ):
+                opened.add(str(path))
+            if isinstance(node, ast.Call) and _last(node.func) in OTHER_DATABASES:
+                chosen.add(f"{path} {ast.unparse(node)}")
+            if isinstance(node, ast.Subscript) and _last(node.value).endswith("client"):
+                chosen.add(f"{path} {ast.unparse(node)}")
+            if isinstance(node, ast.Attribute) and _last(node.value) == "client":
+                attributes.add(node.attr)
+            value = getattr(node, "value", None) if isinstance(node, GIVING) else None
+            if isinstance(value, ast.Attribute) and value.attr == "client":
+                taken.add(f"{path} {ast.unparse(node)}")
+    assert opened == {"db/connect.py", "db/embedded.py"}
+    assert chosen == {"db/connect.py client[name]", "http/gate.py client[0]"}
+    assert taken == set(), "a client by another name would be out of sight here"
+    assert attributes <= {"admin", "close", "aclose", "request", *NODE_CLIENT, *HTTP_CLIENT}
+
+
+def test_both_of_our_databases_have_the_name_of_the_settings() -> None:
+    """By which names `connect` and `open_store` are called; `admin` is asked for its state only."""
+    names, commands = set(), set()
+    for _, text in sources():
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            if called in ("connect", "open_store") and len(node.args) == 3:
+                names.add(ast.unparse(node.args[1]))
+            if called.endswith("client.admin.command"):
+                commands.add(ast.unparse(node.args[0]))
+    ours = r"(name|(\w+\.)?payment_db_name( \+ JOURNAL_SUFFIX)?)"
+    assert names and [name for name in names if not re.fullmatch(ours, name)] == []
+    assert commands <= {"'hello'", "'buildInfo'", "'replSetGetStatus'"}, commands
 
 
 def test_no_word_of_the_owners_other_systems() -> None:

@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from tron_payment.healthcheck import where
-from tron_payment.serve import JOURNAL_SUFFIX
 from tron_payment.settings import SECRET_NAMES, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -187,8 +186,38 @@ def test_the_service_is_configured_by_names_that_exist() -> None:
     assert not {n.lower() for n in service["environment"]} & {*SECRET_NAMES, "mongodb_uri"}
     assert set(service["secrets"]) <= {name.lower() for name in names}
     assert service["user"] == "65532:65532"
+    database = SERVICES["mongo-init"]["environment"]["PAYMENT_DB_NAME"]
+    assert database == Settings.model_fields["payment_db_name"].default
     limits = service["deploy"]["resources"]["limits"]
     assert (limits["cpus"], limits["memory"]) == ("0.5", "1g")
+
+
+def test_nobody_starts_before_what_he_needs() -> None:
+    waits = {
+        name: {other: rule["condition"] for other, rule in service["depends_on"].items()}
+        for name, service in SERVICES.items()
+        if "depends_on" in service
+    }
+    assert waits["tron-payment"]["mongo-init"] == "service_completed_successfully"
+    assert waits["mongo-init"] == {"mongodb": "service_healthy"}
+    for name, others in waits.items():
+        for other, condition in others.items():
+            if condition == "service_healthy":
+                assert "healthcheck" in SERVICES[other], f"{name} would wait for ever"
+            if condition == "service_completed_successfully":
+                assert SERVICES[other]["restart"] == "on-failure", f"{other} never ends"
+
+
+def test_mongod_lets_nobody_in_without_a_password() -> None:
+    """A key file asks clients for theirs as well; the root user is made before anybody can come."""
+    mongodb = SERVICES["mongodb"]
+    command = mongodb["command"]
+    assert command[0] == "mongod" and "--noauth" not in command
+    key_file = command[command.index("--keyFile") + 1]
+    assert key_file == "/run/secrets/mongo_keyfile" and "mongo_keyfile" in mongodb["secrets"]
+    made = mongodb["environment"]
+    assert made["MONGO_INITDB_ROOT_USERNAME"] == "root"
+    assert made["MONGO_INITDB_ROOT_PASSWORD_FILE"] == "/run/secrets/mongo_root_password"
 
 
 def test_images_have_a_version() -> None:
@@ -199,8 +228,15 @@ def test_images_have_a_version() -> None:
 
 def test_tor_isolates_and_serves_nobody_else() -> None:
     text = (ROOT / "deploy" / "tor" / "torrc").read_text()
-    for rule in ("IsolateSOCKSAuth", "SocksPolicy reject *", "ExitRelay 0"):
-        assert rule in text
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert [line for line in lines if line.startswith("SocksPort")] == [
+        "SocksPort 0.0.0.0:9050 IsolateSOCKSAuth IsolateDestAddr"
+    ]
+    assert [line.removeprefix("SocksPolicy ") for line in lines if "SocksPolicy" in line] == [
+        *("accept 10.0.0.0/8", "accept 172.16.0.0/12", "accept 192.168.0.0/16", "reject *")
+    ]
+    assert {"ExitRelay 0", "ClientOnly 1", "ClientRejectInternalAddresses 1"} <= set(lines)
+    assert not [line for line in lines if line.startswith(("ORPort", "DirPort", "ExitPolicy"))]
     assert "HiddenService" not in text, "Tor ends where the gateway has no name; payouts need it"
     gateway = (ROOT / "deploy" / "tor" / "torrc-gateway").read_text()
     for rule in ("SocksPort 0", "ExitRelay 0", "HiddenServicePort 80 api-gateway:8080"):
@@ -250,11 +286,6 @@ def test_tor_is_healthy_when_it_has_circuits(
     assert heard[0].startswith(b"AUTHENTICATE " + bytes(range(32)).hex().encode() + b"\r\n")
     done = subprocess.run(argv, capture_output=True, timeout=20, check=False)
     assert done.returncode != 0, "nobody listens any more"
-
-
-def test_the_store_lets_the_service_into_both_of_its_databases() -> None:
-    text = (ROOT / "deploy" / "mongodb" / "init.js").read_text()
-    assert f"[database, `${{database}}{JOURNAL_SUFFIX}`]" in text and "readWrite" in text
 
 
 def test_the_owner_of_every_secret_file_is_who_reads_it() -> None:
