@@ -74,6 +74,21 @@ async def test_a_failing_check_is_named_and_not_explained() -> None:
     assert answer.headers["retry-after"] and "10.0.0.1" not in answer.text
 
 
+async def test_probes_that_wait_for_a_slow_check_share_its_answer() -> None:
+    """Else each would begin it anew in its turn, and the last would wait for all of them."""
+    now, asked = [0.0], 0
+
+    async def slow() -> None:
+        nonlocal asked
+        asked += 1
+        now[0] += CHECK_CACHE_S * 3
+        await asyncio.sleep(0)
+
+    health = Health({"slow": slow}, lambda: now[0])
+    await asyncio.gather(*(health.results() for _ in range(100)))
+    assert asked == 1
+
+
 async def test_a_storm_of_probes_asks_once() -> None:
     part, now = Part(), [0.0]
     health = Health({"part": part.check}, lambda: now[0])

@@ -25,6 +25,14 @@ class Exchange(msgspec.Struct):
     ask_code: Callable[[], Awaitable[None]] | None = None
     """Takes one code of the caller's second factor, where approvals need one."""
 
+    at_end: list[Callable[[], None]] = []
+    """Called once the answer has ended, however that came; none of them may raise."""
+
+    def end(self) -> None:
+        """Give back what was held for the answer."""
+        while self.at_end:
+            self.at_end.pop()()
+
     def __repr__(self) -> str:
         return f"Exchange({self.request_id})"  # its headers hold a token
 

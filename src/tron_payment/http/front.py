@@ -6,6 +6,7 @@ nobody unknown learn which paths exist, and writes one log line and one measurem
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from prometheus_client.registry import Collector
 from tron_payment import logs
 from tron_payment.core.errors import Unavailable
 from tron_payment.http.exchange import SCOPE_KEY, Exchange
-from tron_payment.http.gate import Gate
+from tron_payment.http.gate import Gate, source_of
 from tron_payment.http.headers import read_headers, request_id_of
 from tron_payment.http.limits import SECURITY_HEADERS
 from tron_payment.http.problems import PROBLEM_MEDIA_TYPE, Problem, problem_of
@@ -34,6 +35,13 @@ FAILURES: Final = (500, 503)
 NO_ROUTE: Final = "(none)"
 OPEN_REQUESTS_MAX: Final = 2_000
 """Requests answered at the same time, live status streams among them."""
+
+OPEN_OF_A_SOURCE_MAX: Final = 1_000
+"""The same from one address: it leaves as much to the others. Known callers and strangers behind a
+gateway are one source, unless TRUSTED_PROXIES names it."""
+
+PROBES: Final = frozenset({"/health", "/health/live", "/health/ready"})
+"""Answered however many requests are open: they wait for nothing, or for what all of them share."""
 
 OVERLOADED_RETRY_S: Final = 1
 STOPPING_RETRY_S: Final = 1
@@ -57,6 +65,8 @@ class FrontDoor(Collector):
         self._allowed: dict[str, bytes] = {}
         self._open = 0
         self._open_max = open_max
+        self._open_of: Counter[str] = Counter()
+        """By source; who has none open is not in it."""
         self._log = log.bind()  # once, as it is done for each line where nobody has
         self._times: dict[tuple[str, str, int], Times] = {}
         """By method, route and status."""
@@ -97,10 +107,11 @@ class FrontDoor(Collector):
         visit = _Visit(scope, exchange, self._gate, send, self._allowed)
         started = time.perf_counter()
         before = logs.request_id.set(exchange.request_id)
-        self._open += 1
+        probes = scope["path"] in PROBES and scope["method"] == "GET"
+        source = None if probes else source_of(scope.get("client"))
         try:
-            if self._open > self._open_max:
-                raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
+            if source is not None:
+                self._enter(source)
             exchange.headers = read_headers(scope["headers"])
         except Exception as exc:
             await visit.answer(problem_of(exc))
@@ -112,9 +123,33 @@ class FrontDoor(Collector):
                     raise
                 await visit.answer(problem_of(Stopping(retry_after_s=STOPPING_RETRY_S)))
         finally:
-            self._open -= 1
+            if source is not None:
+                self._leave(source)
+            exchange.end()
             self._note(scope, visit.status, exchange, time.perf_counter() - started)
             logs.request_id.reset(before)
+
+    def _enter(self, source: str) -> None:
+        """Count a request, whatever becomes of it: `_leave` takes it back.
+
+        Raises:
+            Overloaded
+        """
+        self._open += 1
+        self._open_of[source] += 1
+        if self._open > self._open_max:
+            raise Overloaded(retry_after_s=OVERLOADED_RETRY_S)
+        if self._open_of[source] > OPEN_OF_A_SOURCE_MAX:
+            raise Overloaded(
+                f"at most {OPEN_OF_A_SOURCE_MAX} from one address at once",
+                retry_after_s=OVERLOADED_RETRY_S,
+            )
+
+    def _leave(self, source: str) -> None:
+        self._open -= 1
+        self._open_of[source] -= 1
+        if not self._open_of[source]:
+            del self._open_of[source]
 
     def _note(self, scope: Any, status: int, exchange: Exchange, seconds: float) -> None:
         route = scope.get("path_template", NO_ROUTE) if "route_handler" in scope else NO_ROUTE

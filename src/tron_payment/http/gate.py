@@ -9,7 +9,7 @@ names another class than the method's. What strangers write is counted for each 
 """
 
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ NOBODY: Final = "-"
 
 NETWORK_BITS: Final = 64
 """Of an IPv6 address: whoever has one of them has the whole network."""
+
+SOURCES_KEPT: Final = 10_000
+"""Addresses that need not be read again."""
 
 _CODE: Final = CODE_HEADER.lower().encode()
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -111,8 +114,13 @@ def source_of(client: tuple[str, int] | None) -> str:
 
     Behind proxies that TRUSTED_PROXIES names, it is the last address that they do not vouch for.
     """
+    return NOBODY if client is None else _source(client[0])
+
+
+@lru_cache(SOURCES_KEPT)
+def _source(host: str) -> str:
     try:
-        address = ip_address(client[0] if client else "")
+        address = ip_address(host)
     except ValueError:
         return NOBODY
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:

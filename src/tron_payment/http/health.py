@@ -46,10 +46,9 @@ class Health:
     async def results(self) -> dict[str, bool]:
         """Each check's name and whether it passed, at most `CHECK_CACHE_S` old."""
         async with self._lock:
-            now = self._monotonic()
-            if self._known is None or now - self._known[0] >= CHECK_CACHE_S:
+            if self._known is None or self._monotonic() - self._known[0] >= CHECK_CACHE_S:
                 passed = await asyncio.gather(*(self._run(name) for name in self._checks))
-                self._known = now, dict(zip(self._checks, passed, strict=True))
+                self._known = self._monotonic(), dict(zip(self._checks, passed, strict=True))
             return self._known[1]
 
     async def _run(self, name: str) -> bool:
