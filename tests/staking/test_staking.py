@@ -1,11 +1,16 @@
 """Every staking operation from the request to the chain, and what the books say of it."""
 
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.usdt.world import ALICE, World
+from tron_payment.db.cas import LostRace
 from tron_payment.db.events import Event
 from tron_payment.db.ledger import Pocket
 from tron_payment.engine import Order, OrderStatus
+from tron_payment.staking import domain
 
 DAY_MS = 24 * 3600 * 1000
 TRX = 1_000_000
@@ -25,6 +30,10 @@ async def done(world: World, path: str, **body: Any) -> Any:
     seen = (await world.get(f"/staking/operations/{stake['stake_id']}")).json()
     assert seen["status"] == "settled", seen
     return seen
+
+
+async def operation(world: World, stake_id: str) -> Any:
+    return (await world.get(f"/staking/operations/{stake_id}")).json()
 
 
 async def refused(world: World, path: str, status: int, code: str, **body: Any) -> dict[str, Any]:
@@ -287,3 +296,81 @@ async def test_the_books_follow_unstaking_canceling_and_withdrawing(world: World
     await travel(world, 14)
     await done(world, "withdraw")
     await books_equal_chain(world)
+
+
+async def test_what_the_chain_would_refuse_fails_before_it_is_about_something_else(
+    world: World,
+) -> None:
+    """Of two cancelations the second has nothing to cancel; a later unstaking is none of its."""
+    await done(world, "stake", amount="1000", resource="ENERGY")
+    await done(world, "unstake", amount="400", resource="ENERGY")
+    both = [await ask(world, "cancel-unstake") for _ in range(2)]
+    await world.settle()
+    await world.settle()
+    await travel(world, 30)
+    await done(world, "unstake", amount="600", resource="ENERGY")
+    seen = [await operation(world, each["stake_id"]) for each in both]
+    (late,) = [each for each in seen if each["status"] != "settled"]
+    assert late["status"] == "failed", late
+    assert late["reason"] == "expired: chain_would_refuse: nothing_to_cancel", late
+    (kept,) = (await status(world))["unstaking"]
+    assert kept["amount"] == "600"
+    await books_equal_chain(world)
+
+
+async def test_what_waits_for_money_waits_a_day_and_no_longer(world: World) -> None:
+    """The answer says until when; the money that comes later is used for nothing."""
+    made = (await world.post("/wallets", {"label": "poor", "kind": "hot"})).json()
+    await world.settle()
+    await world.fund(made["address"], trx=100)
+    await world.settle()
+    me = {"wallet_id": made["wallet_id"], "amount": "99.9", "resource": "ENERGY"}
+    waits = await ask(world, "stake", **me)
+    assert waits["waits_until"] > waits["created_at"]
+    await world.settle()
+    late = await operation(world, waits["stake_id"])
+    assert (late["status"], late["waiting_for"]) == ("queued", "funds"), late
+    await travel(world, 1)
+    await world.fund(made["address"], trx=100)
+    await world.settle()
+    late = await operation(world, waits["stake_id"])
+    assert (late["status"], late["reason"]) == ("failed", "expired"), late
+
+
+async def test_what_cannot_be_given_up_now_is_held_and_given_up_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a restored store reads what it has forgotten: it is neither ended nor signed."""
+    await done(world, "stake", amount="1000", resource="ENERGY")
+
+    async def not_now(*_: Any) -> None:
+        raise LostRace("not yet")
+
+    with monkeypatch.context() as early:
+        early.setattr(domain, "WAIT_MAX", timedelta(0))
+        early.setattr(world.house.engine, "refuse", not_now)
+        held = await ask(world, "unstake", amount="400", resource="ENERGY")
+        await world.settle()
+        seen = await operation(world, held["stake_id"])
+        assert (seen["status"], seen["waiting_for"], seen["txid"]) == ("queued", "expired", None)
+        early.undo()
+        early.setattr(domain, "WAIT_MAX", timedelta(0))
+        await world.settle()
+        assert (await operation(world, held["stake_id"]))["status"] == "failed"
+    assert (await status(world))["unstaking"] == []
+
+
+def test_an_operation_is_over_when_it_is_too_old_for_what_it_waits_for() -> None:
+    minutes, day = domain.REFUSED_MAX, domain.WAIT_MAX
+    moment = timedelta(seconds=1)
+    for age, detached, would_be_refused, over in (
+        (minutes - moment, False, True, False),
+        (minutes, False, True, True),
+        (minutes, True, True, True),
+        (minutes, False, False, False),
+        (day - moment, False, False, False),
+        (day, False, False, True),
+        (day, True, False, False),
+        (domain.WAIT_DETACHED_MAX, True, False, True),
+    ):
+        assert domain.is_over(age, detached, would_be_refused) is over, (age, detached)

@@ -3,22 +3,29 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+import structlog
+
 from tron_payment.chain import Nodes, Resource
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Unavailable
+from tron_payment.db.faults import StoreUnavailable
 from tron_payment.db.group import GroupInsert
 from tron_payment.engine import Engine, FeeBound, Order, fee_cap
 from tron_payment.http.idempotency import Idempotency, StoredAnswer
 from tron_payment.http.principals import Principal
 from tron_payment.ordered import ObjectKind, OrderedObjects, of_orders
 from tron_payment.staking.documents import Stake
-from tron_payment.staking.domain import StakeNotFound
+from tron_payment.staking.domain import StakeNotFound, is_over
 from tron_payment.staking.facts import StakeWish, check_form, check_state
 from tron_payment.staking.orders import MODULE, contract_of, wish_of
 from tron_payment.wallets import Wallets
 
 HELD: Final = "chain_would_refuse"
+EXPIRED: Final = "expired"
+"""The reason of an operation that waited too long for whatever it waited for."""
+
+log = structlog.get_logger()
 
 KIND: Final = ObjectKind(
     document=Stake,
@@ -116,7 +123,9 @@ class Staking(OrderedObjects[Stake]):
         """Hold our orders back while the chain would refuse them, instead of signing in vain.
 
         java-tron takes no failing system contract into a block, so such a transaction would only
-        expire. The engine asks before it sets funds aside and again before it signs.
+        expire. The engine asks before it sets funds aside and again before it signs. What has
+        waited too long fails (`domain.is_over`): done much later, it would be about another state
+        of the account, as a cancelation about an unstaking that nobody has thought of yet.
         """
         mine = [order for order in orders if order.module == MODULE]
         if not mine:
@@ -127,14 +136,33 @@ class Staking(OrderedObjects[Stake]):
             stake = stakes.get(order.id)
             if stake is None:
                 continue
-            try:
-                owner = Address(stake.signer)
-                await check_state(self._nodes, _wish_again(stake), owner, stake.lock_blocks)
-            except Unavailable:
-                waiting[order.id] = "node"
-            except AppError as refusal:
-                waiting[order.id] = f"{HELD}: {refusal.code}"
+            held = await self._held(stake)
+            if is_over(self._clock.now() - stake.created_at, stake.detached, held.startswith(HELD)):
+                held = f"{EXPIRED}: {held}" if held else EXPIRED
+                await self._give_up(order, held)
+            if held:
+                waiting[order.id] = held
         return waiting
+
+    async def _held(self, stake: Stake) -> str:
+        """What an operation has to wait for; empty for nothing."""
+        try:
+            owner = Address(stake.signer)
+            await check_state(self._nodes, _wish_again(stake), owner, stake.lock_blocks)
+        except Unavailable:
+            return "node"
+        except AppError as refusal:
+            return f"{HELD}: {refusal.code}"
+        return ""
+
+    async def _give_up(self, order: Order, reason: str) -> None:
+        """Let it fail; what cannot end now is held, and given up at the next look."""
+        try:
+            await self._engine.refuse(order.id, reason)
+        except StoreUnavailable:
+            raise
+        except AppError as refusal:
+            log.info("stake.not_given_up", order_id=order.id, reason=refusal.code)
 
 
 def _wish_again(stake: Stake) -> StakeWish:

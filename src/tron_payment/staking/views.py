@@ -7,12 +7,17 @@ from tron_payment.core.money import TRX, trx_text
 from tron_payment.ordered import OrderedView, order_part
 from tron_payment.staking.account_views import UnstakingView
 from tron_payment.staking.documents import Stake, Unstaking
+from tron_payment.staking.domain import waits_at_most
 from tron_payment.staking.requests import VoteEntry
 from tron_payment.staking.rules import BLOCK_MS
 
 
 class StakeView(OrderedView, frozen=True, kw_only=True):
-    """An operation as everybody sees it; only `settled` means done."""
+    """An operation as everybody sees it; only `settled` means done.
+
+    What is not signed at `waits_until` fails with the reason `expired`; sooner, ten minutes after
+    it was asked for, what the chain would refuse by then (`expired: chain_would_refuse: ...`).
+    """
 
     stake_id: str
     operation: str
@@ -23,6 +28,7 @@ class StakeView(OrderedView, frozen=True, kw_only=True):
     receiver_address: str | None
     lock_period_s: int
     votes: list[VoteEntry]
+    waits_until: str
 
     @classmethod
     def of(cls, stake: Stake) -> "StakeView":
@@ -36,6 +42,7 @@ class StakeView(OrderedView, frozen=True, kw_only=True):
             receiver_address=stake.receiver,
             lock_period_s=stake.lock_blocks * BLOCK_MS // 1000,
             votes=[VoteEntry(address=v["address"], count=v["count"]) for v in stake.votes],
+            waits_until=rfc3339(stake.created_at + waits_at_most(stake.detached)),
             **order_part(stake),
         )
 
