@@ -253,6 +253,9 @@ def create_app(
             yield
         finally:
             await assembly.loops.stop()
+            for module in assembly.modules:
+                if module.stop is not None:
+                    await module.stop()
 
     step_up = StepUp(
         house.clock,

@@ -56,6 +56,9 @@ class Module:
     start: Callable[[], Awaitable[None]] | None = None
     """Once, before requests are served: idempotent preparations."""
 
+    stop: Callable[[], Awaitable[None]] | None = None
+    """Once, after its loops have ended: ends what they left under way."""
+
     prepare: Callable[[], Awaitable[None]] | None = None
     """In development, once the devnet's wallets and contracts stand: examples to look at."""
 

@@ -1,9 +1,11 @@
 """Webhooks out: signed, in order, again and again; nothing goes where it must not."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +14,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.gateway.receiver import Message, Receiver, receiving
 from tests.gateway.world import API, World
+from tron_payment.gateway import deliveries
 from tron_payment.gateway import webhook_documents as store
+from tron_payment.gateway import webhook_queue_documents as queue
+from tron_payment.gateway.deliveries import AT_ONCE_PER_LANE, LANES_PER_PRINCIPAL
 from tron_payment.gateway.webhook_documents import Delivery, EndpointStatus, WebhookEndpoint
 from tron_payment.gateway.webhook_urls import WebhookUrlRefused, check_url
 
@@ -363,3 +368,144 @@ async def test_an_answer_to_what_was_under_way_does_not_bring_a_deleted_one_back
     assert row.status is EndpointStatus.DELETED
     told = (await gateway.get("/payments/events")).json()["data"]
     assert "webhook_endpoint.disabled" not in {each["type"] for each in told}
+
+
+@asynccontextmanager
+async def slow_receiver(pause_s: float) -> AsyncIterator[Receiver]:
+    """A server that takes everything and answers late."""
+    receiver = Receiver()
+    handle = receiver.handle
+
+    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(pause_s)
+        await handle(reader, writer)
+
+    server = await asyncio.start_server(late, "127.0.0.1", 0)
+    receiver.port = server.sockets[0].getsockname()[1]
+    try:
+        yield receiver
+    finally:
+        server.close()
+
+
+def backlog(endpoint_id: str, count: int, now: datetime, **same: Any) -> list[Delivery]:
+    """What waits for one endpoint, each about an object of its own."""
+    return [
+        Delivery(
+            **{
+                "id": f"dlv_{endpoint_id}_{n}",
+                "endpoint_id": endpoint_id,
+                "event_id": f"evt_{n}",
+                "event_seq": n + 1,
+                "type": "payment.paid",
+                "object_id": f"inv_{n}",
+                "object_seq": 1,
+                "body": b"{}",
+                "next_at": now - timedelta(hours=1),
+                "since": now,
+                "created_at": now,
+            }
+            | same
+        )
+        for n in range(count)
+    ]
+
+
+async def test_who_has_much_to_hear_and_answers_late_keeps_nobody_elses_webhooks(
+    gateway: World, receiver: Receiver
+) -> None:
+    """Not by what waits for it, nor by what is under way to it."""
+    (loop,) = [each for each in gateway.assembly.loops.all if each.name == "gateway.deliver"]
+    (module,) = [each for each in gateway.assembly.modules if each.name == "gateway"]
+    async with slow_receiver(6.0) as slow:
+        many = [
+            await gateway.post(ENDPOINTS, {"url": slow.url}, sub="big")
+            for _ in range(LANES_PER_PRINCIPAL + 2)
+        ]
+        ids = [each.json()["webhook_endpoint_id"] for each in many]
+        for each in ids:
+            await Delivery.insert_many(backlog(each, 400, gateway.clock.now()))
+        assert await loop.step() is True, "it is under way"
+        under_way = await Delivery.find({"next_at": {"$gt": gateway.clock.now()}}).to_list()
+        assert len({each.endpoint_id for each in under_way}) == LANES_PER_PRINCIPAL
+        assert len(under_way) == LANES_PER_PRINCIPAL * AT_ONCE_PER_LANE
+        await endpoint(gateway, receiver)
+        for number in range(1, 4):
+            await gateway.invoice("25")
+            await gateway.work()
+            await loop.step()
+            assert (len(receiver.got), slow.got) == (number, [])
+        assert module.stop is not None
+        await module.stop()
+
+
+async def test_endpoints_take_turns_when_there_are_more_than_lanes(
+    gateway: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "LANES_MAX", 2)
+    monkeypatch.setattr(deliveries, "SLOW_S", -1.0)  # everybody gives the lane back at once
+    monkeypatch.setattr(queue, "DUE_MAX", 1)
+    (loop,) = [each for each in gateway.assembly.loops.all if each.name == "gateway.deliver"]
+    made = [await gateway.post(ENDPOINTS, {"url": receiver.url}, sub=f"s-{n}") for n in range(5)]
+    ids = sorted(each.json()["webhook_endpoint_id"] for each in made)
+    for each in ids:
+        await Delivery.insert_many(backlog(each, 3, gateway.clock.now()))
+    served: list[str] = []
+    for _ in range(5):
+        await loop.step()
+        rows = await Delivery.find({"status": "delivered"}).to_list()
+        served += sorted({each.endpoint_id for each in rows} - set(served))
+    assert served == ids, "each had its turn before anybody had the third one"
+    counts = [await Delivery.find({"endpoint_id": e, "status": "delivered"}).count() for e in ids]
+    assert counts == [2] * 5
+
+
+async def test_what_is_due_is_found_by_one_look_for_each_endpoint(gateway: World) -> None:
+    """However much waits there."""
+    now = gateway.clock.now()
+    for number in range(3):
+        await Delivery.insert_many(backlog(f"whk_{number}", 300, now))
+    late = backlog("whk_3", 5, now, next_at=now + timedelta(seconds=1))
+    await Delivery.insert_many(late)
+    rows = Delivery.get_pymongo_collection()
+    await rows.database.command({"profile": 2})
+    try:
+        assert await queue.endpoints_with_due(now) == ["whk_0", "whk_1", "whk_2"]
+        assert len(await queue.due_for("whk_1", now)) == queue.DUE_MAX
+    finally:
+        await rows.database.command({"profile": 0})
+    profile = rows.database["system.profile"].find({"ns": f"{rows.database.name}.{rows.name}"})
+    looked = [each["keysExamined"] async for each in profile if "keysExamined" in each]
+    assert looked and max(looked) <= queue.DUE_MAX + 1, looked
+
+
+@pytest.mark.parametrize("status", [204, 500])
+async def test_one_ping_waits_for_an_endpoint_and_a_further_one_is_that_one(
+    gateway: World, receiver: Receiver, status: int
+) -> None:
+    made = await endpoint(gateway, receiver)
+    path = f"{ENDPOINTS}/{made['webhook_endpoint_id']}/ping"
+    first = (await gateway.post(path, {})).json()["delivery_id"]
+    assert {(await gateway.post(path, {})).json()["delivery_id"] for _ in range(3)} == {first}
+    receiver.status = status
+    await deliver(gateway)
+    assert (await Delivery.count(), len(receiver.got)) == (1, 1)
+    again = (await gateway.post(path, {})).json()["delivery_id"]
+    assert (again == first) is (status == 500), "one that has arrived is over"
+    await deliver(gateway)
+    assert len(receiver.got) == 2, "and it is tried at once, whatever its pause is"
+
+
+async def test_pings_of_an_older_release_wait_for_each_other(
+    gateway: World, receiver: Receiver
+) -> None:
+    """A failure of one held no other back: each second of 400 was one try."""
+    made = await endpoint(gateway, receiver)
+    its = made["webhook_endpoint_id"]
+    same = {"object_id": its, "event_seq": 0, "type": "webhook_endpoint.ping"}
+    await Delivery.insert_many(backlog(its, 40, gateway.clock.now(), **same))
+    receiver.status = 500
+    for _ in range(4):
+        await deliver(gateway)
+        gateway.clock.skew += timedelta(seconds=1)
+    assert len(receiver.got) == 1

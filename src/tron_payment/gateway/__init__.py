@@ -203,6 +203,7 @@ async def build(house: House) -> Module:
         ),
         on_block=deposits.on_block,
         start=gateway.invoices.start,
+        stop=sender.close,
         prepare=gateway.reconciliations.finish_first,
         stats=stats,
     )

@@ -3,12 +3,16 @@
 A delivery that fails is tried again for three days, further and further apart, and later events of
 the same object wait for it. An endpoint that fails in a row rests; one that has failed for three
 days is switched off and its owner told by `/events`.
+
+Each endpoint with something due has a lane of its own, in turn, and an owner has so many lanes: who
+answers late or never, or has much to be told, keeps nobody else's webhooks.
 """
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,6 +25,7 @@ from tron_payment.core.ids import derived_id
 from tron_payment.db.cas import insert_many_once
 from tron_payment.db.events import Event, Events
 from tron_payment.gateway import webhook_documents as store
+from tron_payment.gateway import webhook_queue_documents as queue
 from tron_payment.gateway.webhook_documents import (
     Attempt,
     Delivery,
@@ -30,14 +35,27 @@ from tron_payment.gateway.webhook_documents import (
 )
 from tron_payment.gateway.webhook_urls import WebhookUrlRefused
 from tron_payment.gateway.webhooks import Webhooks, delivery_of
+from tron_payment.loops import end
 from tron_payment.settings import Settings
 
 EVENTS_AT_ONCE: Final = 200
 DEADLINE_S: Final = 15.0
-AT_ONCE_MAX: Final = 32
-AT_ONCE_PER_ENDPOINT: Final = 8
-STEP_S: Final = 10.0
-"""Nothing more is begun in a step after this; others may have come that are due."""
+LANES_MAX: Final = 32
+LANES_PER_PRINCIPAL: Final = 4
+LOOKED_AT: Final = 100
+"""Endpoints that are read together."""
+
+AT_ONCE_PER_LANE: Final = 8
+"""Deliveries under way to one endpoint; one at a time while its last one failed."""
+
+LANE_S: Final = 10.0
+"""Nothing more is begun in a lane after this: its endpoint takes its turn again."""
+
+SLOW_S: Final = 2.0
+"""Whose answer took longer gives its lane back at once."""
+
+STEP_S: Final = 1.0
+"""A step waits so long for its lanes; those that take longer go on beside the next ones."""
 
 CLAIM: Final = timedelta(seconds=60)
 """Longer than an attempt can take; after a crash the delivery is due again then."""
@@ -74,6 +92,12 @@ class Deliveries:
         self._proxy = settings.tor_proxy or None
         self._may_go_directly = settings.is_development
         self._clients: OrderedDict[str, httpx.AsyncClient] = OrderedDict()
+        self._lanes: dict[str, asyncio.Task[bool]] = {}
+        self._owners: dict[str, str] = {}
+        """Whose each lane is."""
+
+        self._last = ""
+        """The endpoint that was the last to get a lane."""
 
     async def fan_out(self) -> bool:
         """Make a delivery of each new event for each endpoint that wants it. Safe to repeat."""
@@ -97,70 +121,119 @@ class Deliveries:
         return True
 
     async def step(self) -> bool:
-        """Send what is due; True when something was sent."""
-        now = self._clock.now()
-        due = await store.due(now)
-        if not due:
-            return False
-        endpoints = await store.by_ids({each.endpoint_id for each in due})
-        chosen = await self._choose(due, endpoints, now)
-        await self._deliver_all(chosen, endpoints)
-        return bool(chosen)
+        """Give lanes to endpoints with something due; True while something is sent.
 
-    async def _deliver_all(
-        self, chosen: Sequence[Delivery], endpoints: Mapping[str, WebhookEndpoint]
-    ) -> None:
-        """So many at once; an endpoint that fails, or a long step, leaves the rest to the next."""
-        all_of_us = asyncio.Semaphore(AT_ONCE_MAX)
-        lanes = {each: asyncio.Semaphore(AT_ONCE_PER_ENDPOINT) for each in endpoints}
-        failing: set[str] = set()
-        ends_at = time.monotonic() + STEP_S
-
-        async def one(delivery: Delivery) -> None:
-            name = delivery.endpoint_id
-            async with lanes[name], all_of_us:
-                if name in failing or time.monotonic() > ends_at:
-                    return
-                if not await self._deliver(delivery, endpoints[name]):
-                    failing.add(name)
-
-        await asyncio.gather(*(one(each) for each in chosen))
+        Raises:
+            What a lane has ended with since the last step.
+        """
+        await self._begin_lanes(self._clock.now())
+        if self._lanes:
+            await asyncio.wait(self._lanes.values(), timeout=STEP_S)
+        ended = [self._lanes.pop(name) for name, lane in list(self._lanes.items()) if lane.done()]
+        self._owners = {name: self._owners[name] for name in self._lanes}
+        ended = [lane for lane in ended if not lane.cancelled()]
+        errors = [error for lane in ended if (error := lane.exception()) is not None]
+        if errors:
+            raise errors[0]
+        return bool(self._lanes) or any(lane.result() for lane in ended)
 
     async def close(self) -> None:
+        """End what is under way; it is due again a minute after it was begun."""
+        await end(*self._lanes.values())
+        self._lanes.clear()
+        self._owners.clear()
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()
 
-    async def _choose(
-        self, due: Sequence[Delivery], endpoints: Mapping[str, WebhookEndpoint], now: datetime
-    ) -> list[Delivery]:
-        """The first undelivered event of each object, of endpoints in use."""
+    async def _begin_lanes(self, now: datetime) -> None:
+        """In turn: on from the endpoint that was the last to get a lane."""
+        due = await queue.endpoints_with_due(now)
+        after = bisect_right(due, self._last)
+        turn = [name for name in (*due[after:], *due[:after]) if name not in self._lanes]
+        for at in range(0, len(turn), LOOKED_AT):
+            if len(self._lanes) >= LANES_MAX:
+                return
+            names = turn[at : at + LOOKED_AT]
+            endpoints = await store.by_ids(names)
+            for name in names:
+                await self._begin_lane(name, endpoints.get(name), now)
+
+    async def _begin_lane(self, name: str, endpoint: WebhookEndpoint | None, now: datetime) -> None:
+        if endpoint is None or endpoint.status is not EndpointStatus.ENABLED:
+            await store.park(name)
+            return
+        if endpoint.resting_until is not None and now < endpoint.resting_until:
+            return
+        of_owner = sum(owner == endpoint.principal for owner in self._owners.values())
+        if of_owner >= LANES_PER_PRINCIPAL or len(self._lanes) >= LANES_MAX:
+            return
+        self._last = name
+        self._owners[name] = endpoint.principal
+        self._lanes[name] = asyncio.create_task(self._lane(endpoint), name=f"webhooks to {name}")
+
+    async def _lane(self, endpoint: WebhookEndpoint) -> bool:
+        """Send what is due for one endpoint, until it fails, is slow, or its time is over.
+
+        True when something was tried.
+        """
+        ends_at, tried = time.monotonic() + LANE_S, False
+        seen: WebhookEndpoint | None = endpoint
+        while seen is not None and seen.status is EndpointStatus.ENABLED:
+            now = self._clock.now()
+            due = await queue.due_for(seen.id, now)
+            if not due:
+                break
+            chosen = await self._choose(due, now)
+            tried |= bool(chosen)
+            if not await self._deliver_all(chosen, seen, ends_at) or time.monotonic() > ends_at:
+                break
+            seen = (await store.by_ids([seen.id])).get(seen.id)
+        return tried
+
+    async def _deliver_all(
+        self, chosen: Sequence[Delivery], endpoint: WebhookEndpoint, ends_at: float
+    ) -> bool:
+        """So many at once; False when one failed or was slow: then no more are begun."""
+        places = asyncio.Semaphore(1 if endpoint.failures else AT_ONCE_PER_LANE)
+        well = True
+
+        async def one(delivery: Delivery) -> None:
+            nonlocal well
+            async with places:
+                if not well or time.monotonic() > ends_at:
+                    return
+                began_at = time.monotonic()
+                done = await self._deliver(delivery, endpoint)
+                if not done or time.monotonic() - began_at > SLOW_S:
+                    well = False
+
+        ended = await asyncio.gather(*(one(each) for each in chosen), return_exceptions=True)
+        for error in ended:
+            if error is not None:
+                raise error
+        return well
+
+    async def _choose(self, due: Sequence[Delivery], now: datetime) -> list[Delivery]:
+        """The first undelivered event of each object."""
         chosen: list[Delivery] = []
-        seen: set[tuple[str, str]] = set()
+        seen: set[str] = set()
         for delivery in due:
-            endpoint = endpoints[delivery.endpoint_id]
-            if endpoint.status is not EndpointStatus.ENABLED:
-                await store.park(endpoint.id)
+            if delivery.object_id in seen:
                 continue
-            if endpoint.resting_until is not None and now < endpoint.resting_until:
-                await store.rest(endpoint.id, endpoint.resting_until)
-                continue
-            place = (delivery.endpoint_id, delivery.object_id)
-            if place in seen:
-                continue
-            seen.add(place)
-            first = await store.first_pending(delivery)
+            seen.add(delivery.object_id)
+            first = await queue.first_pending(delivery)
             if first is None:
                 continue
             if first.next_at > now:
-                await store.hold_back(first, first.next_at)
+                await queue.hold_back(first, first.next_at)
                 continue
             chosen.append(first)
         return chosen
 
     async def _deliver(self, delivery: Delivery, endpoint: WebhookEndpoint) -> bool:
         """Try once; False when it failed."""
-        if not await store.claim(delivery, self._clock.now() + CLAIM):
+        if not await queue.claim(delivery, self._clock.now() + CLAIM):
             return True
         started = time.perf_counter()
         code, error = await self._send(delivery, endpoint)
@@ -177,7 +250,7 @@ class Deliveries:
         if 200 <= code < 300:
             delivered = {"status": DeliveryStatus.DELIVERED.value, "delivered_at": now}
             await store.note_attempt(delivery, attempt, delivered)
-            await store.release_next(delivery, now)
+            await queue.release_next(delivery, now)
             if endpoint.failures:
                 unset = ("failing_since", "resting_until")
                 await store.write_endpoint(endpoint.id, {"failures": 0}, unset)
@@ -192,12 +265,12 @@ class Deliveries:
         if now - delivery.since >= GIVE_UP_AFTER:
             failed = {"status": DeliveryStatus.FAILED.value}
             await store.note_attempt(delivery, attempt, failed)
-            await store.release_next(delivery, now)
+            await queue.release_next(delivery, now)
         else:
             pause_s = BACKOFF_S[min(delivery.attempts, len(BACKOFF_S) - 1)]
             next_at = now + timedelta(seconds=pause_s)
             await store.note_attempt(delivery, attempt, {"next_at": next_at})
-            await store.hold_back(delivery, next_at)
+            await queue.hold_back(delivery, next_at)
         since = endpoint.failing_since or now
         failures = endpoint.failures + 1
         changes = {"failures": failures, "failing_since": since}

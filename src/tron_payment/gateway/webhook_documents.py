@@ -8,16 +8,17 @@ from typing import Any, ClassVar, Final
 
 from beanie import Document
 from pydantic import Field
-from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 
 from tron_payment.db.faults import store_errors
 
-DUE_MAX: Final = 200
 ATTEMPTS_KEPT: Final = 20
 ENDPOINTS_MAX: Final = 10_000
 """Endpoints that one event may go to."""
 
 FEED: Final = "feed"
+PING_SEQ: Final = 0
+"""A ping is in no list of events, so it has no number there."""
 
 
 class EndpointStatus(StrEnum):
@@ -133,7 +134,11 @@ class Delivery(Document):
         keep_nulls = False
         bson_encoders: ClassVar[dict[Any, Any]] = {Attempt: asdict}
         indexes: ClassVar[list[IndexModel]] = [
-            IndexModel([("status", ASCENDING), ("next_at", ASCENDING)], name="due"),
+            IndexModel(
+                [("status", ASCENDING), ("endpoint_id", ASCENDING), ("next_at", ASCENDING)],
+                name="waiting",
+                partialFilterExpression={"status": DeliveryStatus.PENDING.value},
+            ),
             IndexModel([("status", ASCENDING), ("since", ASCENDING)], name="oldest"),
             IndexModel(
                 [
@@ -233,39 +238,6 @@ async def advance_feed(seq: int) -> None:
         )
 
 
-async def due(now: datetime) -> list[Delivery]:
-    """Deliveries worth a try now."""
-    query = {"status": DeliveryStatus.PENDING.value, "next_at": {"$lte": now}}
-    with store_errors():
-        return await Delivery.find(query).sort("+next_at").limit(DUE_MAX).to_list()
-
-
-async def first_pending(delivery: Delivery) -> Delivery | None:
-    """The oldest undelivered event of the same object to the same endpoint."""
-    query = {
-        "endpoint_id": delivery.endpoint_id,
-        "object_id": delivery.object_id,
-        "status": DeliveryStatus.PENDING.value,
-    }
-    with store_errors():
-        found = await Delivery.find(query).sort("+event_seq").limit(1).to_list()
-    return found[0] if found else None
-
-
-async def claim(delivery: Delivery, until: datetime) -> bool:
-    """Take a delivery for ourselves; False when somebody else has."""
-    with store_errors():
-        result = await Delivery.get_pymongo_collection().update_one(
-            {
-                "_id": delivery.id,
-                "status": DeliveryStatus.PENDING.value,
-                "next_at": delivery.next_at,
-            },
-            {"$set": {"next_at": until}},
-        )
-    return bool(result.modified_count)
-
-
 async def note_attempt(delivery: Delivery, attempt: Attempt, changes: Mapping[str, Any]) -> None:
     with store_errors():
         await Delivery.get_pymongo_collection().update_one(
@@ -278,33 +250,19 @@ async def note_attempt(delivery: Delivery, attempt: Attempt, changes: Mapping[st
         )
 
 
-async def hold_back(delivery: Delivery, until: datetime) -> None:
-    """Later events of the same object wait for the earlier one."""
+async def waiting_ping(endpoint_id: str, now: datetime) -> Delivery | None:
+    """A ping that was asked for and has not arrived; it is tried again now."""
     query = {
-        "endpoint_id": delivery.endpoint_id,
-        "object_id": delivery.object_id,
+        "endpoint_id": endpoint_id,
+        "object_id": endpoint_id,
         "status": DeliveryStatus.PENDING.value,
-        "event_seq": {"$gt": delivery.event_seq},
+        "event_seq": PING_SEQ,
     }
     with store_errors():
-        await Delivery.get_pymongo_collection().update_many(query, {"$max": {"next_at": until}})
-
-
-async def release_next(delivery: Delivery, now: datetime) -> None:
-    """The next event of the object need not wait any longer."""
-    following = await first_pending(delivery)
-    if following is not None:
-        with store_errors():
-            await Delivery.get_pymongo_collection().update_one(
-                {"_id": following.id}, {"$min": {"next_at": now}}
-            )
-
-
-async def rest(endpoint_id: str, until: datetime) -> None:
-    """Everything that waits for this endpoint waits a while longer."""
-    query = {"endpoint_id": endpoint_id, "status": DeliveryStatus.PENDING.value}
-    with store_errors():
-        await Delivery.get_pymongo_collection().update_many(query, {"$max": {"next_at": until}})
+        raw = await Delivery.get_pymongo_collection().find_one_and_update(
+            query, {"$min": {"next_at": now}}, return_document=ReturnDocument.AFTER
+        )
+    return None if raw is None else Delivery.model_validate(raw)
 
 
 async def park(endpoint_id: str) -> None:

@@ -271,7 +271,7 @@ class WebhookEndpointController(Controller):
         principal: NamedDependency[Principal],
         gateway: NamedDependency[Gateway],
     ) -> DeliveryView:
-        """Send a test message."""
+        """Send a test message; one that has not arrived yet is sent again instead of another."""
         sent = await gateway.webhooks.ping(principal, endpoint_id)
         describe(action="webhook.ping", after={"delivery_id": sent.id})
         return DeliveryView.of(sent)

@@ -186,7 +186,7 @@ class Webhooks:
         await store.park(endpoint.id)
 
     async def ping(self, principal: Principal, endpoint_id: str) -> Delivery:
-        """Send a test message.
+        """Send a test message. One that has not arrived yet is sent again now, instead of another.
 
         Raises:
             EndpointNotFound, EndpointDisabled
@@ -195,9 +195,11 @@ class Webhooks:
         if endpoint.status is not EndpointStatus.ENABLED:
             raise EndpointDisabled
         now = self._clock.now()
+        if (waiting := await store.waiting_ping(endpoint.id, now)) is not None:
+            return waiting
         event = Event(
             id=new_id("evt"),
-            seq=0,
+            seq=store.PING_SEQ,
             type=PING,
             object_id=endpoint.id,
             owner=endpoint.principal,
