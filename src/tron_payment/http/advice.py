@@ -174,6 +174,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "route_unavailable": "put the router on the chain (`tron-payment deploy-contracts`) and name "
     "its address, or use another route",
     "rows_refused": "mend the rows that `refused` names; a dry run of the batch tells the same",
+    "schedule_busy": "repeat it after Retry-After; what a process that died has left is free after "
+    "five minutes",
     "schedule_ended": "make a new schedule",
     "schedule_not_found": OWN_LIST,
     "second_factor_not_found": "enrol one first",

@@ -33,7 +33,7 @@ COUNTED_GOOD_FOR: Final = timedelta(seconds=30)
 before a twin takes what was counted for left behind (`UNDER_WAY_MAX`)."""
 
 T = TypeVar("T")
-_counted_at: ContextVar[datetime | None] = ContextVar("counted_at", default=None)
+_good_until: ContextVar[datetime | None] = ContextVar("good_until", default=None)
 
 
 class KeyReused(Refused, code="idempotency_key_reused"):
@@ -56,13 +56,15 @@ def is_final(refusal: AppError) -> bool:
 
 
 @contextmanager
-def counted_at(moment: datetime) -> Iterator[None]:
-    """What is accepted within was counted against limits then, and is refused when it is late."""
-    token = _counted_at.set(moment)
+def counted_at(moment: datetime, good_for: timedelta = COUNTED_GOOD_FOR) -> Iterator[None]:
+    """What is accepted within was counted against limits then, and is refused when it is late; of
+    two that apply the earlier bound holds."""
+    until, outer = moment + good_for, _good_until.get()
+    token = _good_until.set(until if outer is None else min(until, outer))
     try:
         yield
     finally:
-        _counted_at.reset(token)
+        _good_until.reset(token)
 
 
 def check_counted(now: datetime) -> None:
@@ -71,8 +73,8 @@ def check_counted(now: datetime) -> None:
     Raises:
         InFlight: It was counted so long ago that a twin may have released it.
     """
-    moment = _counted_at.get()
-    if moment is not None and now >= moment + COUNTED_GOOD_FOR:
+    until = _good_until.get()
+    if until is not None and now >= until:
         raise InFlight(retry_after_s=IN_FLIGHT_RETRY_S)
 
 

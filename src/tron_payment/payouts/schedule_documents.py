@@ -3,13 +3,24 @@
 import calendar
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from beanie import Document
 from pydantic import Field
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from tron_payment.db.cas import compare_and_set
 from tron_payment.db.faults import store_errors
+from tron_payment.http.twins import COUNTED_GOOD_FOR, UNDER_WAY_MAX
+
+CLAIM_ENDS: Final = timedelta(minutes=5)
+"""What a process that died has claimed is free again."""
+
+CLAIM_GOOD_FOR: Final = CLAIM_ENDS - (UNDER_WAY_MAX - COUNTED_GOOD_FOR)
+"""Whoever claimed longer ago makes no batch: a write that it begins before ends before."""
+
+CANCEL_FIRST: Final = timedelta(minutes=1)
+"""How long what was left for dead waits for somebody who would cancel it."""
 
 
 class Every(StrEnum):
@@ -51,6 +62,12 @@ class Schedule(Document):
     waiting_for: str = ""
     """Why what is owed is not paid yet: the code of a refusal that may pass."""
 
+    busy_until: datetime | None = None
+    """Until then somebody makes the batch that is due; nobody else does."""
+
+    unsure_until: datetime | None = None
+    """Until then that batch may come to be, whatever has become of whoever makes it."""
+
     status: ScheduleStatus = ScheduleStatus.ACTIVE
     version: int = 0
     op_id: str = ""
@@ -83,7 +100,7 @@ class Schedule(Document):
 
 
 async def due(now: datetime, limit: int) -> list[str]:
-    """The schedules that are due, the longest first."""
+    """The schedules that are due and that nobody runs, the longest first."""
     found = Schedule.get_pymongo_collection().find(_due(now), {"_id": 1})
     with store_errors():
         return [row["_id"] async for row in found.sort("next_at", ASCENDING).limit(limit)]
@@ -95,8 +112,49 @@ async def still_due(schedule_id: str, now: datetime) -> Schedule | None:
         return await Schedule.find_one({"_id": schedule_id, **_due(now)})
 
 
+async def claim(schedule: Schedule, now: datetime) -> Schedule:
+    """Nobody else makes the batch that is due now, and nobody cancels, until it is `let_go`, or
+    `CLAIM_ENDS` is over, and `CANCEL_FIRST`.
+
+    Raises:
+        LostRace: Somebody else has claimed, run or canceled it.
+    """
+    ends = now + CLAIM_ENDS
+    return await change(schedule, now, unsure_until=ends, busy_until=ends + CANCEL_FIRST)
+
+
+async def let_go(claimed: Schedule, now: datetime, *, sure: bool) -> None:
+    """There is no outcome; another may claim it at once.
+
+    Args:
+        sure: No batch comes of what was begun.
+
+    Raises:
+        LostRace: It is not ours any more.
+    """
+    await change(claimed, now, busy_until=None, **({"unsure_until": None} if sure else {}))
+
+
+async def change(schedule: Schedule, now: datetime, **changes: Any) -> Schedule:
+    """
+    Raises:
+        LostRace: Another has changed it, or it has ended.
+    """
+    return await compare_and_set(
+        Schedule,
+        schedule.id,
+        version=schedule.version,
+        where={"status": ScheduleStatus.ACTIVE.value},
+        set={"updated_at": now, **changes},
+    )
+
+
 def _due(now: datetime) -> dict[str, Any]:
-    return {"status": ScheduleStatus.ACTIVE.value, "next_at": {"$lte": now}}
+    return {
+        "status": ScheduleStatus.ACTIVE.value,
+        "next_at": {"$lte": now},
+        "$or": [{"busy_until": None}, {"busy_until": {"$lte": now}}],
+    }
 
 
 def occurrence_at(first_at: datetime, every: Every, number: int) -> datetime | None:

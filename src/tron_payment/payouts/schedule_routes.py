@@ -147,7 +147,10 @@ class ScheduleController(Controller):
         principal: NamedDependency[Principal],
         schedules: NamedDependency[Schedules],
     ) -> ScheduleView:
-        """No further occurrence; batches that exist go on."""
+        """No further occurrence; batches that exist go on.
+
+        A 409 `schedule_busy` says that a batch is being made of it in this moment: repeat it.
+        """
         canceled = await schedules.cancel(principal, schedule_id)
         describe(action="schedule.cancel", after={"status": canceled.status.value})
         return ScheduleView.of(canceled)

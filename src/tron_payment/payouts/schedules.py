@@ -1,8 +1,9 @@
 """Scheduled batches: once at a time, or every day, week or month.
 
 Each occurrence is a batch whose ids are derived from the schedule and the occurrence's number, so
-a run that died is the same batch when it is run again. Occurrences missed while the service was
-down are run when it is up again, in order: they are owed.
+a run that died is the same batch when it is run again. Whoever runs one claims it before, and what
+is claimed is not canceled: a canceled schedule makes no batch any more. Occurrences missed while
+the service was down are run when it is up again, in order: they are owed.
 
 What the rows of an occurrence are refused for when it is due:
 
@@ -15,6 +16,7 @@ What the rows of an occurrence are refused for when it is due:
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -23,12 +25,13 @@ import structlog
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Conflict, NotFound, Refused
-from tron_payment.db.cas import LostRace, compare_and_set, insert_once
+from tron_payment.core.errors import AppError, Conflict, NotFound, Refused, Unavailable
+from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.http.idempotency import Idempotency, StoredAnswer, canonical
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, permissions_of
 from tron_payment.http.principals import Principal, Role
+from tron_payment.http.twins import counted_at
 from tron_payment.payouts import batch_documents as batch_store
 from tron_payment.payouts import schedule_documents as store
 from tron_payment.payouts.announce import Announcer
@@ -37,6 +40,7 @@ from tron_payment.payouts.batch_rows import Upload, read_upload
 from tron_payment.payouts.batches import Batches, NoGoodRow
 from tron_payment.payouts.policy import LimitExceeded, RecipientCoolingDown
 from tron_payment.payouts.schedule_documents import (
+    CLAIM_GOOD_FOR,
     Every,
     Schedule,
     ScheduleStatus,
@@ -51,8 +55,9 @@ LOOKED_AT_MAX: Final = 100
 """Schedules that are due and tried in one turn, when those before them cannot be run."""
 
 CHANGE_ATTEMPTS_MAX: Final = 5
+BUSY_RETRY_S: Final = 2
 FAULTS: Final = 500
-"""From this status on it is no refusal."""
+"""From this status on it is no refusal, and not known what was stored."""
 
 AHEAD_MAX: Final = timedelta(days=400)
 AGAIN_AFTER: Final = timedelta(minutes=1)
@@ -75,6 +80,12 @@ class ScheduleNotFound(NotFound, code="schedule_not_found"):
 
 class ScheduleEnded(Conflict, code="schedule_ended"):
     """The schedule has ended."""
+
+
+class ScheduleBusy(Conflict, code="schedule_busy"):
+    """A batch of the schedule is being made in this moment; nothing was canceled."""
+
+    retryable = True
 
 
 class BadTime(Refused, code="invalid_field"):
@@ -197,10 +208,11 @@ class Schedules:
         return await fetch_page(Schedule, where, page, view, newest_first=True)
 
     async def cancel(self, principal: Principal, schedule_id: str) -> Schedule:
-        """No further occurrence; batches that exist go on.
+        """No further occurrence; batches that exist go on, and the last is named.
 
         Raises:
             ScheduleNotFound, ScheduleEnded
+            ScheduleBusy: A batch is being made of it, or may be.
         """
         for _ in range(CHANGE_ATTEMPTS_MAX):
             found = await self.get(principal, schedule_id)
@@ -208,8 +220,16 @@ class Schedules:
                 return found
             if found.status is not ScheduleStatus.ACTIVE:
                 raise ScheduleEnded
+            now = self._clock.now()
+            if found.unsure_until is not None and now < found.unsure_until:
+                raise ScheduleBusy(retry_after_s=BUSY_RETRY_S)
+            changes: dict[str, Any] = {"status": ScheduleStatus.CANCELED}
+            batch_id = self._name(found)[1]
+            batch = await batch_store.by_id(batch_id, {})
+            if batch is not None and batch.schedule_id == found.id:  # whoever made it has died
+                changes["last_batch_id"] = batch_id
             try:
-                return await self._change(found, status=ScheduleStatus.CANCELED)
+                return await store.change(found, now, **changes)
             except LostRace:
                 continue
         raise LostRace("the schedule keeps changing; try again")
@@ -230,9 +250,17 @@ class Schedules:
             if schedule is None:
                 continue  # another process has run it
             try:
-                await self._run(schedule)
+                claimed_at = self._clock.now()
+                claimed = await store.claim(schedule, claimed_at)
+            except LostRace:
+                continue
+            try:
+                await self._run(claimed, claimed_at)
             except AppError as refusal:
                 log.warning("schedule.delayed", schedule_id=schedule_id, code=refusal.code)
+                with suppress(LostRace, Unavailable):  # or it is free after a while
+                    sure = refusal.status < FAULTS
+                    await store.let_go(claimed, self._clock.now(), sure=sure)
                 if refusal.status >= FAULTS or not refusal.retryable:
                     wrong = refusal
                 continue
@@ -243,7 +271,20 @@ class Schedules:
             raise wrong
         return bool(ran)
 
-    async def _run(self, schedule: Schedule) -> None:
+    def _name(self, schedule: Schedule) -> tuple[str, str]:
+        """Key and id of the batch that is due.
+
+        Builds before 2026-11-22 had the id's text for a key, too, and the rows as they read them
+        for content. What they left there is passed by: the batch's own id keeps it from being two.
+        No client's key has a line break.
+        """
+        text = f"{schedule.id}:{schedule.occurrence}"
+        text += f":{schedule.part}" if schedule.part else ""
+        named = self._idempotency.object_id("bat", schedule.principal, f"schedule:{text}")
+        return f"occurrence\n{text}", named
+
+    async def _run(self, schedule: Schedule, claimed_at: datetime) -> None:
+        """Make the batch of a schedule that this process has claimed."""
         role = Role(schedule.role)
         principal = Principal(
             id=schedule.principal,
@@ -251,25 +292,21 @@ class Schedules:
             permissions=permissions_of(role) & frozenset(schedule.permissions),
         )
         number, part = schedule.occurrence, schedule.part
-        text = f"{schedule.id}:{number}" + (f":{part}" if part else "")
-        batch_id = self._idempotency.object_id("bat", schedule.principal, f"schedule:{text}")
-        # Builds before 2026-11-22 had that text for a key, too, and the rows as they read them for
-        # content. What they left there is passed by: the batch's own id keeps it from being two.
-        # No client's key has a line break.
-        key = f"occurrence\n{text}"
+        key, batch_id = self._name(schedule)
         content = canonical([schedule.id, number, part] if part else [schedule.id, number])
         outcome: dict[str, Any] = {}
         refused: list[dict[str, Any]] = []
         code = ""
         try:
             upload = await self._read(schedule.body, principal, schedule.every)
-            await self._batches.request(
-                principal,
-                key,
-                upload.only(schedule.left) if part else upload,
-                lambda batch: batch.id.encode(),
-                occurrence=Occurrence(schedule.id, batch_id, content),
-            )
+            with counted_at(claimed_at, CLAIM_GOOD_FOR):
+                await self._batches.request(
+                    principal,
+                    key,
+                    upload.only(schedule.left) if part else upload,
+                    lambda batch: batch.id.encode(),
+                    occurrence=Occurrence(schedule.id, batch_id, content),
+                )
         except AppError as refusal:
             if refusal.status >= FAULTS or refusal.retryable:
                 raise
@@ -300,6 +337,7 @@ class Schedules:
             code: Why there is no batch; empty when there is one.
         """
         now = self._clock.now()
+        outcome |= {"busy_until": None, "unsure_until": None}
         owed = next((row["code"] for row in refused if row["code"] in MAY_PASS), "")
         lost = [row for row in refused if row["code"] not in MAY_PASS]
         code = code or (refused[0]["code"] if refused else "")
@@ -335,22 +373,13 @@ class Schedules:
             if due is None or (due.occurrence, due.part) != (schedule.occurrence, schedule.part):
                 return  # another process has gone on with it
             try:
-                await self._change(due, **outcome)
+                await store.change(due, now, **outcome)
             except LostRace:
                 if not made:
                     return  # another process has run it, or it was canceled meanwhile
                 due = await Schedule.find_one({"_id": schedule.id, "status": "active"})
             else:
                 return
-
-    async def _change(self, schedule: Schedule, **changes: Any) -> Schedule:
-        return await compare_and_set(
-            Schedule,
-            schedule.id,
-            version=schedule.version,
-            where={"status": ScheduleStatus.ACTIVE.value},
-            set={"updated_at": self._clock.now(), **changes},
-        )
 
     async def _read(self, body: bytes, principal: Principal, every: Every) -> Upload:
         upload = await read_upload(body, "application/json", principal)
