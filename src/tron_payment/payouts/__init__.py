@@ -138,8 +138,9 @@ async def build(house: House) -> Module:
         engine=house.engine,
         orders=orders,
         screen=screen,
-        limits=rolling,
+        counting=counting,
         announcer=announcer,
+        telling=telling,
     )
     decisions = Decisions(
         clock=house.clock,

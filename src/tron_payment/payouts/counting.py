@@ -10,6 +10,7 @@ from typing import Final
 
 from tron_payment.core.clock import Clock
 from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
+from tron_payment.payouts import counting_documents as counted
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.batch_documents import is_unexpanded_left
 from tron_payment.payouts.documents import Payout
@@ -80,7 +81,7 @@ class Counting:
     async def _left_behind(self, payouts: Sequence[Payout]) -> list[str]:
         """What counts of these for nobody: nothing was made of it, and nobody is at it."""
         old = await self._rolling.left_behind({payout.id for payout in payouts})
-        kept = await store.holds_of([hold.payout_id for hold in old]) if old else {}
+        kept = await counted.holds_of([hold.payout_id for hold in old]) if old else {}
         return [hold.hold_id for hold in old if hold.payout_id not in kept]
 
     async def count_again(self, payouts: Sequence[Payout]) -> list[Payout]:
@@ -108,6 +109,10 @@ class Counting:
         """They were not accepted after all."""
         await self._rolling.release([p.hold_id for p in payouts if p.hold_id is not None])
 
+    async def end(self, payouts: Sequence[Payout]) -> None:
+        """They ended unpaid; what was counted for them when limits began counts no more, either."""
+        await self._rolling.release([payout.counted_as for payout in payouts])
+
     async def uncount_twin(self, ours: Payout) -> None:
         """The same request, a moment earlier, was counted and stored: ours counts no more."""
         if ours.hold_id is None:
@@ -122,26 +127,32 @@ class Counting:
             return
         since = self._clock.now().timestamp() - Window.MONTH.length_s
         holds: list[Hold] = []
-        async for p in store.promised_since(
+        async for p in counted.promised_since(
             datetime.fromtimestamp(since, self._clock.now().tzinfo)
         ):
             scopes = scopes_of(p.principal, p.recipient_address, p.wallet_id)
             hold = fresh_hold(p.id, p.currency, p.units, p.created_at, scopes)
             holds.append(
-                Hold(p.hold_id or p.id, p.id, hold.currency, hold.units, hold.at_ms, hold.scopes)
+                Hold(p.counted_as, p.id, hold.currency, hold.units, hold.at_ms, hold.scopes)
             )
         await self._rolling.open(holds)
 
     async def uncount_abandoned(self) -> bool:
         """Release what died between being counted and becoming a payout; False when none is old.
 
-        Rows of a batch that is not carried out yet are no payouts yet: then nothing is judged.
+        And what limits began to count in the moment in which its payout was given up. Rows of a
+        batch that is not carried out yet are no payouts yet: then nothing is judged.
         """
         if await is_unexpanded_left():
             return False
         old = [h for h in await self._rolling.abandoned() if h.payout_id.startswith(PAYOUT_PREFIX)]
-        kept = await store.holds_of([hold.payout_id for hold in old])
+        ids = [hold.payout_id for hold in old]
+        kept, ended = await counted.holds_of(ids), await counted.given_up(ids)
         await self._rolling.release(
-            [h.hold_id for h in old if h.hold_id not in (kept.get(h.payout_id), h.payout_id)]
+            [
+                h.hold_id
+                for h in old
+                if h.payout_id in ended or h.hold_id not in (kept.get(h.payout_id), h.payout_id)
+            ]
         )
         return bool(old)

@@ -2,7 +2,10 @@
 
 from typing import Any, Final
 
+import structlog
+
 from tron_payment.core.clock import Clock
+from tron_payment.core.errors import Conflict, NotFound, Refused, Unavailable
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, compare_and_set
 from tron_payment.db.grouped import GroupRead
@@ -14,7 +17,7 @@ from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import LIFECYCLE, NotCancelable, PayoutNotFound, PayoutStatus
 from tron_payment.payouts.orders import OrderMaker
-from tron_payment.payouts.outcomes import Outcomes
+from tron_payment.payouts.outcomes import Outcomes, parts
 from tron_payment.payouts.policy import (
     ApprovalExpired,
     IntentChanged,
@@ -26,6 +29,9 @@ from tron_payment.payouts.telling import APPROVED, ENDED, Telling
 CHANGE_ATTEMPTS_MAX: Final = 5
 ENDINGS_READ_MAX: Final = 20
 """Audit entries that are looked at for who ended a payout; saying it again leaves some."""
+
+
+log = structlog.get_logger()
 
 
 async def who_ended(audit: Audit, payout: Payout) -> str:
@@ -197,7 +203,9 @@ class Decisions:
         Raises:
             PayoutNotFound: No such payout, or another merchant's.
             NotCancelable: Signed or finished.
+            LostRace: It keeps moving, and stays as it is: to be asked again.
         """
+        lost, is_noted = LostRace("the payout keeps moving; try again"), False
         for _ in range(CHANGE_ATTEMPTS_MAX):
             payout = await self.get(principal, payout_id)
             await self._telling.tell(payout)
@@ -211,20 +219,32 @@ class Decisions:
                 if LIFECYCLE.is_final(payout.status):
                     raise NotCancelable(f"it is {payout.status.value}")
                 await self._call_back(payout)
-            except LostRace:
+            except LostRace as race:
+                lost = race
                 continue
-            await self._note(principal, "payout.cancel", payout)
+            if not is_noted:
+                await self._note(principal, "payout.cancel", payout)
+                is_noted = True
             order = await self._engine.find(payout.order_id)
             assert order is not None
-            await self._outcomes.follow([order])
-            return await self.get(principal, payout_id)
-        raise LostRace("the payout keeps moving; try again")
+            try:
+                await self._outcomes.follow([order])
+            except (Conflict, NotFound, Refused) as refusal:  # told again by the engine: see below
+                log.info("payout.follows_later", order_id=order.id, reason=refusal.detail)
+        payout = await self.get(principal, payout_id)
+        if payout.status is PayoutStatus.CANCELED:
+            return payout
+        raise lost
 
     async def _call_back(self, payout: Payout) -> None:
-        """
+        """Cancel its order, or mark it to leave one that it shares.
+
+        A mark stays while it can still come true: a shared order that has ended unpaid parts, and
+        what is marked then leaves.
+
         Raises:
             NotCancelable: Too late.
-            LostRace: It has gone into another transaction meanwhile.
+            LostRace: It has gone into another transaction meanwhile, or cannot be told now.
         """
         order = await self._engine.find(payout.order_id)
         if order is None:
@@ -236,17 +256,30 @@ class Decisions:
         several = len(order.expects) > 1
         if several:
             await following.mark_ejected(order.id, {payout.id: CANCELED_BY_HAND})
+            await self._check_still_in(payout, order.id)
         try:
             await self._engine.cancel(order.id)
         except OrderShown as refusal:  # the mark stays: it leaves when the bytes have expired
             raise NotCancelable(refusal.detail) from None
-        except (OrderSigned, OrderFinished) as refusal:
+        except (Conflict, Unavailable) as refusal:
             if several:
+                ended = await self._engine.find(order.id)
+                if ended is not None and parts(ended):
+                    return
                 await following.unmark_ejected(order.id, [payout.id])
-                again = await store.by_id(payout.id, {})
-                if again is not None and again.order_id != order.id:
-                    raise LostRace("it has moved on") from None
-            raise NotCancelable(refusal.detail) from None
+                await self._check_still_in(payout, order.id)
+            if isinstance(refusal, OrderSigned | OrderFinished):
+                raise NotCancelable(refusal.detail) from None
+            raise
+
+    async def _check_still_in(self, payout: Payout, order_id: str) -> None:
+        """
+        Raises:
+            LostRace: It has left this order, or ended.
+        """
+        again = await store.by_id(payout.id, {})
+        if again is None or again.order_id != order_id or LIFECYCLE.is_final(again.status):
+            raise LostRace("it has moved on; try again")
 
     async def _note(self, principal: Principal, action: str, payout: Payout) -> None:
         await self._audit.append(

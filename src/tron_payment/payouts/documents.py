@@ -1,7 +1,7 @@
 """Payouts as stored, and every query on them."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -30,6 +30,9 @@ SWEEP_AFTER: Final = timedelta(seconds=10)
 SWEEP_MAX: Final = 200
 CANCELED_BY_HAND: Final = "canceled"
 """`Payout.eject` of one that its owner called back."""
+
+LEFT: Final = "left"
+"""`Payout.untold` of one that left a transaction which never pays it (outcomes.py)."""
 
 SOMEBODY: Final = "somebody"
 """In a search: whatever only a person can take away."""
@@ -134,6 +137,11 @@ class Payout(LeanDocument):
     sweep_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def counted_as(self) -> str:
+        """The hold that counts for it, also where limits that came later have opened one."""
+        return self.hold_id or self.id
 
     def act(self, role: str) -> Act:
         """Its acceptance for the audit log; what is left out is the request's."""
@@ -274,12 +282,6 @@ async def by_reference(merchant_reference: str) -> Payout | None:
     return await Payout.find_one({"merchant_reference": merchant_reference})
 
 
-async def holds_of(payout_ids: Sequence[str]) -> dict[str, str | None]:
-    """What the limits have counted for these payouts; those that do not exist are left out."""
-    rows = Payout.get_pymongo_collection().find({"_id": {"$in": list(payout_ids)}}, {"hold_id": 1})
-    return {row["_id"]: row.get("hold_id") async for row in rows}
-
-
 async def by_txid(txid: str, owner: dict[str, str]) -> Payout | None:
     return await Payout.find_one({"txid": txid, **owner})
 
@@ -350,11 +352,15 @@ async def untold(now: datetime) -> list[Payout]:
     return await Payout.find(long_ago).limit(SWEEP_MAX).to_list()
 
 
-async def told(payout_id: str, cause: str) -> None:
-    """It was told. Not a state move."""
-    await Payout.get_pymongo_collection().update_one(
-        {"_id": payout_id, "untold": cause}, {"$unset": {"untold": ""}}, hint=BY_ID
-    )
+async def told(payouts: Sequence[Payout]) -> None:
+    """What these say is untold was told. Not a state move."""
+    causes: dict[str | None, list[str]] = {}
+    for payout in payouts:
+        causes.setdefault(payout.untold, []).append(payout.id)
+    for cause, ids in causes.items():
+        await Payout.get_pymongo_collection().update_many(
+            {"_id": {"$in": ids}, "untold": cause}, {"$unset": {"untold": ""}}, hint=BY_ID
+        )
 
 
 async def approval_overdue(now: datetime) -> list[Payout]:
@@ -378,13 +384,3 @@ async def swept(payout_ids: Sequence[str]) -> None:
         await Payout.get_pymongo_collection().update_many(
             {"_id": {"$in": list(payout_ids)}}, {"$unset": {"sweep_at": ""}}
         )
-
-
-def promised_since(since: datetime) -> AsyncIterator[Payout]:
-    """Payouts accepted since then that may still be, or were, paid."""
-    given_up = [PayoutStatus.FAILED, PayoutStatus.CANCELED, PayoutStatus.REJECTED]
-    return aiter(
-        Payout.find(
-            {"created_at": {"$gte": since}, "status": {"$nin": [s.value for s in given_up]}}
-        )
-    )

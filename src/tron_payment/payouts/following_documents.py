@@ -12,7 +12,7 @@ from typing import Any, Final
 from pymongo import UpdateMany, UpdateOne
 
 from tron_payment.db.cas import BY_ID
-from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
+from tron_payment.payouts.documents import CANCELED_BY_HAND, LEFT, Payout
 from tron_payment.payouts.domain import PayoutStatus
 
 PARTING: Final = (
@@ -64,7 +64,10 @@ def _taking_over(alike: Sequence[Taken]) -> UpdateOne | UpdateMany:
 
 
 async def mark_ejected(order_id: str, reasons: Mapping[str, str]) -> None:
-    """These payouts shall leave the transaction, should it be called back in time."""
+    """These payouts shall leave the transaction, should it be called back in time.
+
+    Not those that are in it no more, and a mark that is there stays.
+    """
     await Payout.get_pymongo_collection().bulk_write(
         [
             UpdateOne(
@@ -99,7 +102,8 @@ async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int
     """Move every payout out of an order, or end it when it is marked to leave.
 
     Each update is atomic and happens once: it is valid only while the payout is in this order and
-    not final. Answers how many are still there.
+    not final, and has, or has not, that mark in this moment. One that ends says in the same update
+    that nobody was told yet. Answers how many are still there: their marks have just come or gone.
     """
     waiting = {"$in": [status.value for status in PARTING]}
     payouts = Payout.get_pymongo_collection()
@@ -136,6 +140,7 @@ async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int
                             "$set": {
                                 "status": status.value,
                                 "reason": "$eject",
+                                "untold": LEFT,
                                 "waiting_for": "",
                                 "updated_at": now,
                                 "version": {"$add": ["$version", 1]},

@@ -13,6 +13,9 @@ Parting is safe to repeat after any crash: ids of new orders are derived from th
 halves from the old order's own list, which never changes; each payout moves in one atomic update;
 and a new order is placed only when no payout is left behind, so its content can be one thing only.
 A payout that was proved paid never moves, because its order has not failed.
+
+A mark to leave may come or go until the very moment: the update that moves or ends a payout looks
+at it, and what has ended is told afterwards (telling.py), of exactly those.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,6 +30,7 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, from_ms
 from tron_payment.core.errors import Conflict
 from tron_payment.core.ids import derived_id
+from tron_payment.db.cas import LostRace
 from tron_payment.db.events import Event
 from tron_payment.engine import (
     SIMULATION_REVERTED,
@@ -43,12 +47,13 @@ from tron_payment.payouts import batch_documents as batches
 from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
-from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
+from tron_payment.payouts.counting import Counting
+from tron_payment.payouts.documents import LEFT, Payout
 from tron_payment.payouts.domain import LIFECYCLE, POISONS, PayoutStatus, status_of
-from tron_payment.payouts.limits import RollingLimits
 from tron_payment.payouts.orders import MODULE, OrderMaker
 from tron_payment.payouts.payee_documents import remember_payees
 from tron_payment.payouts.screen import Screen
+from tron_payment.payouts.telling import Telling
 
 SKIPPED_REASON: Final = "the router has closed this payment's reference before: look at the chain"
 UNSIGNED: Final = frozenset({OrderStatus.QUEUED, OrderStatus.RESERVED})
@@ -70,23 +75,25 @@ class Outcomes:
         engine: Engine,
         orders: OrderMaker,
         screen: Screen,
-        limits: RollingLimits,
+        counting: Counting,
         announcer: Announcer,
+        telling: Telling,
     ) -> None:
         self._clock = clock
         self._secret = secret
         self._engine = engine
         self._orders = orders
         self._screen = screen
-        self._limits = limits
+        self._counting = counting
         self._announcer = announcer
+        self._telling = telling
 
     async def follow(self, orders: Sequence[Order]) -> None:
         """Take over what became of orders. The engine calls this, again after a crash."""
-        parting = [order for order in orders if _parts(order)]
+        parting = [order for order in orders if parts(order)]
         for order in parting:
             await self._part(order)
-        carried = await store.of_orders([o.id for o in orders if not _parts(o)])
+        carried = await store.of_orders([o.id for o in orders if not parts(o)])
         await self._take_over(orders, carried)
         for order in orders:
             if order.status in UNSIGNED and _is_poisoned(order.waiting_for):
@@ -138,7 +145,7 @@ class Outcomes:
         now = self._clock.now()
         changes: list[following.Taken] = []
         events: list[Event] = []
-        released: list[str] = []
+        unpaid: list[Payout] = []
         settled: list[Payout] = []
         for order in orders:
             story = Story.of(order)
@@ -166,10 +173,10 @@ class Outcomes:
                     )
                     if status is PayoutStatus.SETTLED:
                         settled.append(payout)
-                    elif LIFECYCLE.is_final(status) and payout.hold_id is not None:
-                        released.append(payout.hold_id)
+                    elif LIFECYCLE.is_final(status):
+                        unpaid.append(payout)
         await self._announcer.tell(events)
-        await self._limits.release(released)
+        await self._counting.end(unpaid)
         await remember_payees(settled, now)
         await following.follow_orders(changes)
         await batches.touch(
@@ -186,41 +193,22 @@ class Outcomes:
             for index, ref in enumerate(names)
         }
         now = self._clock.now()
-        leaving = [p for p in await store.in_order(order.id) if p.eject is not None]
-        await self._announce_leaving(order, leaving, now)
         moves = [
             following.Parting(ref, children[ref], Share(index, len(names)).of(_cost(order)))
             for index, ref in enumerate(names)
         ]
-        left = await following.part(order.id, moves, now)
-        if left:
-            raise Conflict(f"{left} payouts are still in {order.id}")  # told again
+        remaining = await following.part(order.id, moves, now)
+        gone = [payout for payout in await store.in_order(order.id) if payout.untold == LEFT]
+        await self._telling.tell(*gone)
+        await batches.touch({order.subject}, now)
+        if remaining:
+            raise LostRace(f"{remaining} payouts are still in {order.id}")  # told again
         for child in dict.fromkeys(children.values()):
             if await self._engine.find(child) is None:
                 payouts = await store.in_order(child)
                 if payouts:
                     await self._engine.place(self._orders.wish(payouts))
-        await batches.touch({order.subject}, now)
-        log.info("order.parted", order_id=order.id, payouts=len(names), leaving=len(leaving))
-
-    async def _announce_leaving(
-        self, order: Order, leaving: Sequence[Payout], now: datetime
-    ) -> None:
-        moving = [p for p in leaving if not LIFECYCLE.is_final(p.status)]
-        await self._announcer.tell(
-            [
-                self._announcer.event(
-                    payout,
-                    left_status(payout.eject).value,
-                    f"{order.id}:left",
-                    payout.version + 1,
-                    now,
-                    reason=payout.eject,
-                )
-                for payout in moving
-            ]
-        )
-        await self._limits.release([p.hold_id for p in moving if p.hold_id is not None])
+        log.info("order.parted", order_id=order.id, payouts=len(names), gone=len(gone))
 
     def _child(self, order_id: str, part: str) -> str:
         return derived_id("ord", self._secret, order_id, part)
@@ -250,12 +238,8 @@ def recipients(order: Order) -> dict[str, Address]:
     return {order.subject: contract.to} if isinstance(contract, Transfer) else {}
 
 
-def left_status(eject: str | None) -> PayoutStatus:
-    """How a payout ends that leaves its transaction."""
-    return PayoutStatus.CANCELED if eject == CANCELED_BY_HAND else PayoutStatus.FAILED
-
-
-def _parts(order: Order) -> bool:
+def parts(order: Order) -> bool:
+    """Whether its payouts go on without it: several of them, and it never pays any."""
     return len(order.expects) > 1 and order.status in (OrderStatus.FAILED, OrderStatus.CANCELED)
 
 

@@ -7,10 +7,11 @@ they tell the same: an event's id is derived from the change, and a release coun
 
 from typing import Final
 
+from tron_payment.db.events import Event
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.counting import Counting
-from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.documents import LEFT, Payout
 from tron_payment.payouts.domain import LIFECYCLE, PayoutStatus
 
 MADE: Final = "made"
@@ -28,32 +29,27 @@ class Telling:
         self._announcer = announcer
         self._counting = counting
 
-    async def tell(self, payout: Payout) -> None:
+    async def tell(self, *payouts: Payout) -> None:
         """Safe to repeat, whatever happened in between."""
-        cause = payout.untold
-        if cause is None:
+        untold = [payout for payout in payouts if payout.untold is not None]
+        if not untold:
             return
-        if cause == MADE:
-            await self._announcer.made([payout])
-        else:
-            # an approved payout may have moved on when a sweeper tells; an ended one never does
-            status = PayoutStatus.QUEUED if cause == APPROVED else payout.status
-            reason = payout.reason if cause == ENDED else ""
-            await self._announcer.tell(
-                [
-                    self._announcer.event(
-                        payout,
-                        status.value,
-                        cause,
-                        payout.version,
-                        payout.updated_at,
-                        reason=reason or None,
-                    )
-                ]
-            )
-        if LIFECYCLE.is_final(payout.status) and payout.status is not PayoutStatus.SETTLED:
-            await self._counting.uncount([payout])
-        await store.told(payout.id, cause)
+        await self._announcer.made([payout for payout in untold if payout.untold == MADE])
+        await self._announcer.tell(
+            [self._moved(payout, payout.untold or "") for payout in untold if payout.untold != MADE]
+        )
+        unpaid = [p for p in untold if LIFECYCLE.is_final(p.status)]
+        await self._counting.end([p for p in unpaid if p.status is not PayoutStatus.SETTLED])
+        await store.told(untold)
+
+    def _moved(self, payout: Payout, untold: str) -> Event:
+        # an approved payout may have moved on when a sweeper tells; an ended one never does
+        status = PayoutStatus.QUEUED if untold == APPROVED else payout.status
+        reason = payout.reason if untold in (ENDED, LEFT) else ""
+        cause = f"{payout.order_id}:{LEFT}" if untold == LEFT else untold
+        return self._announcer.event(
+            payout, status.value, cause, payout.version, payout.updated_at, reason=reason or None
+        )
 
 
 __all__ = ["APPROVED", "ENDED", "MADE", "Telling"]
