@@ -15,12 +15,13 @@ from tron_payment.core.address import Address
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.audit import AuditEntry
 from tron_payment.wallets import OURSELVES, Custody, Wallet, WalletKind, Who
-from tron_payment.wallets.agreement import may_take, outsiders_reach
+from tron_payment.wallets.agreement import ASKED, REPLACING, may_take
 from tron_payment.wallets.agreement_documents import (
     ASKED_LIFETIME,
     ChangeStatus,
     PermissionChange,
 )
+from tron_payment.wallets.granted import outsiders_reach
 from tron_payment.wallets.permissions import WantedPermission, build_update
 
 LATER = int((NOW + timedelta(days=9)).timestamp())
@@ -80,8 +81,8 @@ async def test_one_treasurer_gives_no_account_away(world: World) -> None:
             for _ in range(3):
                 assert await put(client, hot, body, "tre-1") == NEEDED, body
     assert not placed(world)
-    (asked,) = {each.action for each in await AuditEntry.find({"actor": "tre-1"}).to_list()}
-    assert asked == "wallet.permissions_asked"
+    told = {each.action for each in await AuditEntry.find({"actor": "tre-1"}).to_list()}
+    assert told == {ASKED, REPLACING}
 
 
 async def test_a_key_that_somebody_brought_is_not_ours_alone(world: World) -> None:

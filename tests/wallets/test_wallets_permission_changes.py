@@ -11,8 +11,8 @@ from wallet_world import World, bearer, build_world, served
 
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.audit import AuditEntry
-from tron_payment.wallets import OURSELVES, Wallet
-from tron_payment.wallets.agreement import Agreement
+from tron_payment.wallets import OURSELVES, Wallet, agreement_documents
+from tron_payment.wallets.agreement import ASKED, REPLACING, Agreement
 from tron_payment.wallets.agreement_documents import ASKED_LIFETIME
 
 LIST = "/wallets/permission-changes"
@@ -123,11 +123,68 @@ async def test_what_is_open_is_in_the_audit_log_with_what_it_replaced(
             assert status == 500
         for _ in range(2):
             assert await put(client, hot, body, "tre-1", "asked-and-then-died") == NEEDED
-        (entry,) = await AuditEntry.find({"actor": "tre-1"}).to_list()
-        assert entry.action == "wallet.permissions_asked" and entry.after is not None
+        (entry,) = await AuditEntry.find({"actor": "tre-1", "action": ASKED}).to_list()
+        assert entry.after is not None
         (row,) = (await client.get(f"{LIST}?status=asked", headers=by("tre-1"))).json()["data"]
         told = (entry.after["change_id"], entry.after["replaces"])
         assert told == (row["change_id"], first["change_id"])
+
+
+async def dies(*_: Any) -> None:
+    raise RuntimeError("killed")
+
+
+async def test_what_gave_way_is_in_the_audit_log_though_nothing_came_in_its_place(
+    world: World, hot: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process died when the old change was closed; a repeat says what it has replaced."""
+    async with served(world) as client:
+        first = await asked(client, hot, "tre-3", weight=2)
+        body = shared(hot.address, EVE)
+        with monkeypatch.context() as death:
+            death.setattr(agreement_documents, "ask", dies)
+            assert (await put(client, hot, body, "tre-1", "closed-and-then-died"))[0] == 500
+        assert await decide(client, first, "agree", "tre-2") == OVER
+        (entry,) = await AuditEntry.find({"action": REPLACING}).to_list()
+        assert entry.actor == "tre-1" and entry.after is not None
+        assert (entry.after["change_id"], entry.after["asked_by"]) == (first["change_id"], "tre-3")
+        assert await put(client, hot, body, "tre-1", "closed-and-then-died") == NEEDED
+        (entry,) = await AuditEntry.find({"actor": "tre-1", "action": ASKED}).to_list()
+        assert entry.after is not None and entry.after["replaces"] == first["change_id"]
+
+
+@pytest.mark.parametrize("what", ["agree", "refuse"])
+async def test_who_decides_notes_what_was_asked_if_nobody_has(
+    world: World, hot: Wallet, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """On the account of who asked, whose process died before that."""
+    async with served(world) as client:
+        body = shared(hot.address, EVE)
+        with monkeypatch.context() as death:
+            death.setattr(Agreement, "_note", dies)
+            assert (await put(client, hot, body, "tre-1"))[0] == 500
+        (row,) = (await client.get(f"{LIST}?status=asked", headers=by("tre-1"))).json()["data"]
+        assert (await decide(client, row, what, "tre-2"))[0] in (200, 202)
+        (entry,) = await AuditEntry.find({"action": ASKED}).to_list()
+        assert (entry.actor, entry.role) == ("tre-1", "treasurer")
+
+
+async def test_what_an_older_release_has_noted_is_not_noted_twice(
+    world: World, hot: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gave its entries ids of their own."""
+    real = Agreement._note
+
+    async def older(self: Agreement, *args: Any) -> None:
+        await real(self, *args[:4])
+
+    async with served(world) as client:
+        body = shared(hot.address, EVE)
+        with monkeypatch.context() as before:
+            before.setattr(Agreement, "_note", older)
+            assert await put(client, hot, body, "tre-1", "asked-before-the-upgrade") == NEEDED
+        assert await put(client, hot, body, "tre-1", "asked-before-the-upgrade") == NEEDED
+        assert await AuditEntry.find({"action": ASKED}).count() == 1
 
 
 async def test_what_has_lapsed_or_was_replaced_is_over(world: World, hot: Wallet) -> None:

@@ -13,20 +13,15 @@ Each arrow is one compare-and-set, and nothing leads back: a request asks once, 
 what it asked for (agreement_documents.py).
 """
 
-import hashlib
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final
 
-import msgspec
-
-from tron_payment.chain import Permission, PermissionUpdate
+from tron_payment.chain import PermissionUpdate
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.errors import AppError, Conflict, NotFound
 from tron_payment.db.audit import Audit
 from tron_payment.db.cas import LostRace
-from tron_payment.engine import contract_document
 from tron_payment.http.idempotency import KeyReused
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter
@@ -40,11 +35,16 @@ from tron_payment.wallets.agreement_documents import (
 )
 from tron_payment.wallets.documents import Wallet
 from tron_payment.wallets.domain import KEYED, WalletStatus
+from tron_payment.wallets.granted import keys_of, outsiders_reach, update_hash
 from tron_payment.wallets.making import Who
 from tron_payment.wallets.service import CHANGE_ATTEMPTS_MAX, Wallets
 
 KEY_WENT_OUT: Final = ("wallet.backup", "wallet.restore")
 """Acts of the audit log after which somebody has a wallet's key besides us."""
+
+
+ASKED: Final = "wallet.permissions_asked"
+REPLACING: Final = "wallet.permissions_replacing"
 
 
 class SecondPersonNeeded(Conflict, code="second_person_needed"):
@@ -101,8 +101,8 @@ class Agreement:
             now = self._clock.now()
             if (before := await changes.change_by_id(request_id)) is not None:
                 refusal = self._asked_before(before, digest, now)
-                if isinstance(refusal, SecondPersonNeeded):  # it may have died before it noted
-                    await self._note_asked(principal, wallet, before)
+                if isinstance(refusal, SecondPersonNeeded):
+                    await self._see_noted(wallet, before)
                 raise refusal
             if (taken := await changes.taken_by(request_id)) is not None:
                 if taken.change_hash != digest or taken.wallet_id != wallet.id:
@@ -112,9 +112,10 @@ class Agreement:
             if asked is not None and may_take(asked, digest, principal.id, now):
                 return
             if asked is not None:
-                if not await self._make_room(asked, principal, now):
+                if not await self._make_room(asked, principal, wallet, request_id, now):
                     continue
                 replaces = asked.id if asked.is_open(now) else replaces
+            replaces = replaces or await self._replaced_before(principal, wallet, request_id)
             change = PermissionChange(
                 id=request_id,
                 wallet_id=wallet.id,
@@ -122,13 +123,14 @@ class Agreement:
                 change_hash=digest,
                 wish=wish,
                 asked_by=principal.id,
+                asked_role=principal.role.value,
                 replaces=replaces,
                 expires_at=now + ASKED_LIFETIME,
                 created_at=now,
             )
             if not await changes.ask(change):
                 continue
-            await self._note_asked(principal, wallet, change)
+            await self._note_asked(wallet, change)
             raise _needed(change)
         raise LostRace("the wallet keeps changing; try again")
 
@@ -137,14 +139,39 @@ class Agreement:
             return KeyReused()
         return _needed(before) if before.is_open(now) else _over(before, now)
 
-    async def _make_room(self, asked: PermissionChange, who: Principal, now: datetime) -> bool:
-        """Close what was asked for before; False when somebody else has meanwhile."""
+    async def _make_room(
+        self,
+        asked: PermissionChange,
+        who: Principal,
+        wallet: Wallet,
+        request_id: str,
+        now: datetime,
+    ) -> bool:
+        """Close what was asked for before; False when somebody else has meanwhile.
+
+        Written down before it is done: dying in between leaves no change closed without a word.
+        """
         status = ChangeStatus.REPLACED if asked.is_open(now) else ChangeStatus.EXPIRED
+        if status is ChangeStatus.REPLACED:
+            after = {"change_id": asked.id, "asked_by": asked.asked_by, "by": request_id}
+            entry_id = f"aud_replacing_{asked.id}_{request_id}"
+            note = self._wallets.note
+            await note(Who.of(who), REPLACING, wallet, after=after, entry_id=entry_id)
         try:
             await changes.close(asked, status, who.id, now)
         except LostRace:
             return False
         return True
+
+    async def _replaced_before(self, who: Principal, wallet: Wallet, request_id: str) -> str | None:
+        """What this very request has replaced and then died, before it had asked."""
+        where = {"object_id": wallet.id, "action": REPLACING, "after.by": request_id}
+        for entry in await self._audit.page(where, None, 1):
+            assert entry.after is not None
+            found = await changes.change_by_id(entry.after["change_id"])
+            if found is not None and found.status is ChangeStatus.REPLACED:
+                return found.id if found.decided_by == who.id else None
+        return None
 
     # ---- deciding ----------------------------------------------------------------------------
 
@@ -193,6 +220,7 @@ class Agreement:
             if change.taken_by == request_id:
                 return _still_good(change, now)
             _check(change, principal, now)
+            await self._see_noted(await self._wallets.get(principal, change.wallet_id), change)
             try:
                 return await changes.close(
                     change, ChangeStatus.AGREED, principal.id, now, request_id
@@ -223,13 +251,14 @@ class Agreement:
             return change
         if not change.is_open(now):
             raise _over(change, now)
+        wallet = await self._wallets.get(principal, change.wallet_id)
+        await self._see_noted(wallet, change)
         try:
             refused = await changes.close(change, ChangeStatus.REFUSED, principal.id, now)
         except LostRace:
             again = await self.get(principal, change_id)
             raise _over(again, now) from None
-        wallet = await self._wallets.get(principal, change.wallet_id)
-        await self._note(principal, "wallet.permissions_refused", wallet, refused)
+        await self._note(Who.of(principal), "wallet.permissions_refused", wallet, refused)
         return refused
 
     # ---- looking -----------------------------------------------------------------------------
@@ -267,10 +296,10 @@ class Agreement:
 
     async def outside(self, update: PermissionUpdate) -> set[Address]:
         """Of the update's keys those that somebody besides this service may sign with."""
-        return {key for key in _keys(update) if not await self._is_held(key, update.owner)}
+        return {key for key in keys_of(update) if not await self._is_held(key, update.owner)}
 
     async def _gives_away(self, update: PermissionUpdate) -> bool:
-        held = _keys(update) - await self.outside(update)
+        held = keys_of(update) - await self.outside(update)
         return outsiders_reach(update, held)
 
     async def _is_held(self, key: Address, account: Address) -> bool:
@@ -302,16 +331,19 @@ class Agreement:
         where = {"object_id": {"$in": ids}, "action": {"$in": list(KEY_WENT_OUT)}}
         return bool(await self._audit.page(where, None, 1))
 
-    async def _note_asked(
-        self, principal: Principal, wallet: Wallet, change: PermissionChange
-    ) -> None:
-        """Once, however often it is asked for, so that no open change is without its entry."""
-        entry_id = f"aud_asked_{change.id}"
-        await self._note(principal, "wallet.permissions_asked", wallet, change, entry_id)
+    async def _see_noted(self, wallet: Wallet, change: PermissionChange) -> None:
+        """For who asked may have died before it was in the audit log; once, whoever wrote it."""
+        told = {"object_id": wallet.id, "action": ASKED, "after.change_id": change.id}
+        if not await self._audit.page(told, None, 1):
+            await self._note_asked(wallet, change)
+
+    async def _note_asked(self, wallet: Wallet, change: PermissionChange) -> None:
+        who = Who(change.asked_by, change.asked_role)
+        await self._note(who, ASKED, wallet, change, f"aud_asked_{change.id}")
 
     async def _note(
         self,
-        principal: Principal,
+        who: Who,
         action: str,
         wallet: Wallet,
         change: PermissionChange,
@@ -323,7 +355,6 @@ class Agreement:
             "change_id": change.id,
             **({"replaces": change.replaces} if change.replaces else {}),
         }
-        who = Who.of(principal, "")  # of the request under way
         await self._wallets.note(who, action, wallet, after=told, entry_id=entry_id)
 
 
@@ -345,30 +376,6 @@ def _still_good(taken: PermissionChange, now: datetime) -> PermissionChange:
     if now >= taken.decided_at + ASKED_LIFETIME:
         raise _over(taken, now)
     return taken
-
-
-def update_hash(update: PermissionUpdate) -> str:
-    """SHA-256 over everything that the update says, in hex."""
-    text = msgspec.json.encode(contract_document(update), order="deterministic", enc_hook=int)
-    return hashlib.sha256(text).hexdigest()
-
-
-def outsiders_reach(update: PermissionUpdate, held: Collection[Address]) -> bool:
-    """Whether keys other than these reach the threshold of any permission by themselves."""
-    for permission in _granted(update):
-        outside = sum(weight for key, weight in permission.keys if key not in held)
-        if outside >= permission.threshold:
-            return True
-    return False
-
-
-def _granted(update: PermissionUpdate) -> list[Permission]:
-    every = (update.owner_permission, update.witness_permission, *update.actives)
-    return [permission for permission in every if permission is not None]
-
-
-def _keys(update: PermissionUpdate) -> set[Address]:
-    return {key for permission in _granted(update) for key, _ in permission.keys}
 
 
 def _needed(change: PermissionChange) -> SecondPersonNeeded:

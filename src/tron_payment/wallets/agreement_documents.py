@@ -44,6 +44,9 @@ class PermissionChange(LeanDocument):
 
     status: ChangeStatus = ChangeStatus.ASKED
     asked_by: str
+    asked_role: str = ""
+    """Empty of what an older release has stored."""
+
     replaces: str | None = None
     """The open change of the same account that gave way to it."""
 
