@@ -450,6 +450,12 @@ async def test_a_block_without_transactions_is_confirmed_by_those_that_show_none
     assert (await nodes.solid_block(4)).transactions == ()
 
 
+def priced(alias: str, price: int | None) -> chain.NodeClient:
+    """A node that tells this price of energy, or none."""
+    listed = [{"key": "getEnergyFee", "value": price}, {"key": "getTransactionFee"}]
+    return client_of(fixed({"chainParameter": listed} if price else {}), alias)
+
+
 @pytest.mark.parametrize(
     ("told", "believed"),
     [
@@ -468,14 +474,23 @@ async def test_no_node_tells_a_price_against_the_others(
     """Of three the middle one, of two the higher one: too small a limit burns for nothing. Who is
     alone for now is believed: what was accepted goes on being sent."""
 
-    def node(alias: str, price: int | None) -> chain.NodeClient:
-        listed = [{"key": "getEnergyFee", "value": price}, {"key": "getTransactionFee"}]
-        return client_of(fixed({"chainParameter": listed} if price else {}), alias)
-
-    clients = [node(alias, price) for alias, price in zip("abc", told, strict=True)]
+    clients = [priced(alias, price) for alias, price in zip("abc", told, strict=True)]
     nodes = chain.Nodes(clients, 2, Seconds())
     if believed is None:
         with pytest.raises(chain.NodesUnavailable):
             await nodes.parameters()
     else:
         assert (await nodes.parameters())["getEnergyFee"] == believed
+
+
+async def test_who_has_rested_is_asked_for_the_price_beside_one_that_is_alone() -> None:
+    """Else it alone would tell, though the others were away for a moment only."""
+    seconds = Seconds()
+    clients = [priced(alias, price) for alias, price in zip("abc", (1, 100, 100), strict=True)]
+    nodes = chain.Nodes(clients, 2, seconds)
+    for member in list(nodes.members)[1:]:
+        for _ in range(FAILURES_TO_OPEN):
+            member.breaker.failed("away")
+    assert (await nodes.parameters())["getEnergyFee"] == 1, "nobody else may be asked yet"
+    seconds.now += OPEN_MAX_S
+    assert (await nodes.parameters())["getEnergyFee"] == 100

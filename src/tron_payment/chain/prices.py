@@ -14,7 +14,8 @@ async def agreed_parameters(members: Members, agreement: int) -> Mapping[str, in
 
     So of three nodes none tells a price alone. Of two the higher one counts: a transaction that
     may burn too little fails and burns it, one that may burn too much waits. What is no price
-    decides nothing. One that is alone for now is believed: what was accepted goes on being sent,
+    decides nothing. Who has rested long enough is asked beside too few in use, so that one alone
+    tells only where no other answers: it is believed then, what was accepted goes on being sent,
     and a false price costs a fee at the most, never a payment.
 
     Raises:
@@ -24,7 +25,7 @@ async def agreed_parameters(members: Members, agreement: int) -> Mapping[str, in
     if agreement == 1:
         answer, _ = await members.read(_parameters)
         return answer
-    asked = members.usable(1)
+    asked = members.usable(agreement)
     answers = await asyncio.gather(*(members.ask(member, _parameters) for member in asked))
     told = [answer for answer in answers if isinstance(answer, Mapping)]
     if not told:
