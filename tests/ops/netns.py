@@ -1,7 +1,8 @@
 """Network namespaces: `inside` where the service lives, `outside` where the internet begins.
 
-Inside has one neighbour, no default route and no IPv6. Names of the outside are known there only.
-Everything that inside sends is recorded by a raw socket.
+Inside has a default route and a name server, as an open network gives them, so that whatever goes
+past the proxy really leaves; there it finds nobody. No IPv6. Names of the outside are known there
+only. Everything that inside sends is recorded by a raw socket.
 """
 
 import ctypes
@@ -9,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -18,6 +20,12 @@ from typing import Any, Final, TypeVar
 
 INSIDE_ADDRESS: Final = "10.231.77.2"
 OUTSIDE_ADDRESS: Final = "10.231.77.1"
+NAME_SERVER: Final = "203.0.113.53"
+"""Behind the default route, where nobody answers."""
+
+ARP: Final = "0x806"
+RESOLVER: Final = f"nameserver {NAME_SERVER}\noptions timeout:1 attempts:1\n"
+READY_LOOKS_MAX: Final = 400
 _CLONE_NEWNET: Final = 0x40000000
 
 T = TypeVar("T")
@@ -108,9 +116,10 @@ def world(folder: Path, names: dict[str, str]) -> Iterator[World]:
             _ip("netns", "add", space.name)
             stack.callback(_remove, space)
             _ip("-n", space.name, "link", "set", "lo", "up")
-        etc = Path("/etc/netns") / outside.name
-        etc.mkdir(parents=True)
-        stack.callback(shutil.rmtree, etc)
+            etc = Path("/etc/netns") / space.name
+            etc.mkdir(parents=True)
+            stack.callback(shutil.rmtree, etc)
+            (etc / "resolv.conf").write_text(RESOLVER)
         lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in names.items())]
         (etc / "hosts").write_text("\n".join(lines) + "\n")
         _ip("link", "add", f"i{tag}", "netns", inside.name, "type", "veth",
@@ -124,10 +133,21 @@ def world(folder: Path, names: dict[str, str]) -> Iterator[World]:
                 space.do(lambda knob=knob: knob.write_text("1"))
             _ip("-n", space.name, "addr", "add", f"{address}/24", "dev", link)
             _ip("-n", space.name, "link", "set", link, "up")
+        _ip("-n", inside.name, "route", "add", "default", "via", OUTSIDE_ADDRESS)
         packets = folder / "packets"
         with packets.open("w") as out:
             inside.spawn(sys.executable, "-c", SNIFFER, f"i{tag}", stdout=out)
+        _until_ready(packets)
         yield World(inside, outside, packets)
+
+
+def _until_ready(packets: Path) -> None:
+    """Nothing may leave before it is recorded."""
+    for _ in range(READY_LOOKS_MAX):
+        if "ready" in packets.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError("the recorder does not begin")
 
 
 def _ip(*argv: str) -> None:
