@@ -11,19 +11,14 @@ from tests.gateway.test_refunds import paid
 from tests.gateway.test_sweeps import only, rest, stake
 from tests.gateway.test_waiting import freeze
 from tests.gateway.world import World
-from tron_payment.chain import NodeClient, NodeRefused, Nodes
+from tron_payment.chain import NodeClient, NodeRefused, Nodes, NodesUnavailable
 from tron_payment.core.errors import AppError, Refused
-from tron_payment.gateway import sweeps
+from tron_payment.gateway import sweeps, worth
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.lending import US, Lending
 from tron_payment.gateway.sweep_documents import Sweep
-from tron_payment.gateway.sweeps import (
-    EMPTY_FOR,
-    LATER_PAUSE,
-    LEND_PATIENCE,
-    NOT_WORTH_IT,
-    RETRY_AFTER,
-)
+from tron_payment.gateway.sweep_starts import DEAR_PAUSE, LATER_PAUSE, RETRY_AFTER
+from tron_payment.gateway.sweeps import EMPTY_FOR, LEND_PATIENCE, NOT_WORTH_IT
 from tron_payment.staking import Stake, Staking
 from tron_payment.staking.rules import NotActivated
 from tron_payment.wallets import WalletArchived
@@ -39,7 +34,7 @@ BLOCKS = 4
 @pytest.fixture
 def dear(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a TRX were worth a USDT."""
-    monkeypatch.setattr(sweeps, "TRX_WORTH_UNITS", 1_000_000)
+    monkeypatch.setattr(worth, "TRX_WORTH_UNITS", 1_000_000)
 
 
 @pytest.fixture
@@ -241,30 +236,36 @@ async def test_a_node_that_refuses_one_question_stops_no_sweep(
     assert len(asked) > refused_by and (await only()).status == "settled"
 
 
-async def test_what_keeps_one_sweep_stops_no_other(
-    gateway: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "refusal", [NodeRefused("ERROR", "whatever it is"), NodesUnavailable("for this question")]
+)
+async def test_what_keeps_one_sweep_stops_no_other_and_is_told(
+    gateway: World, monkeypatch: pytest.MonkeyPatch, refusal: AppError
 ) -> None:
-    real, kept = sweeps.Sweeps._advance, []
+    """Its loop fails, so that somebody looks."""
+    await paid(gateway, "25")
+    kept = await until(gateway, "funding")
+    real = sweeps.Sweeps._advance
 
     async def advance(self: Any, sweep: Sweep) -> bool:
-        kept.append(sweep.id)
-        if sweep.id == kept[0]:
-            raise NodeRefused("ERROR", "whatever it is")
+        if sweep.id == kept.id:
+            raise refusal
         return await real(self, sweep)
 
     monkeypatch.setattr(sweeps.Sweeps, "_advance", advance)
-    await paid(gateway, "25")
-    await until(gateway, "funding")
+    loop = next(each for each in gateway.assembly.loops.all if each.name == "gateway.sweep")
+    gateway.quiet = frozenset({loop.name})
     await paid(gateway, "26")
     for _ in range(MUCH_TIME):
+        with pytest.raises(type(refusal)):
+            await loop.step()
         found = await Sweep.find({"asset": "USDT"}).to_list()
         if any(each.status == "settled" for each in found):
             break
         await gateway.solidify()
-    assert {each.id: each.status.value for each in found if each.id == kept[0]} == {
-        kept[0]: "funding"
-    }
-    assert [each.status.value for each in found if each.id != kept[0]] == ["settled"]
+    statuses = {each.id: each.status.value for each in found}
+    assert statuses.pop(kept.id) == "funding"
+    assert list(statuses.values()) == ["settled"]
 
 
 async def test_a_deposit_that_waits_for_energy_is_not_asked_about_all_the_time(
@@ -297,5 +298,8 @@ async def test_a_deposit_that_waits_for_energy_is_not_asked_about_all_the_time(
     monkeypatch.setattr(NodeClient, "account", rented)
     await gateway.wait(LATER_PAUSE.seconds)
     await gateway.tick(1)
-    assert await Payment.find({"sweepable": True}).count() == 0, "until more comes"
+    asked.clear()
+    for _ in range(4):
+        await gateway.wait(DEAR_PAUSE.seconds // 4)
+    assert len(asked) <= 1, "nothing is waited for but lower prices"
     assert await Sweep.find({"asset": "USDT"}).count() == 0

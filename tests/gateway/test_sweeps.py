@@ -12,10 +12,10 @@ from tests.gateway.test_waiting import freeze
 from tests.gateway.world import World, again, somebody
 from tron_payment.core.address import Address
 from tron_payment.core.errors import Refused
-from tron_payment.gateway import sweeps
+from tron_payment.gateway import worth
 from tron_payment.gateway.lending import Lending
 from tron_payment.gateway.sweep_documents import Sweep
-from tron_payment.gateway.sweeps import is_worth_it
+from tron_payment.gateway.worth import is_worth_it
 from tron_payment.staking import Stake
 from tron_payment.wallets import Wallets
 
@@ -129,7 +129,7 @@ async def test_a_new_process_goes_on_wherever_the_sweep_is(gateway: World, mongo
 @pytest.fixture
 def dear(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if a TRX were worth a USDT: the devnet's token burns less than the main net's."""
-    monkeypatch.setattr(sweeps, "TRX_WORTH_UNITS", 1_000_000)
+    monkeypatch.setattr(worth, "TRX_WORTH_UNITS", 1_000_000)
 
 
 async def test_what_is_not_worth_its_fee_waits_for_more(gateway: World, dear: None) -> None:
@@ -204,4 +204,4 @@ async def imported(world: World, kind: str) -> Address:
     ],
 )
 def test_a_quarter_may_go_to_the_network(units: int, fee_sun: int, worth: bool) -> None:
-    assert is_worth_it(units, fee_sun) is worth
+    assert is_worth_it("USDT", units, fee_sun) is worth

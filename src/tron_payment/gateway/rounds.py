@@ -15,6 +15,10 @@ from tron_payment.engine import MustWait
 LATER_MAX: Final = 10_000
 """Things of which it is remembered that they are put off; of more, all are looked at once more."""
 
+AWAY_MAX: Final = 10
+"""After so many for which no node answered the rest of a round is left to the next one: each may
+have been waited for as long as a node may take."""
+
 log = structlog.get_logger()
 
 
@@ -49,14 +53,44 @@ class Later:
         self._until[what] = until
 
 
-async def alone(doing: Awaitable[bool], **what: str) -> bool:
-    """What keeps one of them stops none of the others; only an outage stops all."""
-    try:
-        return await doing
-    except (StoreUnavailable, NodesUnavailable):
-        raise
-    except (LostRace, MustWait) as wait:
-        log.info("sweep.waits", reason=wait.detail, **what)
-    except AppError as refusal:
-        log.error("sweep.refused", reason=refusal.code, detail=refusal.detail, **what)
-    return False
+class Refusals:
+    """What was refused in a round. None of it stops the others; the first is told after it, so that
+    whoever runs the round knows that something fails."""
+
+    def __init__(self) -> None:
+        self._first: AppError | None = None
+        self._away = 0
+
+    @property
+    def are_an_outage(self) -> bool:
+        """Whether it makes no sense to go on: no node answers, whatever is asked."""
+        return self._away >= AWAY_MAX
+
+    async def alone(self, doing: Awaitable[bool], **what: str) -> bool:
+        """What it answers; False when it was refused or has to wait.
+
+        Raises:
+            StoreUnavailable: Nobody can go on.
+        """
+        try:
+            return await doing
+        except StoreUnavailable:
+            raise
+        except (LostRace, MustWait) as wait:
+            log.info("sweep.waits", reason=wait.detail, **what)
+        except NodesUnavailable as away:  # for this question perhaps; others are answered
+            self._away += 1
+            self._first = self._first or away
+            log.info("sweep.waits", reason=away.detail, **what)
+        except AppError as refusal:
+            self._first = self._first or refusal
+            log.error("sweep.refused", reason=refusal.code, detail=refusal.detail, **what)
+        return False
+
+    def tell(self) -> None:
+        """
+        Raises:
+            AppError: The first that was refused, if any was.
+        """
+        if self._first is not None:
+            raise self._first

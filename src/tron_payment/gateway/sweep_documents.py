@@ -1,6 +1,6 @@
 """Sweeps as stored, and every query on them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -9,7 +9,6 @@ from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.lifecycle import Lifecycle
-from tron_payment.core.money import TRX, USDT
 from tron_payment.db.faults import store_errors
 
 LIVE_MAX: Final = 200
@@ -101,9 +100,9 @@ async def live(skip: int = 0) -> list[Sweep]:
         return await Sweep.find({"live": {"$gt": ""}}).skip(skip).limit(LIVE_MAX).to_list()
 
 
-async def is_moving(address: str) -> bool:
-    """Whether a sweep of this address is under way."""
-    names = [f"{address}|{asset}" for asset in (USDT.code, TRX.code)]
+async def is_moving(address: str, assets: Iterable[str]) -> bool:
+    """Whether a sweep of one of these assets from this address is under way."""
+    names = [f"{address}|{asset}" for asset in assets]
     with store_errors():
         return await Sweep.find_one({"live": {"$in": names}}) is not None
 

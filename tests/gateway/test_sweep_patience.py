@@ -1,0 +1,171 @@
+"""Sweeps that cannot go on are given up and begun anew: no deposit waits for ever."""
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.conftest import Mongo
+from tests.gateway.test_refunds import paid
+from tests.gateway.test_sweeps import only, rest
+from tests.gateway.test_waiting import freeze
+from tests.gateway.world import World, world
+from tron_payment.core.address import Address
+from tron_payment.gateway import sweeps
+from tron_payment.gateway.documents import Payment
+from tron_payment.gateway.sweep_documents import Sweep
+from tron_payment.gateway.sweep_starts import DEAR_PAUSE, RETRY_AFTER
+from tron_payment.gateway.sweeps import NOT_FUNDED, PATIENCE
+from tron_payment.wallets import Wallets
+
+MUCH_TIME = 60
+DISPATCH = frozenset({"engine.dispatch"})
+
+
+async def swept(world: World, address: str) -> bool:
+    held = await world.house.ledger.holdings(Address(address))
+    return not any(held.get("USDT", {}).values())
+
+
+async def ends() -> list[tuple[str, str]]:
+    found = await Sweep.find({"asset": "USDT"}).sort("+created_at").to_list()
+    return [(each.status.value, each.reason) for each in found]
+
+
+async def funding(world: World) -> Any:
+    """A sweep whose fee is asked for and not sent."""
+    world.quiet = DISPATCH
+    invoice = await paid(world, "100")
+    assert (await only()).status == "funding"
+    return invoice
+
+
+async def test_a_fee_that_rose_after_it_was_sent_is_completed_by_the_next_sweep(
+    gateway: World,
+) -> None:
+    """It is sent exactly, and energy costs more by 1 % when the order sets it aside."""
+    invoice = await funding(gateway)
+    gateway.quiet = frozenset()
+    for _ in range(MUCH_TIME):
+        sweep = await only()
+        if sweep.status == "moving":
+            break
+        fee = await gateway.house.engine.find(sweep.fee_order_id)
+        if fee is not None and fee.status in ("signed", "settled"):
+            gateway.quiet = DISPATCH
+        await gateway.devnet.mine(4)
+        await gateway.work()
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 101})
+    await gateway.devnet.mine(40)
+    gateway.quiet = frozenset()
+    await gateway.work()
+    order = await gateway.house.engine.find(sweep.order_id)
+    assert (order.status, order.waiting_for) == ("queued", "funds")
+    await gateway.wait(PATIENCE.seconds)
+    assert await ends() == [("failed", "canceled")]
+    await gateway.wait(RETRY_AFTER.seconds)
+    await rest(gateway)
+    assert await ends() == [("failed", "canceled"), ("settled", "")]
+    assert await swept(gateway, invoice["address"])
+
+
+async def test_a_fee_that_a_frozen_treasury_owes_is_asked_of_the_new_one(gateway: World) -> None:
+    wallets = gateway.service(Wallets)
+    invoice = await funding(gateway)
+    await freeze(gateway, (await only()).treasury_wallet_id, frozen=True)
+    new = await wallets.ensure(None, "second-treasury")
+    gateway.quiet = frozenset()
+    await gateway.work()
+    await gateway.fund(new.address, "5000")
+    wallets.default_address = Address(new.address)
+    await gateway.solidify()
+    await gateway.wait(PATIENCE.seconds)
+    await gateway.wait(RETRY_AFTER.seconds)
+    await rest(gateway)
+    assert await ends() == [("failed", "fee: canceled"), ("settled", "")]
+    assert await swept(gateway, invoice["address"])
+    held = await gateway.house.ledger.holdings(Address(new.address))
+    assert held["USDT"]["available"] == 100_000_000
+
+
+async def test_a_fee_that_could_not_even_be_asked_for_ends_the_sweep(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> bool:
+        return False
+
+    with monkeypatch.context() as failing:
+        failing.setattr(sweeps.Sweeps, "_send_fee", nothing)
+        invoice = await paid(gateway, "100")
+        await gateway.wait(PATIENCE.seconds)
+    assert await ends() == [("failed", NOT_FUNDED)]
+    await gateway.wait(RETRY_AFTER.seconds)
+    await rest(gateway)
+    assert await swept(gateway, invoice["address"])
+
+
+async def test_a_fee_above_the_maximum_is_told_and_begins_nothing(mongo: Mongo) -> None:
+    async with world(mongo, max_fee_trx="2") as gateway:
+        with capture_logs() as logs:
+            await paid(gateway, "1000")
+            await gateway.tick(3)
+        (said,) = [each for each in logs if each["event"] == "sweep.too_dear"]
+        assert said["reason"].startswith("fee_above_maximum")
+        assert await Sweep.find({}).count() == 0
+        assert await Payment.find({"sweepable": True}).count() == 1, "it may cost less one day"
+
+
+async def test_a_fee_that_rose_above_the_maximum_before_it_was_asked_for_ends_the_sweep(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(*_: Any) -> bool:
+        return False
+
+    with monkeypatch.context() as failing:
+        failing.setattr(sweeps.Sweeps, "_send_fee", nothing)
+        await paid(gateway, "100")
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 100_000})
+    await gateway.wait(120)
+    ((status, reason),) = await ends()
+    assert status == "failed" and reason.startswith("fee_above_maximum")
+
+
+async def test_a_fee_whose_block_comes_between_two_looks_is_not_taken_for_too_little(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await funding(gateway)
+    gateway.quiet = frozenset()
+    sweep, engine, came = await only(), gateway.house.engine, []
+    for _ in range(MUCH_TIME):
+        fee = await engine.find(sweep.fee_order_id)
+        if fee is not None and fee.status == "signed":
+            break
+        await gateway.tick(1)
+    real = engine.find
+
+    async def find(order_id: str) -> Any:
+        if order_id == sweep.fee_order_id and not came:
+            came.append(order_id)
+            await gateway.devnet.mine(22)
+            while await gateway.assembly.follower.step():
+                pass
+        return await real(order_id)
+
+    monkeypatch.setattr(engine, "find", find)
+    loop = next(each for each in gateway.assembly.loops.all if each.name == "gateway.sweep")
+    await loop.step()
+    assert came and await ends() == [("moving", "")]
+
+
+async def test_what_costs_too_much_today_is_looked_at_again_when_it_costs_less(
+    gateway: World,
+) -> None:
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 1400})
+    await gateway.devnet.mine(2)
+    invoice = await paid(gateway, "40")
+    await gateway.tick(2)
+    assert await Sweep.find({}).count() == 0
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 100})
+    await gateway.wait(DEAR_PAUSE.seconds)
+    await rest(gateway)
+    assert await swept(gateway, invoice["address"])
