@@ -105,7 +105,7 @@ class Meter:
         """
         level = _LEVELS.get(method, logging.INFO)
         name = event.get("event", "")
-        if name in self.events or (len(self.events) < EVENTS_MAX and _EVENT.match(str(name))):
+        if name in self.events or (len(self.events) < EVENTS_MAX and _EVENT.fullmatch(str(name))):
             self.events[name] += 1
             if level >= logging.ERROR:
                 self.errors[name] += 1

@@ -289,7 +289,7 @@ def _numbers(prefix: str, stats: Mapping[str, Any]) -> list[tuple[str, float]]:
     """Whole numbers under names that the code chose; everything else is no figure."""
     found: list[tuple[str, float]] = []
     for key, value in stats.items():
-        if not isinstance(key, str) or not _NAME.match(key):
+        if not isinstance(key, str) or not _NAME.fullmatch(key):
             continue
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):

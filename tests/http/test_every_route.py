@@ -15,10 +15,12 @@ from whole_app import Whole, options, whole
 from tron_payment.app import DOCUMENTS
 from tron_payment.db.connect import Store, connect
 from tron_payment.http.acting import NONE, READING, REQUEST, kind_of
+from tron_payment.http.fields import ADDRESS_PATTERN
 from tron_payment.http.headers import SINGLE
-from tron_payment.http.limits import JSON
+from tron_payment.http.limits import JSON, KEY_PATTERN
 from tron_payment.http.permissions import PERMISSIONS, STEP_UP
 from tron_payment.http.principals import Role
+from tron_payment.payouts.domain import REFERENCE_PATTERN, USER_ID_PATTERN
 
 ROUTES_MIN = 200
 """Paths and methods, each prefix counted; fewer would mean that this test lost some."""
@@ -311,3 +313,25 @@ async def test_the_document_names_every_media_type_and_every_good_status(app: Wh
         assert {"200", "202"} <= set(paths[f"/api/v1/{name}"]["post"]["responses"]), name
     assert "202" in paths["/api/v1/payments/reconciliation"]["get"]["responses"]
     assert "401" in paths["/api/v1/payments/webhook"]["post"]["responses"]
+
+
+def patterns_in(part: Any) -> Iterator[str]:
+    """Every pattern that the document tells, at any depth."""
+    if isinstance(part, dict):
+        if isinstance(part.get("pattern"), str):
+            yield part["pattern"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from patterns_in(each)
+
+
+async def test_no_pattern_of_the_document_admits_a_line_break_at_its_end(app: Whole) -> None:
+    """`$` alone lies before one, too: "INV-77" and the same with a line break were two names."""
+    document = (await app.client.get("/schema", headers=bearer())).json()
+    found = sorted(set(patterns_in(document)))
+    assert {REFERENCE_PATTERN, USER_ID_PATTERN, KEY_PATTERN, ADDRESS_PATTERN} <= set(found)
+    for pattern in found:
+        assert re.fullmatch(r"\^[^$]*\$\(\?!\\n\)", pattern), f"end it with $(?!\\n): {pattern}"
+    assert re.search(REFERENCE_PATTERN, "INV-77")
+    assert not re.search(REFERENCE_PATTERN, "INV-77\n")

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.payouts.world import Pay, person, refusal, wish
@@ -224,3 +225,18 @@ async def test_bodies_that_handlers_read_themselves_are_documented(pay: Pay) -> 
             schema = body["content"]["application/json"]["schema"]
             assert field in schema["properties"] and body["required"] is False
     assert "$defs" not in str(document["paths"])
+
+
+async def test_a_name_with_a_line_break_at_its_end_is_refused_by_every_endpoint(pay: Pay) -> None:
+    """It would be another name than the one without: paid twice, or past the recipient book."""
+    for changes in ({"merchant_reference": "INV-77\n"}, {"user_id": "ann-77\n"}):
+        row = wish(recipient_address=person(), **changes)
+        for path in ("initiate", "v0", "direct"):
+            answer = await pay.post(f"/payouts/{path}", row)
+            assert refusal(answer)[:2] == (422, "invalid_field"), answer.text
+        listed = await pay.post("/payouts/batch", {"payouts": [row]})
+        lines = msgspec.json.encode(row) + b"\n"
+        kind = "application/x-ndjson"
+        lined = await pay.post("/payouts/batch", content=lines, media_type=kind)
+        for answer in (listed, lined):
+            assert refusal(answer)[:2] == (422, "no_good_row"), answer.text

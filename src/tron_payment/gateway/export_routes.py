@@ -42,7 +42,7 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     form: Literal["csv", "jsonl"] = msgspec.field(name="format", default="csv")
     first: date | None = msgspec.field(name="from", default=None)
     last: date | None = msgspec.field(name="to", default=None)
-    value_currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] | None = None
+    value_currency: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$(?!\n)")] | None = None
     rates: Annotated[dict[CurrencyCode, RateText], msgspec.Meta(max_length=RATES_MAX)] = {}
 
 

@@ -79,7 +79,7 @@ class ContractRequest(
     """A call of a contract that holds no money of ours."""
 
     contract_address: Text
-    data: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){4,8192}$")]
+    data: Annotated[str, msgspec.Meta(pattern=r"^([0-9a-f]{2}){4,8192}$(?!\n)")]
     call_value_trx: str = "0"
     wallet_id: str | None = None
     max_fee_trx: str | None = None

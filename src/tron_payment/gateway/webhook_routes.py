@@ -39,7 +39,7 @@ WRITE: dict[str, Any] = {"permission": "webhook:write"}
 NOTICE: dict[str, Any] = {"open": True, "rate": "write", "problems": ("401",)}
 TYPES_MAX = 50
 SEQ_DIGITS_MAX = 18
-EventType = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+\.([a-z_]+|\*)$", max_length=64)]
+EventType = Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+\.([a-z_]+|\*)$(?!\n)", max_length=64)]
 Types = Annotated[list[EventType], msgspec.Meta(max_length=TYPES_MAX)]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=URL_LENGTH_MAX)]
 Description = Annotated[str, msgspec.Meta(max_length=200)]

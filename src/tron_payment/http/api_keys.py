@@ -119,7 +119,7 @@ class KeyRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A wish for a key."""
 
     label: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
+    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$(?!\n)")]
     role: Role
     scopes: Annotated[list[str], msgspec.Meta(min_length=1, max_length=100)]
     expires_in_days: Annotated[int, msgspec.Meta(ge=1, le=LIFETIME_DAYS_MAX)] = 90

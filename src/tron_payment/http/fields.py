@@ -11,10 +11,10 @@ import msgspec
 from tron_payment.core.address import ADDRESS_TEXT_LENGTH
 from tron_payment.core.money import AMOUNT_TEXT_MAX
 
-AMOUNT_PATTERN: Final = r"^(?=.*[1-9])(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$"
+AMOUNT_PATTERN: Final = r"^(?=.*[1-9])(0|[1-9][0-9]{0,11})(\.[0-9]{1,6})?$(?!\n)"
 """More than zero, at most six decimals: what every asset of the service takes."""
 
-ADDRESS_PATTERN: Final = r"^T[1-9A-HJ-NP-Za-km-z]{33}$"
+ADDRESS_PATTERN: Final = r"^T[1-9A-HJ-NP-Za-km-z]{33}$(?!\n)"
 
 MoneyText = Annotated[
     str,

@@ -54,7 +54,7 @@ JSON: Final = "application/json"
 KEY_HEADER: Final = "Idempotency-Key"
 KEY_LENGTH_MIN: Final = 16
 KEY_LENGTH_MAX: Final = 255
-KEY_PATTERN: Final = r"^[!-~]+$"
+KEY_PATTERN: Final = r"^[!-~]+$(?!\n)"
 
 SECURITY_HEADERS: Final = (
     (b"x-content-type-options", b"nosniff"),

@@ -17,7 +17,7 @@ from tron_payment.http.totp import DIGITS, PERIOD_S
 OWN: Final[dict[str, Any]] = {"permission": "totp:enrol", "rate": "approve"}
 """What changes one's own second factor."""
 
-CODE_PATTERN: Final = rf"^[0-9]{{{DIGITS}}}$"
+CODE_PATTERN: Final = rf"^[0-9]{{{DIGITS}}}$(?!\n)"
 
 Code = Annotated[str, msgspec.Meta(pattern=CODE_PATTERN, description="What the device shows.")]
 
@@ -31,14 +31,14 @@ class CodeRequest(Silent, msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 class ResetRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose second factor is lost."""
 
-    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
+    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$(?!\n)")]
 
 
 class ReleaseRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose second factor may count, by the fingerprint that they have told you."""
 
-    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$")]
-    fingerprint: Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{FINGERPRINT_HEX}}}$")]
+    principal: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$(?!\n)")]
+    fingerprint: Annotated[str, msgspec.Meta(pattern=rf"^[0-9a-f]{{{FINGERPRINT_HEX}}}$(?!\n)")]
 
 
 class EnrolmentView(Silent, msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ async def find(wanted: str) -> Found:
     """
     with store_errors():
         found = Found()
-        if match := TXID.match(wanted):
+        if match := TXID.fullmatch(wanted):
             await _by_txid(found, match.group(1).lower())
             return found
         if await _by_object(found, wanted):

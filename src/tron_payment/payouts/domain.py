@@ -11,8 +11,8 @@ from tron_payment.engine import OrderStatus, Proof
 
 POLICY_VERSION: Final = 1
 CURRENCIES: Final[dict[str, Asset]] = {TRX.code: TRX, USDT.code: USDT}
-REFERENCE_PATTERN: Final = r"^[!-~]{1,64}$"
-USER_ID_PATTERN: Final = r"^[!-~]{1,128}$"
+REFERENCE_PATTERN: Final = r"^[!-~]{1,64}$(?!\n)"
+USER_ID_PATTERN: Final = r"^[!-~]{1,128}$(?!\n)"
 METADATA_ENTRIES_MAX: Final = 20
 METADATA_TEXT_MAX: Final = 200
 

@@ -18,7 +18,7 @@ from tron_payment.payouts.recipients import Recipient, Recipients
 class AttestRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Compliance's word about one user at one address."""
 
-    level: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
+    level: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$(?!\n)")]
     expires_at: datetime
     recipient_address: AddressText
 
