@@ -53,6 +53,17 @@ COUNTED = re.compile(r"\b(?:increase|rate)\(([a-z_]+_total)\b")
 MATCHER = re.compile(r'^\s*([a-z_]+)\s*(=|!=|=~|!~)\s*"([^"]*)"\s*$')
 
 
+TOLD_S = 60
+"""After this somebody knows of a full disk."""
+
+ELECTION_S = 15
+
+
+def seconds(duration: str) -> int:
+    assert re.fullmatch(r"[0-9]+[sm]", duration), duration
+    return int(duration[:-1]) * (60 if duration[-1] == "m" else 1)
+
+
 def names(rule: dict[str, Any]) -> str:
     return str(rule["alert"])
 
@@ -123,6 +134,18 @@ def test_there_is_an_alert_for_everything_that_runs_dry() -> None:
         'holder="hot"' in by_name["HotWalletTrxLow"] and 'asset="TRX"' in by_name["HotWalletTrxLow"]
     )
     assert "tronpay_energy_available" in by_name["EnergyLow"]
+
+
+def test_a_store_that_fails_is_told_within_a_minute_and_an_election_is_not() -> None:
+    text = (ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text()
+    scrape_s = seconds(yaml.safe_load(text)["global"]["scrape_interval"])
+    (group,) = [each for each in GROUPS if each["name"] == "tron-payment-store"]
+    (rule,) = [rule for rule in group["rules"] if rule["alert"] == "StoreFailing"]
+    window_s = seconds(re.findall(r"\[(\w+)\]", rule["expr"])[0])
+    assert window_s > 2 * scrape_s, "a rate takes two samples"
+    assert scrape_s + seconds(group["interval"]) + seconds(rule["for"]) <= TOLD_S
+    # what an election broke off is in two samples that follow each other, and in the rate so long
+    assert scrape_s >= ELECTION_S and window_s < seconds(rule["for"])
 
 
 def test_an_alert_asks_for_statuses_that_are_shown() -> None:
