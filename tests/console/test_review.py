@@ -1,13 +1,16 @@
 """Quarantine and the audit log at the console: two people, and what each of them may."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import httpx
 
 from tests.console.conftest import SignIn
 from tests.console.world import contradicted, pay, told_by_too_few
 from tests.e2e.service import Service
+from tron_payment.console import live
 
 Eventually = Callable[..., Awaitable[None]]
 
@@ -98,6 +101,24 @@ async def test_a_page_that_changes_is_told_so(sign_in: SignIn, service: Service)
     assert events[0] in ("same", "changed")
     assert (await browser.get("/console/live", params={"page": "/console/x/y"})).status_code == 404
     assert (await browser.get("/console/live", params={"page": f"{where}/z"})).status_code == 404
+
+
+async def test_a_person_watches_so_many_pages_however_many_are_opened_at_once(
+    sign_in: SignIn,
+) -> None:
+    browser = await sign_in("viewer")
+    most = live.STREAMS_PER_PERSON_MAX
+
+    async def watch(stack: AsyncExitStack) -> int:
+        stream = browser.stream("GET", "/console/live", params={"page": "/console"})
+        return (await stack.enter_async_context(stream)).status_code
+
+    async with AsyncExitStack() as stack:
+        opened = await asyncio.gather(*(watch(stack) for _ in range(most * 2)))
+        assert sorted(opened) == [200] * most + [429] * most
+    async with AsyncExitStack() as stack, asyncio.timeout(60):  # what was held is given back
+        while await watch(stack) != 200:
+            await asyncio.sleep(0.1)
 
 
 async def test_what_one_session_found_out_is_not_shown_to_a_weaker_one(

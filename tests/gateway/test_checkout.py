@@ -1,7 +1,9 @@
 """The checkout page: everybody's who has its address, and nothing on it is from elsewhere."""
 
+import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from tests.gateway.test_deposits import PAYER
 from tests.gateway.world import World, somebody
+from tron_payment.gateway import Gateway
+from tron_payment.gateway.checkout import routes
 
 
 class Outside(HTMLParser):
@@ -195,9 +199,6 @@ async def test_wrong_money_is_told_and_an_expired_invoice_warns(shop: World) -> 
 
 
 async def test_the_stream_tells_the_state_at_once_and_then_changes(shop: World) -> None:
-    from tron_payment.gateway import Gateway
-    from tron_payment.gateway.checkout import routes
-
     invoice = await shop.invoice("25")
     stream = routes._changes(invoice["payment_id"], shop.service(Gateway), shop.house)
     first = await anext(stream)
@@ -210,21 +211,43 @@ async def test_the_stream_tells_the_state_at_once_and_then_changes(shop: World) 
     await stream.aclose()  # type: ignore[attr-defined]
 
 
-def test_streams_are_counted_and_bounded() -> None:
-    from contextlib import ExitStack
+async def test_streams_of_an_invoice_are_bounded_however_many_ask_at_once(
+    shop: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each looks into the store before it begins: all that ask meanwhile count already."""
+    invoice, other = await shop.invoice("25"), await shop.invoice("26")
+    most = routes.STREAMS_PER_INVOICE_MAX
+    release = asyncio.Event()
 
-    from tron_payment.gateway.checkout.routes import (
-        STREAMS_PER_INVOICE_MAX,
-        Streams,
-        TooManyStreams,
+    async def until_released(*_: Any) -> AsyncIterator[str]:
+        await release.wait()
+        yield "over"
+
+    monkeypatch.setattr(routes, "_changes", until_released)
+
+    def watch(payment_id: str) -> asyncio.Task[Any]:
+        path, headers = f"/checkout/{payment_id}/events", {"accept": "text/event-stream"}
+        return asyncio.create_task(shop.http.get(path, headers=headers))
+
+    for _ in range(2):  # what was held is given back
+        release.clear()
+        mine = [watch(invoice["payment_id"]) for _ in range(most * 3)]
+        async with asyncio.timeout(60):
+            while sum(task.done() for task in mine) < most * 2:
+                await asyncio.sleep(0.01)
+            unknown = [(await watch("inv_" + "0" * 24)).status_code for _ in range(most * 2)]
+            theirs = watch(other["payment_id"])
+            release.set()
+            answers = await asyncio.gather(*mine, theirs)
+        statuses = sorted(answer.status_code for answer in answers)
+        assert statuses == [200] * (most + 1) + [429] * most * 2
+        assert unknown == [404] * most * 2
+        refused = next(answer for answer in answers if answer.status_code == 429)
+        assert refused.json()["code"] == "too_many_streams" and refused.headers["retry-after"]
+
+
+async def test_opening_a_stream_is_counted_against_its_source(shop: World) -> None:
+    answer = await shop.http.get(
+        f"/checkout/inv_{'0' * 24}/events", headers={"accept": "text/event-stream"}
     )
-
-    streams = Streams()
-    with ExitStack() as stack:
-        for _ in range(STREAMS_PER_INVOICE_MAX):
-            streams.check("inv_1")
-            stack.enter_context(streams.watching("inv_1"))
-        with pytest.raises(TooManyStreams):
-            streams.check("inv_1")
-        streams.check("inv_2")
-    streams.check("inv_1")
+    assert answer.headers["ratelimit-limit"]

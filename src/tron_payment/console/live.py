@@ -7,11 +7,10 @@ looks, as the person who watches, and says ``changed`` when they do. The page th
 import asyncio
 import hashlib
 import json
-from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
-from litestar import get
+from litestar import Request, get
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from litestar.params import QueryParameter
@@ -21,6 +20,7 @@ from tron_payment.console.api import Api, ApiProblem, at
 from tron_payment.console.desk import Desk
 from tron_payment.console.pages import PAGE_OPT
 from tron_payment.core.errors import RateLimited
+from tron_payment.http.streams import Streams
 
 STREAM_OPT: Final[dict[str, Any]] = {**PAGE_OPT, "produces": ("text/event-stream",)}
 LOOK_S: Final = 1.0
@@ -55,11 +55,12 @@ THINGS: Final = {
     "webhooks": "/api/v1/payments/webhook-endpoints/{id}/deliveries?limit=25",
 }
 
-_open: Counter[str] = Counter()
-
 
 class TooManyWatchers(RateLimited, code="too_many_watchers"):
     """Too many pages are watched; they ask again every few seconds instead."""
+
+
+_STREAMS: Final = Streams(STREAMS_MAX, STREAMS_PER_PERSON_MAX, TooManyWatchers)
 
 
 def watched(page: str) -> tuple[str, ...]:
@@ -79,38 +80,32 @@ def watched(page: str) -> tuple[str, ...]:
 
 @get("/console/live", media_type="text/event-stream", opt=STREAM_OPT)
 async def live(
-    desk: NamedDependency[Desk], page: Annotated[str, QueryParameter(max_length=300)]
+    request: Request[Any, Any, Any],
+    desk: NamedDependency[Desk],
+    page: Annotated[str, QueryParameter(max_length=300)],
 ) -> ServerSentEvent:
     """Say when a page has changed."""
     paths = watched(page)
-    who = desk.visitor.subject
-    if _open[who] >= STREAMS_PER_PERSON_MAX or _open.total() >= STREAMS_MAX:
-        raise TooManyWatchers(retry_after_s=5)
+    _STREAMS.hold(request.scope, desk.visitor.subject)
     not_shown = NOT_SHOWN.get(page.partition("?")[0], ())
-    return ServerSentEvent(_stream(desk.api, who, paths, not_shown))
+    return ServerSentEvent(_stream(desk.api, paths, not_shown))
 
 
 async def _stream(
-    api: Api, who: str, paths: tuple[str, ...], not_shown: tuple[str, ...]
+    api: Api, paths: tuple[str, ...], not_shown: tuple[str, ...]
 ) -> AsyncIterator[ServerSentEventMessage]:
-    _open[who] += 1
-    try:
-        shown = ""
-        for look in range(LOOKS_MAX):
-            try:
-                now = await _seen(api, paths, not_shown)
-            except ApiProblem:
-                return  # the token is over, or the thing is gone: the page finds out by itself
-            if shown and now != shown:
-                yield ServerSentEventMessage(event="changed", data=now)
-            elif look % HEARTBEAT_LOOKS == 0:
-                yield ServerSentEventMessage(event="same", data=now)
-            shown = now
-            await asyncio.sleep(LOOK_S)
-    finally:
-        _open[who] -= 1
-        if _open[who] <= 0:
-            del _open[who]
+    shown = ""
+    for look in range(LOOKS_MAX):
+        try:
+            now = await _seen(api, paths, not_shown)
+        except ApiProblem:
+            return  # the token is over, or the thing is gone: the page finds out by itself
+        if shown and now != shown:
+            yield ServerSentEventMessage(event="changed", data=now)
+        elif look % HEARTBEAT_LOOKS == 0:
+            yield ServerSentEventMessage(event="same", data=now)
+        shown = now
+        await asyncio.sleep(LOOK_S)
 
 
 async def _seen(api: Api, paths: tuple[str, ...], not_shown: tuple[str, ...]) -> str:

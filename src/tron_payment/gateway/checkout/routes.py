@@ -2,13 +2,11 @@
 
 import asyncio
 import hashlib
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import msgspec
-from litestar import MediaType, Response, Router, get
+from litestar import MediaType, Request, Response, Router, get
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath
 from litestar.response import ServerSentEvent, ServerSentEventMessage
@@ -20,6 +18,8 @@ from tron_payment.gateway.checkout import pages
 from tron_payment.gateway.checkout.pages import POLICY, Screen
 from tron_payment.gateway.domain import PaymentNotFound
 from tron_payment.gateway.service import Gateway
+from tron_payment.http.rate_limits import RateClass
+from tron_payment.http.streams import Streams
 from tron_payment.module import House
 
 LOOK_S: Final = 1.0
@@ -28,8 +28,11 @@ LOOKS_MAX: Final = 600
 """Then the browser connects again by itself."""
 
 HTML: Final[dict[str, Any]] = {"open": True, "produces": ("text/html",)}
-STREAM: Final[dict[str, Any]] = {"open": True, "produces": ("text/event-stream",)}
-
+STREAM: Final[dict[str, Any]] = {
+    "open": True,
+    "produces": ("text/event-stream",),
+    "rate": RateClass.READ,
+}
 
 STREAMS_MAX: Final = 500
 STREAMS_PER_INVOICE_MAX: Final = 10
@@ -38,31 +41,6 @@ STREAMS_PER_INVOICE_MAX: Final = 10
 
 class TooManyStreams(RateLimited, code="too_many_streams"):
     """Too many browsers watch; ask for the status instead."""
-
-
-class Streams:
-    """Counts open streams."""
-
-    def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
-
-    def check(self, payment_id: str) -> None:
-        """
-        Raises:
-            TooManyStreams: No more room, for this invoice or at all.
-        """
-        if self._open[payment_id] >= STREAMS_PER_INVOICE_MAX or self._open.total() >= STREAMS_MAX:
-            raise TooManyStreams(retry_after_s=5)
-
-    @contextmanager
-    def watching(self, payment_id: str) -> Iterator[None]:
-        self._open[payment_id] += 1
-        try:
-            yield
-        finally:
-            self._open[payment_id] -= 1
-            if not self._open[payment_id]:
-                del self._open[payment_id]
 
 
 class CheckoutState(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,21 +113,22 @@ async def status(
 
 @get("/{payment_id:str}/events", media_type="text/event-stream", opt=STREAM)
 async def events(
+    request: Request[Any, Any, Any],
     payment_id: FromPath[str],
     gateway: NamedDependency[Gateway],
     house: NamedDependency[House],
     streams: NamedDependency[Streams],
 ) -> ServerSentEvent:
     """The invoice now and whenever it changes."""
-    streams.check(payment_id)
+    streams.hold(request.scope, payment_id)
     if await _screen(payment_id, gateway, house) is None:
         raise PaymentNotFound
-    return ServerSentEvent(_stream(payment_id, gateway, house, streams))
+    return ServerSentEvent(_changes(payment_id, gateway, house))
 
 
 def checkout_router() -> Router:
     """`/checkout/...`, mounted at the root."""
-    streams = Streams()
+    streams = Streams(STREAMS_MAX, STREAMS_PER_INVOICE_MAX, TooManyStreams)
 
     def provide() -> Streams:
         return streams
@@ -160,14 +139,6 @@ def checkout_router() -> Router:
         dependencies={"streams": Provide(provide, sync_to_thread=False)},
         include_in_schema=False,
     )
-
-
-async def _stream(
-    payment_id: str, gateway: Gateway, house: House, streams: Streams
-) -> AsyncIterator[ServerSentEventMessage]:
-    with streams.watching(payment_id):
-        async for message in _changes(payment_id, gateway, house):
-            yield message
 
 
 async def _changes(
