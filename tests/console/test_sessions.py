@@ -1,6 +1,7 @@
 """Who gets in, how they get out, and whose forms count."""
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -9,6 +10,7 @@ from tests.console.conftest import SignIn
 from tests.e2e.processes import command
 from tests.e2e.service import Service
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 BrowserOf = Callable[[], httpx.AsyncClient]
 PAGES = (
     "/console", "/console/payouts", "/console/batches", "/console/payments", "/console/wallets",
@@ -44,10 +46,25 @@ async def test_a_token_signs_in_and_the_cookie_is_kept_from_scripts(
     assert "somebody" in (await browser.get("/console")).text
 
 
-async def test_a_wrong_token_does_not(browser_of: BrowserOf) -> None:
+@pytest.mark.parametrize(
+    "token",
+    ["a.b.c", "", "\u00e9.b.c", "\u0430.b.c", "a\r\nX-User-ID: x", "\0", "\ud800", "a" * 60_000],
+    ids=["wrong", "none", "accent", "Cyrillic", "two lines", "null", "half a character", "long"],
+)
+async def test_a_wrong_token_does_not(browser_of: BrowserOf, token: str) -> None:
     browser = browser_of()
-    answer = await browser.post("/console/sign-in", data={"token": "a.b.c"})
+    content = urlencode({"token": token}, errors="surrogatepass")
+    answer = await browser.post("/console/sign-in", content=content, headers=FORM)
     assert answer.status_code == 401 and "set-cookie" not in answer.headers
+    assert 'role="alert"' in answer.text
+
+
+async def test_a_key_of_a_form_that_no_header_has_is_refused(sign_in: SignIn) -> None:
+    browser = await sign_in("operator")
+    answer = await browser.post(
+        "/console/payments", data={"amount": "1", "currency": "USDT", "key": "\u00e9" * 20}
+    )
+    assert answer.status_code == 400 and "copy it again" in answer.text
 
 
 async def test_a_command_makes_another_link(browser_of: BrowserOf, service: Service) -> None:
@@ -80,7 +97,7 @@ async def test_sign_out_ends_the_session_for_every_copy_of_the_cookie(
 
 
 @pytest.mark.parametrize("path", FORMS)
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", ""])
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "", "http://["])
 async def test_a_foreign_form_does_nothing(sign_in: SignIn, path: str, origin: str) -> None:
     browser = await sign_in("operator")
     browser.headers.pop("Origin")

@@ -11,6 +11,7 @@ import httpx
 from litestar import Litestar
 
 from tron_payment.console.sessions import Visitor
+from tron_payment.http.problems import InvalidHeader
 from tron_payment.http.step_up import CODE_HEADER
 
 BASE_URL: Final = "http://console.internal"
@@ -65,12 +66,18 @@ class Api:
     """Calls with one person's token."""
 
     def __init__(self, app: Litestar, visitor: Visitor, request_id: str) -> None:
+        """
+        Raises:
+            ApiProblem: The token has characters that no header has.
+        """
         self._paths = paths_of(app)
         front: Any = app  # Litestar's types of ASGI are narrower than httpx's
         self._client = httpx.AsyncClient(
             transport=httpx.ASGITransport(app=front),
             base_url=BASE_URL,
-            headers={"Authorization": f"Bearer {visitor.token}", "X-Request-ID": request_id},
+            headers=_plain(
+                {"Authorization": f"Bearer {visitor.token}", "X-Request-ID": request_id}
+            ),
             timeout=CALL_S,
             trust_env=False,
         )
@@ -144,7 +151,7 @@ class Api:
         headers = {"Idempotency-Key": key} if key else {}
         if code:
             headers[CODE_HEADER] = code
-        return await self._call(method, path, json=body, headers=headers)
+        return await self._call(method, path, json=body, headers=_plain(headers))
 
     async def send(
         self, path: str, content: bytes, media_type: str, *, key: str | None = None
@@ -155,7 +162,7 @@ class Api:
             ApiProblem
         """
         headers = {"Content-Type": media_type} | ({"Idempotency-Key": key} if key else {})
-        return await self._call("POST", path, content=content, headers=headers)
+        return await self._call("POST", path, content=content, headers=_plain(headers))
 
     async def _call(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         answer = await self._client.request(method, path, **more)
@@ -163,6 +170,20 @@ class Api:
         if answer.status_code >= 400:
             raise ApiProblem(answer.status_code, body)
         return body
+
+
+def _plain(headers: dict[str, str]) -> dict[str, str]:
+    """The headers, of which some come from a form.
+
+    Raises:
+        ApiProblem: What somebody has pasted is no header.
+    """
+    if all(value.isascii() for value in headers.values()):
+        return headers
+    detail = "it has characters that no token, code or key has: copy it again"
+    raise ApiProblem(
+        400, {"code": "invalid_header", "title": InvalidHeader.title(), "detail": detail}
+    )
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:

@@ -163,8 +163,11 @@ def check_origin(request: Request[Any, Any, Any]) -> None:
     Raises:
         ForeignForm: The Origin is missing or another host's.
     """
-    origin = request.headers.get("origin", "")
-    if urlsplit(origin).netloc != request.headers.get("host", ""):
+    try:
+        origin = urlsplit(request.headers.get("origin", "")).netloc
+    except ValueError:  # half an IPv6 address, say
+        raise ForeignForm from None
+    if origin != request.headers.get("host", ""):
         raise ForeignForm
 
 
