@@ -62,6 +62,7 @@ from tron_payment.payouts.schedule_routes import ScheduleController
 from tron_payment.payouts.schedules import Schedule, Schedules
 from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.service import Payouts
+from tron_payment.payouts.sweeping import Sweeper
 from tron_payment.payouts.telling import Telling
 from tron_payment.payouts.views import PayoutView, shown_status
 from tron_payment.usdt import Screening, TokenRegistry, Transfers
@@ -166,6 +167,15 @@ async def build(house: House) -> Module:
         announcer=announcer,
         telling=telling,
     )
+    sweeper = Sweeper(
+        clock=house.clock,
+        engine=house.engine,
+        orders=orders,
+        counting=counting,
+        decisions=decisions,
+        announcer=announcer,
+        telling=telling,
+    )
     work = BatchWork(
         clock=house.clock,
         secret=house.secret,
@@ -240,7 +250,7 @@ async def build(house: House) -> Module:
             "audit": house.audit,
         },
         loops=(
-            Loop("payouts.sweep", payouts.sweep, SWEEP_IDLE_S, SERVICE),
+            Loop("payouts.sweep", sweeper.step, SWEEP_IDLE_S, SERVICE),
             Loop("payouts.batches", work.step, BATCHES_IDLE_S, SERVICE, wake=work.wake),
             Loop("payouts.schedules", schedules.step, SCHEDULES_IDLE_S, SERVICE),
             Loop("payouts.days", Days(house.clock).step, DAYS_IDLE_S, SERVICE),

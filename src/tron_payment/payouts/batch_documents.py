@@ -180,9 +180,10 @@ async def change(
     )
 
 
-async def at_work() -> list[Batch]:
-    """Batches with something left to do, oldest first."""
-    return await Batch.find({"working": True}).sort("+created_at").limit(WORK_MAX).to_list()
+async def at_work(skip: int) -> list[Batch]:
+    """Some batches with something left to do, oldest first, after so many others."""
+    found = Batch.find({"working": True}).sort("+created_at").skip(skip).limit(WORK_MAX)
+    return await found.to_list()
 
 
 async def changed() -> list[Batch]:

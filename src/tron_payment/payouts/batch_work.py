@@ -14,16 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from tron_payment.core.clock import Clock
+from tron_payment.core.errors import AppError, NotFound
 from tron_payment.core.ids import derived_id
 from tron_payment.db.cas import LostRace, insert_each
 from tron_payment.db.faults import DuplicateValue
-from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
+from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned, PerhapsPaid, Wish
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.apart import Apart, wish_of
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import Payout
@@ -38,6 +42,8 @@ STEPS_MAX: Final = 10
 CALLS_AT_ONCE: Final = 16
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 class BatchWork:
@@ -61,38 +67,61 @@ class BatchWork:
         self._counting = counting
         self._announcer = announcer
         self._batch_size = batch_size
+        self._skip = 0
         self.wake = asyncio.Event()
         """Set when there is something to do for `step`."""
 
     async def step(self) -> bool:
-        """Carry out what is left of some batches, and count those whose rows have moved."""
-        batches = await store.at_work()
+        """Carry out what is left of some batches, and count those whose rows have moved.
+
+        Raises:
+            AppError: One batch was refused; all the others had their turn.
+            StoreUnavailable, NodesUnavailable
+        """
+        apart, done = Apart("batch.not_carried_out"), False
+        batches = await store.at_work(self._skip)
+        self._skip = self._skip + len(batches) if len(batches) == store.WORK_MAX else 0
         for batch in batches:
-            await self.carry_out(batch.id)
+            with apart.one(batch_id=batch.id):
+                done |= await self.carry_out(batch.id)
         for batch in await store.overdue(self._clock.now()):
-            try:
-                await self.end_waiting(batch, PayoutStatus.REJECTED, ApprovalExpired.code)
-            except LostRace:
-                continue  # approved in this moment
+            with apart.one(batch_id=batch.id):
+                await self._expire(batch)
         moved = await store.changed()
         await store.settle_touch([batch.id for batch in moved])
         for batch in moved:
             await self._count(batch.id)
-        return bool(batches or moved)
+        apart.end()
+        return done or bool(moved)
 
-    async def carry_out(self, batch_id: str) -> None:
-        """Do everything that is left; stops where people or the chain must act."""
+    async def carry_out(self, batch_id: str) -> bool:
+        """Do everything that is left; stops where people or the chain must act.
+
+        Returns:
+            Whether anything was done. What may not be called back yet is asked again by the loop.
+        """
+        done = False
         for _ in range(STEPS_MAX):
             batch = await store.by_id(batch_id, {})
             if batch is None or not batch.working:
-                return
+                return done
             try:
-                await self._advance(batch)
+                if not await self._advance(batch):
+                    return done
             except LostRace:
                 continue
+            done = True
         self.wake.set()
+        return done
 
-    async def _advance(self, batch: Batch) -> None:
+    async def _expire(self, batch: Batch) -> None:
+        try:
+            await self.end_waiting(batch, PayoutStatus.REJECTED, ApprovalExpired.code)
+        except LostRace:
+            return  # approved in this moment
+
+    async def _advance(self, batch: Batch) -> bool:
+        """Do the next thing; False when it cannot be done now, and the loop is to come back."""
         now = self._clock.now()
         if batch.stage is Stage.ACCEPTED:
             await self._store_rows(batch)
@@ -108,10 +137,12 @@ class BatchWork:
             await self._place(batch)
             await store.change(batch, now, stage=Stage.PLACED)
         elif batch.calling is Calling.ASKED:
-            await self._call_back(batch)
+            if not await self._call_back(batch):
+                return False
             await store.change(batch, now, calling=Calling.DONE, working=False, dirty=True)
         else:
             await store.change(batch, now, working=False, dirty=True)
+        return True
 
     async def _store_rows(self, batch: Batch) -> None:
         for lines in pieces(store.unpack_payouts(batch.rows)):
@@ -162,16 +193,27 @@ class BatchWork:
         for row in await self.every_row(batch):
             if row.status is PayoutStatus.QUEUED and row.order_id in first:
                 groups.setdefault(row.order_id, []).append(row)
+        apart = Apart("order.not_placed")
         for some in pieces(list(groups.values()), PIECE // self._batch_size + 1):
-            await self._engine.place_many([self._orders.wish(mates) for mates in some])
+            wishes: list[Wish] = []
+            for mates in some:
+                with apart.one(batch_id=batch.id, order_id=mates[0].order_id):
+                    wishes.append(await wish_of(self._orders, mates))
+            await self._engine.place_many(wishes)
             await asyncio.sleep(0)
+        apart.end()
 
-    async def _call_back(self, batch: Batch) -> None:
+    async def _call_back(self, batch: Batch) -> bool:
+        """Call every order back; False when that of some is to be tried again: their rows keep
+        their marks."""
         await rows_store.mark_rows_ejected(batch.id)
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
+        later: list[AppError] = []
 
         async def call(order_id: str) -> None:
             async with gate:
+                if any(isinstance(each, PerhapsPaid) for each in later):
+                    return  # a restored store, of which no order may end now
                 try:
                     await self._engine.cancel(order_id)
                 except OrderShown:
@@ -180,8 +222,13 @@ class BatchWork:
                     await following.unmark_order(order_id)
                 except OrderFinished:
                     return  # it has parted; its rows keep their marks and leave
+                except (PerhapsPaid, NotFound) as wait:  # or is still to be made
+                    later.append(wait)
 
         await asyncio.gather(*(call(each) for each in await rows_store.unsigned_orders(batch.id)))
+        if later:
+            log.info("batch.called_back_later", batch_id=batch.id, reason=later[0].detail)
+        return not later
 
     async def _count(self, batch_id: str) -> None:
         """Write down how a batch stands; told when it ends."""

@@ -346,6 +346,15 @@ async def unswept(now: datetime) -> list[Payout]:
     )
 
 
+async def sweep_later(payout_ids: Sequence[str], at: datetime) -> None:
+    """Their orders cannot be stored now; others are looked at before they are again."""
+    if payout_ids:
+        await Payout.get_pymongo_collection().update_many(
+            {"_id": {"$in": list(payout_ids)}, "sweep_at": {"$exists": True}},
+            {"$set": {"sweep_at": at}},
+        )
+
+
 async def untold(now: datetime) -> list[Payout]:
     """Payouts that people moved a while ago, and nobody was told."""
     long_ago = {"untold": {"$gt": ""}, "updated_at": {"$lte": now - SWEEP_AFTER}}

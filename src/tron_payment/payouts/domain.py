@@ -120,8 +120,12 @@ class NotCancelable(Conflict, code="not_cancelable"):
     """The payout can no longer be canceled."""
 
 
+ROUTE_UNAVAILABLE: Final = RouteUnavailable.code
+"""What a payout waits for whose router was taken out of the settings."""
+
 FOR_SOMEBODY: Final = frozenset(
     {
+        ROUTE_UNAVAILABLE,
         "funds",
         "kill_switch",
         "fee_above_maximum",

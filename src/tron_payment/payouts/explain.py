@@ -10,6 +10,7 @@ from tron_payment.engine import FEE_ABOVE_MAXIMUM, SIMULATION_REVERTED
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import (
     CURRENCIES,
+    ROUTE_UNAVAILABLE,
     MerchantReferenceTaken,
     PayoutStatus,
     is_retryable,
@@ -38,6 +39,10 @@ WAITS: Final = {
     SIMULATION_REVERTED: (
         "the contract: it would refuse this now",
         "look whether the router is paused or empty",
+    ),
+    ROUTE_UNAVAILABLE: (
+        "its router, or the key that attests for it, which is in the settings no more",
+        "set it again, and restart",
     ),
     "screening": (
         "the recipient to be checked against contracts and the blacklist",

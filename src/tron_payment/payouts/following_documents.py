@@ -155,6 +155,19 @@ async def part(order_id: str, partings: Sequence[Parting], now: datetime) -> int
     return int(await payouts.count_documents({"order_id": order_id, "status": waiting}))
 
 
+async def wait(order_id: str, waiting_for: str) -> None:
+    """The payouts of an order that cannot be made say what for; its first word takes that away."""
+    await Payout.get_pymongo_collection().update_many(
+        {
+            "order_id": order_id,
+            "status": PayoutStatus.QUEUED.value,
+            "order_version": -1,
+            "waiting_for": {"$ne": waiting_for},
+        },
+        {"$set": {"waiting_for": waiting_for}, "$inc": {"version": 1}},
+    )
+
+
 async def unmark_order(order_id: str) -> None:
     """It is signed: its rows stay in."""
     await Payout.get_pymongo_collection().update_many(

@@ -47,6 +47,7 @@ from tron_payment.payouts import batch_documents as batches
 from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
+from tron_payment.payouts.apart import Apart, wish_of
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import LEFT, Payout
 from tron_payment.payouts.domain import LIFECYCLE, POISONS, PayoutStatus, status_of
@@ -89,15 +90,24 @@ class Outcomes:
         self._telling = telling
 
     async def follow(self, orders: Sequence[Order]) -> None:
-        """Take over what became of orders. The engine calls this, again after a crash."""
-        parting = [order for order in orders if parts(order)]
-        for order in parting:
-            await self._part(order)
+        """Take over what became of orders. The engine calls this, again after a crash.
+
+        Raises:
+            AppError: Those of one order cannot go on; all the others were taken over.
+            StoreUnavailable, NodesUnavailable
+        """
+        apart = Apart("order.not_followed")
+        for order in orders:
+            if parts(order):
+                with apart.one(order_id=order.id):
+                    await self._part(order)
         carried = await store.of_orders([o.id for o in orders if not parts(o)])
         await self._take_over(orders, carried)
         for order in orders:
             if order.status in UNSIGNED and _is_poisoned(order.waiting_for):
-                await self._end_poisoned(order)
+                with apart.one(order_id=order.id):
+                    await self._end_poisoned(order)
+        apart.end()
 
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
         """Look at the recipients once more before money is set aside and before it is signed.
@@ -207,7 +217,7 @@ class Outcomes:
             if await self._engine.find(child) is None:
                 payouts = await store.in_order(child)
                 if payouts:
-                    await self._engine.place(self._orders.wish(payouts))
+                    await self._engine.place(await wish_of(self._orders, payouts))
         log.info("order.parted", order_id=order.id, payouts=len(names), gone=len(gone))
 
     def _child(self, order_id: str, part: str) -> str:

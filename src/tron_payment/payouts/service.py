@@ -8,7 +8,7 @@ import structlog
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Conflict
+from tron_payment.core.errors import AppError
 from tron_payment.core.money import Amount
 from tron_payment.db.faults import DuplicateValue
 from tron_payment.db.group import GroupInsert
@@ -39,10 +39,7 @@ from tron_payment.payouts.explain import WAITS
 from tron_payment.payouts.judge import Judge, Judged
 from tron_payment.payouts.known import Learner, PayoutWish
 from tron_payment.payouts.orders import OrderMaker
-from tron_payment.payouts.policy import (
-    ApprovalExpired,
-    limit_exceeded,
-)
+from tron_payment.payouts.policy import limit_exceeded
 from tron_payment.payouts.proofs import RouterProofs
 from tron_payment.payouts.quotes import Quotes
 from tron_payment.payouts.telling import MADE, Telling
@@ -352,36 +349,6 @@ class Payouts:
     async def stats(self) -> dict[str, Any]:
         """Payouts by status."""
         return {"payouts": await day_documents.counts()}
-
-    # ---- background --------------------------------------------------------------------------
-
-    async def sweep(self) -> bool:
-        """Finish halves: queued payouts whose order was not stored before the process died."""
-        now = self._clock.now()
-        waiting = await store.unswept(now)
-        for payout in waiting:
-            assert payout.batch_id is None, payout.id
-            if await self._engine.find(payout.order_id) is None:
-                log.warning("payout.order_missing", payout_id=payout.id, order_id=payout.order_id)
-                if payout.approvals_needed:
-                    await self._telling.tell(payout)  # it was told when it was made
-                else:
-                    await self._announcer.made([payout])
-                await self._engine.place(self._orders.wish([payout]))
-        await store.swept([payout.id for payout in waiting])
-        untold = await store.untold(now)
-        for payout in untold:
-            await self._telling.tell(payout)
-        overdue = await store.approval_overdue(now)
-        for payout in overdue:
-            try:
-                await self._decisions.end_waiting(
-                    payout, PayoutStatus.REJECTED, ApprovalExpired.code
-                )
-            except Conflict:
-                continue  # approved or canceled in this moment
-        uncounted = await self._counting.uncount_abandoned()
-        return bool(waiting or untold or overdue or uncounted)
 
 
 def _content(payout: Payout) -> tuple[object, ...]:
