@@ -43,6 +43,10 @@ class MemoryCursors:
         self.position = replace(self.position, notes=self.position.notes + 1)
         return self.position.number < number
 
+    async def booked(self, entry: int) -> None:
+        assert self.position is not None
+        self.position = replace(self.position, journal=max(self.position.journal, entry))
+
     async def halt(self, reason: str) -> None:
         assert self.position is not None
         self.position = replace(self.position, halted=reason)

@@ -25,6 +25,8 @@ class Cursor(Document):
     started_at_number: int
     halted: str = ""
     notes: int = 0
+    journal: int = 0
+    """See `Position.journal`; 0 as well where only older builds have been."""
 
     class Settings:
         name = "cursors"
@@ -66,6 +68,7 @@ class MongoCursors:
             found["started_at_number"],
             found["halted"],
             found.get("notes", 0),
+            found.get("journal", 0),
         )
 
     async def start(self, position: Position) -> None:
@@ -91,6 +94,33 @@ class MongoCursors:
                 {"_id": SOLID, "number": {"$lt": number}}, {"$inc": {"notes": 1}}
             )
         return result.matched_count == 1
+
+    async def booked(self, entry: int) -> None:
+        with store_errors():
+            await Cursor.get_pymongo_collection().update_one(
+                {"_id": SOLID}, {"$max": {"journal": entry}}
+            )
+
+    async def go_back(self, seen: Position, to: Position) -> None:
+        """Let the blocks after `to` be applied once more, by what the journal has now; also where
+        following has halted.
+
+        Raises:
+            LostRace: It stands somewhere else by now.
+        """
+        assert to.number <= seen.number, (seen, to)
+        where = {
+            "_id": SOLID,
+            "number": seen.number,
+            "block_id": seen.block_id,
+            "halted": seen.halted,
+        }
+        there = {"number": to.number, "block_id": to.block_id, "timestamp_ms": to.timestamp_ms}
+        change = {"$set": {**there, "halted": "", "journal": to.journal}, "$inc": {"notes": 1}}
+        with store_errors():
+            result = await Cursor.get_pymongo_collection().update_one(where, change)
+        if result.matched_count == 0:
+            raise LostRace(f"the cursor has left block {seen.number}: stop the service first")
 
     async def halt(self, reason: str) -> None:
         await self._mark(reason)

@@ -55,6 +55,10 @@ class Position:
     notes: int = 0
     """How often something was added to a block that is still to come (`Cursors.note`)."""
 
+    journal: int = 0
+    """The newest journal entry of a block that was applied, as stored (`Cursors.booked`). A journal
+    that ends before it is older than the cursor."""
+
 
 class Cursors(Protocol):
     """Keeps the position durably."""
@@ -78,6 +82,10 @@ class Cursors(Protocol):
     async def note(self, number: int) -> bool:
         """Something was added to this block, or to one behind it: nobody moves on to it by what he
         has seen before. False when somebody stands at it already."""
+        ...
+
+    async def booked(self, entry: int) -> None:
+        """The journal has this entry of a block that the position is about to reach."""
         ...
 
     async def halt(self, reason: str) -> None:

@@ -24,8 +24,10 @@ from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Unavailable
 from tron_payment.core.failpoints import failpoint
+from tron_payment.db import ledger_cache
 from tron_payment.db.faults import duplicates_of, store_errors
 from tron_payment.db.lean import fetch, fetch_one
+from tron_payment.db.ledger_cache import BooksTorn
 from tron_payment.db.ledger_documents import (
     DOCUMENTS,
     NETWORK_FEES,
@@ -162,6 +164,8 @@ class Ledger:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._writing = asyncio.Lock()
+        self._compared = False
+        """Whether the balances are as new as the head, and the journal is no older."""
 
     async def append(self, build: Callable[[View], Awaitable[Draft | None]]) -> LedgerEntry | None:
         """Write the entry that `build` decides on; None when it decides on nothing.
@@ -172,10 +176,13 @@ class Ledger:
         Raises:
             AlreadyReserved: An order of the draft was reserved or finished before.
             LedgerBusy: Too many lost races.
+            BooksTorn: The store was restored from parts of two moments.
         """
         async with self._writing:
             for attempt in range(APPEND_ATTEMPTS_MAX):
                 head = await self._roll_forward()
+                if not self._compared:
+                    raise BooksTorn
                 draft = await build(View(head.applied))
                 if draft is None:
                     return None
@@ -197,6 +204,33 @@ class Ledger:
     async def view(self) -> View:
         """The newest books."""
         return View((await self._roll_forward()).applied)
+
+    async def newest(self) -> int | None:
+        """The journal's last number; None where it is older than the balances. Looks anew."""
+        self._compared = False
+        await self._roll_forward()
+        return (await ledger_cache.newest())[0] if self._compared else None
+
+    async def last_number(self) -> int:
+        """Of the journal's entries, whatever the balances say; 0 before the first."""
+        return (await ledger_cache.newest())[0]
+
+    async def last_block(self) -> int:
+        """The newest block of which the journal has an entry; 0 before the first."""
+        with store_errors():
+            rows = LedgerEntry.get_pymongo_collection().find(
+                {"block_number": {"$gt": 0}}, {"block_number": 1}
+            )
+            found = await rows.sort("block_number", -1).limit(1).to_list()
+        return int(found[0]["block_number"]) if found else 0
+
+    async def rebuild(self) -> int:
+        """See `ledger_cache.rebuild`.
+
+        Raises:
+            LostRace
+        """
+        return await ledger_cache.rebuild()
 
     async def left_out(self, block_number: int) -> frozenset[str]:
         """References of what a block's entry has left out (`LedgerEntry.left_out`)."""
@@ -271,6 +305,11 @@ class Ledger:
 
     async def _roll_forward(self) -> LedgerHead:
         head = await fetch_one(LedgerHead, {"_id": "head"}) or LedgerHead()
+        if not self._compared:
+            if await ledger_cache.is_torn(head):
+                return head
+            await ledger_cache.catch_up(head, self._apply)
+            self._compared = True
         while (entry := await fetch_one(LedgerEntry, {"_id": head.applied + 1})) is not None:
             await self._apply(entry)
             await self._advance(head, entry)

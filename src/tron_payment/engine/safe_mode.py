@@ -36,6 +36,7 @@ from pymongo import ASCENDING, IndexModel
 from tron_payment.chain import (
     READ_AHEAD_BLOCKS,
     Block,
+    ChainContradiction,
     Cursors,
     Nodes,
     NodesUnavailable,
@@ -73,6 +74,15 @@ TXIDS_SHOWN_MAX: Final = 10
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""
+
+TORN_LOOKS: Final = 3
+TORN_LOOK_AGAIN_S: Final = 1.0
+TORN: Final = (
+    "the journal is older than the rest of the database, as after restoring a dump without its "
+    "oplog: see Backups in docs/operations.md; either restore a dump of one moment, or let "
+    "`tron-payment resume --from-block` read the chain once more"
+)
+"""Why following halts on a store whose parts are of two moments."""
 
 _ID: Final = "safe_mode"
 
@@ -168,6 +178,7 @@ class SafeModes:
             if at.number < self._seen:
                 at = await self._look_back(at)
             if not self._looked:
+                await self._refuse_torn()
                 if at.number < self._reading.at:  # another store than when the look began
                     self._reading = Reading(self._nodes)
                 self._reading.at = at.number
@@ -178,6 +189,24 @@ class SafeModes:
                 self._looked = True
                 self._patience.begin()
             self._seen = max(self._seen, at.number)
+
+    async def _refuse_torn(self) -> None:
+        """Stop, where the cursor is newer than the journal: what was paid in the blocks between is
+        known to nobody, and they would never be read again.
+
+        Raises:
+            ChainContradiction: It is; a person restores both of one moment, or lets the blocks be
+                read once more.
+        """
+        for _ in range(TORN_LOOKS):
+            at = await self._cursors.load()
+            last = await self._ledger.newest()
+            if at is None or (last is not None and at.journal <= last):
+                return
+            await asyncio.sleep(TORN_LOOK_AGAIN_S)  # a new primary may be a moment behind
+        log.critical("store.torn", journal=last)
+        await self._cursors.halt(TORN)
+        raise ChainContradiction(TORN)
 
     def look_anew(self) -> None:
         """Others have done the work meanwhile: what this process has seen of the store is old.
@@ -234,13 +263,14 @@ class SafeModes:
         self._seen = at.number
         return at
 
-    async def begin(self, at: Position) -> None:
-        """A block did what an unsigned order wants, by a transaction that nothing explains.
+    async def begin(self, at: Position, why: str = "adopted") -> None:
+        """A block did what an unsigned order wants, by a transaction that nothing explains; or a
+        person lets the chain be read once more from there.
 
         Raises:
             Unavailable: Too few nodes tell the head.
         """
-        await self._begin("adopted", await self._tip(at), at)
+        await self._begin(why, await self._tip(at), at)
 
     async def _tip(self, at: Position) -> Tip:
         return await tip(self._nodes, due(at, to_ms(self._clock.now())))

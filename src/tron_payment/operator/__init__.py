@@ -62,6 +62,13 @@ def _resume(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="use a node again that does not show the block any more about which it was outvoted",
     )
+    parser.add_argument(
+        "--from-block",
+        type=int,
+        metavar="NUMBER",
+        help="after a restore without the oplog, with the service stopped: count the balances "
+        "anew from the journal and read the chain once more from this block, older than the dump",
+    )
 
 
 def _safe_mode(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from tron_payment.chain import Apart, ChainContradiction, MongoCursors, NodeRefu
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.audit import Act, Audit
 from tron_payment.operator.report import Exit, Report
+from tron_payment.operator.reread import Reread
 from tron_payment.operator.runner import assembled
 from tron_payment.settings import Settings
 
@@ -20,6 +21,10 @@ async def resume(arguments: argparse.Namespace, settings: Settings) -> Report:
     """
     async with assembled(settings) as assembly:
         house = assembly.house
+        if arguments.from_block is not None:
+            safe_modes = house.engine.safe_mode
+            reread = Reread(house.nodes, house.ledger, safe_modes, house.audit)
+            return await reread.from_block(arguments.from_block)
         following = await _following(house.nodes, house.audit)
         await assembly.apart.step()  # whom this look has outvoted
         nodes = await readmit(house.nodes, house.audit, force=arguments.force)
