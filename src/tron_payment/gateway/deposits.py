@@ -19,6 +19,7 @@ from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.cas import LostRace, Move, compare_and_set_many, insert_many_once
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import Watched
+from tron_payment.gateway import deposit_documents as deposit_store
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Deposit, Payment
 from tron_payment.gateway.domain import Asked, DepositOutcome, PaymentStatus, outcome_of
@@ -108,7 +109,7 @@ class Deposits:
         rows = [one for several in deposits.values() for one in several]
         new = await insert_many_once(rows)
         if len(new) < len(rows):  # somebody died here, or is here too: what was stored first holds
-            earlier = await store.deposits_by_ids([one.id for one in rows if one.id not in new])
+            earlier = await deposit_store.by_ids([one.id for one in rows if one.id not in new])
             for several in deposits.values():
                 several[:] = [earlier.get(one.id, one) for one in several]
         await self._book(block, deposits)

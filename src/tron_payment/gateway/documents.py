@@ -31,7 +31,6 @@ EXPIRED_AT_ONCE: Final = 500
 TRACKED_AT_ONCE: Final = 200
 SWEEPS_AT_ONCE: Final = 50
 NEWS_AT_ONCE: Final = 200
-DEPOSITS_SHOWN_MAX: Final = 100
 NOTED: Final[dict[str, Any]] = {"$or": [{"metadata": {"$gt": {}}}, {"return_url": {"$gt": ""}}]}
 """Has notes or a return address (keeping.py). Other words need another index's name."""
 
@@ -204,8 +203,13 @@ class Payment(Document):
         return sum(part.units for part in self.refunds.values() if part.state is state)
 
     def facts(self, now: datetime, **changes: Any) -> Facts:
-        """What an invoice's status follows from, with `changes` made to it."""
+        """What an invoice's status follows from, with `changes` made to it.
+
+        What has expired stays so: whoever comes with an older block's time is late.
+        """
         assert self.expires_at is not None, self.id
+        if self.status is PaymentStatus.EXPIRED:
+            now = max(now, self.expires_at)
         known: dict[str, Any] = {
             "due": self.units,
             "received": self.received_units,
@@ -258,6 +262,11 @@ class Deposit(Document):
             IndexModel([("txid", ASCENDING), ("index", ASCENDING)], name="place", unique=True),
             IndexModel([("payment_id", ASCENDING), ("block_number", ASCENDING)], name="payment"),
             IndexModel([("at", ASCENDING)], name="at"),
+            IndexModel(
+                [("payment_id", ASCENDING), ("block_number", ASCENDING)],
+                name="credited",
+                partialFilterExpression={"outcome": DepositOutcome.CREDITED.value},
+            ),
         ]
 
 
@@ -281,19 +290,6 @@ async def id_by_address(address: Address) -> str | None:
     """The invoice that an address belongs to."""
     found = await by_keys([address_bytes(address)[1:]])
     return found[address].id if address in found else None
-
-
-async def deposits_by_ids(deposit_ids: Sequence[str]) -> dict[str, Deposit]:
-    """As stored, by id."""
-    with store_errors():
-        return {row.id: row async for row in Deposit.find({"_id": {"$in": list(deposit_ids)}})}
-
-
-async def deposits_of(payment_id: str) -> list[Deposit]:
-    """The first ones, oldest first."""
-    with store_errors():
-        found = Deposit.find({"payment_id": payment_id}).sort("+block_number", "+_id")
-        return await found.limit(DEPOSITS_SHOWN_MAX).to_list()
 
 
 async def by_ids(payment_ids: Collection[str]) -> dict[str, Payment]:

@@ -13,6 +13,7 @@ from tron_payment.core.clock import Clock, from_ms
 from tron_payment.core.money import Amount
 from tron_payment.db.cas import LostRace
 from tron_payment.db.group import GroupInsert
+from tron_payment.gateway import deposit_documents as deposit_store
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Happening, Payment
 from tron_payment.gateway.domain import (
@@ -189,7 +190,7 @@ class Invoices:
         cursor = await self._cursors.load()
         solid = cursor.number if cursor else 0
         seen = self._hints.of(payment.id, payment.booked_block, solid)
-        return self._viewer.detail(payment, await store.deposits_of(payment.id), seen)
+        return self._viewer.detail(payment, await deposit_store.shown(payment.id), seen)
 
     async def open_view(self, payment_id: str) -> PaymentDetailView | None:
         """An invoice for whoever has its address in the browser; None when there is none."""

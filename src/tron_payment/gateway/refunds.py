@@ -22,11 +22,11 @@ from tron_payment.db.audit import Act
 from tron_payment.db.cas import LostRace
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import Engine, Order
+from tron_payment.gateway import deposit_documents as deposit_store
 from tron_payment.gateway import documents as store
 from tron_payment.gateway.documents import Payment, RefundPart
 from tron_payment.gateway.domain import (
     REFUNDS_MAX,
-    DepositOutcome,
     NotAnInvoice,
     PaymentKind,
     PaymentNotFound,
@@ -188,7 +188,7 @@ class Refunds:
         if (held := payment.refunds.get(refund_id)) is not None:
             check_same(held, amount.units, recipient)
             return payment
-        self._check(payment, amount.units)
+        await self._check(payment, amount.units, recipient)
         wallet = await self._wallets.signing_wallet(None)
         part = RefundPart(
             units=amount.units,
@@ -231,8 +231,14 @@ class Refunds:
     async def _payment(self, principal: Principal, payment_id: str) -> Payment | None:
         return await store.by_id(payment_id, owner_filter(principal, "payments"))
 
-    def _check(self, payment: Payment, units: int) -> None:
+    async def _check(self, payment: Payment, units: int, recipient: Address) -> None:
+        """See that so much is left of what the deposits have brought: the sum that the payment
+        says must be theirs."""
         left = refundable(payment.received_units, payment.parts)
+        came = await deposit_store.credited(payment.id, recipient)
+        if missing := max(0, payment.received_units - came.units):
+            log.error("refund.received_not_credited", payment_id=payment.id, units=missing)
+            left = max(0, left - missing)
         if units > left:
             text = self._viewer.text(payment.currency, left)
             raise RefundExceedsReceived(f"at most {text} can be refunded", param="amount")
@@ -251,7 +257,7 @@ class Refunds:
             if (held := payment.refunds.get(refund_id)) is not None:
                 check_same(held, part.units, part.to_address)
                 return payment
-            self._check(payment, part.units)
+            await self._check(payment, part.units, Address(part.to_address))
             await self._rules.check(await self._outgoing(refund_id, payment, part))
             after = payment.model_copy(update={"refunds": {**payment.refunds, refund_id: part}})
             try:
@@ -284,12 +290,8 @@ class Refunds:
 
     async def _outgoing(self, refund_id: str, payment: Payment, part: RefundPart) -> Outgoing:
         """What the policy has to know; only what an address itself has paid needs no allow-list."""
-        to = part.to_address
-        came = sum(
-            each.units or 0
-            for each in await store.deposits_of(payment.id)
-            if each.sender == to and each.outcome is DepositOutcome.CREDITED
-        )
+        to = Address(part.to_address)
+        came = await deposit_store.credited(payment.id, to)
         went = sum(
             each.units
             for key, each in payment.refunds.items()
@@ -304,7 +306,7 @@ class Refunds:
             currency=payment.currency,
             units=part.units,
             contract=contract_of(self._sending(payment, part), self._tokens),
-            back_to_payer=part.units <= came - went,
+            back_to_payer=part.units <= came.of_sender - went,
         )
 
     async def _follow(self, order: Order) -> None:
