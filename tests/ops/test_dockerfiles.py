@@ -1,6 +1,8 @@
 """What each Dockerfile says, and that all it copies is in the context that the engine is given."""
 
+import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -8,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.ops.test_deploy import DOCKERFILES, ROOT, SERVICES
+from tron_payment import cli
 
 IGNORED: Final = (ROOT / ".dockerignore").read_text()
 
@@ -123,3 +126,29 @@ def test_the_lock_holds_every_dependency_in_the_version_that_was_tested() -> Non
 
     image, tested = pins("deploy/requirements.lock"), pins("requirements.lock")
     assert image and {name: tested.get(name) for name in image} == image
+
+
+def test_the_manual_starts_commands_as_the_image_does() -> None:
+    """It has no program `tron-payment`: a command is an argument of the entry point."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    blocks = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    lines = re.sub(r"\\\n\s*", "", blocks).splitlines()
+    final = dict(steps(DOCKERFILES[0]))
+    entry = " ".join(json.loads(final["ENTRYPOINT"]))
+    image = SERVICES["tron-payment"]["image"]
+    started = [line.partition("#")[0].split(" > ")[0] for line in lines if "docker " in line]
+    commands = set()
+    for line in started:
+        before, name, command = re.split(rf" ({image}|{entry}|tron-payment)(?= [a-z])", line)[:3]
+        if name == entry:
+            assert before == "docker compose exec tron-payment"
+        elif name == image:
+            assert before.startswith("docker run --rm -it --read-only --cap-drop ALL --network ")
+        else:
+            assert before.startswith("docker compose run --rm")
+        given = cli.build_parser().parse_args(shlex.split(command))
+        commands.add(given.command)
+        writes = {"backup": "/backups/", "restore": "/backups/"}.get(given.command)
+        assert not writes or (f'"$PWD{writes[:-1]}:{writes[:-1]}' in before and writes in command)
+    assert commands >= {"doctor", "deploy-contracts", "audit", "backup", "restore", "payouts"}
+    assert "/app/bin" in final["RUN"]
