@@ -13,6 +13,7 @@ from datetime import datetime
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, Refused
 from tron_payment.core.ids import derived_id
+from tron_payment.core.money import decimal_text
 from tron_payment.http.principals import Principal
 from tron_payment.http.twins import IN_FLIGHT_RETRY_S, InFlight
 from tron_payment.payouts import batch_documents as store
@@ -26,7 +27,11 @@ from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
 from tron_payment.payouts.judge import Judge, Judged
 from tron_payment.payouts.orders import group
 from tron_payment.payouts.policy import (
+    DECIMALS,
     ApproversDiffer,
+    LimitExceeded,
+    PayoutCapExceeded,
+    Policy,
     approval_by,
     bands_of,
     intent_hash,
@@ -117,6 +122,15 @@ class Drafts:
             await asyncio.sleep(0)
         return good, sorted(refused, key=lambda each: each.row)
 
+    async def never_fitting(self, upload: Upload) -> list[RefusedRow]:
+        """The rows that no limit would have room for, however long they waited."""
+        policy = await self._desk.current()
+        refused = [
+            (row, _never_fits(policy, wish.amount.asset.code, wish.amount.units))
+            for row, wish in upload.rows
+        ]
+        return [RefusedRow.of(row, refusal) for row, refusal in refused if refusal is not None]
+
     async def make(
         self, principal: Principal, upload: Upload, batch_id: str, schedule_id: str | None
     ) -> Draft:
@@ -133,16 +147,17 @@ class Drafts:
             payout.batch_id = batch_id
         counted_at = self._clock.now()
         breaches = await self._counting.count(payouts)
-        refused += [
-            RefusedRow.of(payout.row or 0, limit_exceeded(breaches[payout.id]))
-            for payout in payouts
-            if payout.id in breaches
-        ]
+        policy = await self._desk.current()
+        for payout in payouts:
+            if payout.id in breaches:
+                never = _never_fits(policy, payout.currency, payout.units) if schedule_id else None
+                why = never or limit_exceeded(breaches[payout.id])
+                refused.append(RefusedRow.of(payout.row or 0, why))
         refused.sort(key=lambda each: each.row)
         payouts = [payout for payout in payouts if payout.id not in breaches]
         if not payouts:
             raise NoGoodRow(extra={"refused": [row.told() for row in refused]})
-        policy, now = await self._desk.current(), self._clock.now()
+        now = self._clock.now()
         totals: dict[str, int] = defaultdict(int)
         for payout in payouts:
             totals[payout.currency] += payout.units
@@ -190,11 +205,19 @@ class Drafts:
 
         Raises:
             LimitExceeded: There is no room for them all now; nothing was counted.
+            PayoutCapExceeded: The same, and of a schedule's rows one never has room.
         """
         batch = store.unpack_batch(promised)
         payouts = [Payout.model_validate_json(line) for line in store.unpack_payouts(batch.rows)]
         counted_at = self._clock.now()
-        counted = await self._counting.count_again(payouts)
+        try:
+            counted = await self._counting.count_again(payouts)
+        except LimitExceeded:
+            policy = await self._desk.current()
+            never = [_never_fits(policy, each.currency, each.units) for each in payouts]
+            if batch.schedule_id is not None and (final := next(filter(None, never), None)):
+                raise final from None
+            raise
         if counted:
             batch.rows = store.pack_payouts(payouts)
         return Draft(batch, promised, counted, counted_at)
@@ -213,3 +236,14 @@ class Drafts:
 
     def _payout_id(self, batch_id: str, row: int) -> str:
         return derived_id("pay", self._secret, batch_id, str(row))
+
+
+def _never_fits(policy: Policy, currency: str, units: int) -> PayoutCapExceeded | None:
+    """The refusal of what is above a limit by itself: whoever waits for room waits for ever."""
+    least = min(
+        (each.units for each in policy.ceilings if each.currency == currency), default=units
+    )
+    if units <= least:
+        return None
+    most = decimal_text(least, DECIMALS)
+    return PayoutCapExceeded(f"a limit has room for {most} {currency} at most", param="amount")

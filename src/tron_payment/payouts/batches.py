@@ -82,6 +82,10 @@ class Batches:
         """Judge every row; stores nothing."""
         return await self._drafts.judge(principal, upload, batch_id)
 
+    async def never_fitting(self, upload: Upload) -> list[RefusedRow]:
+        """The rows that no limit would have room for, however long they waited."""
+        return await self._drafts.never_fitting(upload)
+
     async def request(
         self,
         principal: Principal,

@@ -16,7 +16,8 @@ from tron_payment.http.paging import Page, PageRequest, provide_page
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.batch_rows import BatchRow
 from tron_payment.payouts.batch_text import ROWS_MAX
-from tron_payment.payouts.schedules import Every, Schedule, Schedules, Wish
+from tron_payment.payouts.schedule_wishes import Wish
+from tron_payment.payouts.schedules import Every, Schedule, Schedules
 
 READ: dict[str, Any] = {"permission": "payout:read"}
 
@@ -106,10 +107,13 @@ class ScheduleController(Controller):
         schedules: NamedDependency[Schedules],
         idempotency_key: IdempotencyKey,
     ) -> Response[ScheduleView]:
-        """Have a batch made once, or every day, week or month.
+        """Have a batch made once, or every day, week or month, at the time of `first_at` in UTC.
 
+        A month has the first one's day of the month in UTC, or its last day if it is shorter.
         Rows that a dry run of the batch refuses are named in a 422, and no schedule is made, unless
-        all that stands in their way may pass, as a frozen wallet: these wait when they are due.
+        all that stands in their way may pass, as a frozen wallet: these wait when they are due. A
+        row above a limit is refused, for it would wait for ever; and who is verified only by your
+        token's KYC claim is not verified when the row is due, when that token is not there.
         """
         stored = await schedules.create(
             principal,

@@ -17,7 +17,6 @@ What the rows of an occurrence are refused for when it is due:
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -25,18 +24,17 @@ import structlog
 from litestar.status_codes import HTTP_202_ACCEPTED
 
 from tron_payment.core.clock import Clock
-from tron_payment.core.errors import AppError, Conflict, NotFound, Refused, Unavailable
+from tron_payment.core.errors import AppError, Conflict, NotFound, Unavailable
 from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.http.idempotency import Idempotency, StoredAnswer, canonical
 from tron_payment.http.paging import Page, PageRequest, fetch_page
-from tron_payment.http.permissions import owner_filter, permissions_of
+from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal, Role
 from tron_payment.http.twins import counted_at
 from tron_payment.payouts import batch_documents as batch_store
 from tron_payment.payouts import schedule_documents as store
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.batch_answers import Occurrence
-from tron_payment.payouts.batch_rows import Upload, read_upload
 from tron_payment.payouts.batches import Batches, NoGoodRow
 from tron_payment.payouts.policy import LimitExceeded, RecipientCoolingDown
 from tron_payment.payouts.schedule_documents import (
@@ -46,6 +44,7 @@ from tron_payment.payouts.schedule_documents import (
     ScheduleStatus,
     occurrence_at,
 )
+from tron_payment.payouts.schedule_wishes import Wish, acting, read, rows_refused
 from tron_payment.payouts.screen import ScreeningAway
 from tron_payment.wallets import WalletFrozen, WalletScanning
 
@@ -59,7 +58,6 @@ BUSY_RETRY_S: Final = 2
 FAULTS: Final = 500
 """From this status on it is no refusal, and not known what was stored."""
 
-AHEAD_MAX: Final = timedelta(days=400)
 AGAIN_AFTER: Final = timedelta(minutes=1)
 """An occurrence that cannot be paid now is looked at again."""
 
@@ -88,31 +86,6 @@ class ScheduleBusy(Conflict, code="schedule_busy"):
     retryable = True
 
 
-class BadTime(Refused, code="invalid_field"):
-    """The time is past, too far ahead, or without its zone."""
-
-
-class RowsRefused(Refused, code="rows_refused"):
-    """Some of the rows would be refused; a schedule is accepted whole."""
-
-
-class ReferenceRepeats(Refused, code="reference_repeats"):
-    """A merchant reference is used once, and this would use it again and again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be paid, how often, and when."""
-
-    name: str
-    body: bytes
-    """The rows as a batch's JSON."""
-
-    every: Every
-    first_at: datetime
-    until: datetime | None
-
-
 class Schedules:
     """Keeps schedules and runs those that are due."""
 
@@ -138,7 +111,8 @@ class Schedules:
         Raises:
             BadTime, ReferenceRepeats
             RowsRefused: A dry run refuses some of the rows, which are in `extra`, not only for what
-                may pass until they are due. Whether they may be paid is judged again each time.
+                may pass until they are due; or no limit would ever have room for them. Whether they
+                may be paid is judged again each time.
             Refused: The rows cannot be read.
             InFlight: The same request is under way.
         """
@@ -163,14 +137,15 @@ class Schedules:
         earlier = await self._idempotency.find(
             principal_id=principal.id, key=key, operation=CREATE, content=content
         )
-        upload = await self._read(wish.body, principal, wish.every)
+        person = acting(principal.id, principal.role, principal.permissions)
+        upload = await read(wish.body, person, wish.every)
         if earlier is None:
-            for param, time in (("first_at", wish.first_at), ("until", wish.until)):
-                if time is not None and (time.tzinfo is None or not now < time <= now + AHEAD_MAX):
-                    raise BadTime(param=param)
-            _, refused = await self._batches.judge(principal, upload)
-            if any(row.code not in MAY_PASS for row in refused):
-                raise RowsRefused(extra={"refused": [row.told() for row in refused]})
+            wish.check_times(now)
+            _, refused = await self._batches.judge(person, upload)
+            found = {row.row: row for row in await self._batches.never_fitting(upload)}
+            found |= {row.row: row for row in refused if row.row not in found}
+            if any(row.code not in MAY_PASS for row in found.values()):
+                raise rows_refused([found[number] for number in sorted(found)], principal)
         return Schedule(
             id=self._idempotency.object_id("sch", principal.id, key),
             principal=principal.id,
@@ -285,12 +260,7 @@ class Schedules:
 
     async def _run(self, schedule: Schedule, claimed_at: datetime) -> None:
         """Make the batch of a schedule that this process has claimed."""
-        role = Role(schedule.role)
-        principal = Principal(
-            id=schedule.principal,
-            role=role,
-            permissions=permissions_of(role) & frozenset(schedule.permissions),
-        )
+        person = acting(schedule.principal, Role(schedule.role), schedule.permissions)
         number, part = schedule.occurrence, schedule.part
         key, batch_id = self._name(schedule)
         content = canonical([schedule.id, number, part] if part else [schedule.id, number])
@@ -298,10 +268,10 @@ class Schedules:
         refused: list[dict[str, Any]] = []
         code = ""
         try:
-            upload = await self._read(schedule.body, principal, schedule.every)
+            upload = await read(schedule.body, person, schedule.every)
             with counted_at(claimed_at, CLAIM_GOOD_FOR):
                 await self._batches.request(
-                    principal,
+                    person,
                     key,
                     upload.only(schedule.left) if part else upload,
                     lambda batch: batch.id.encode(),
@@ -380,13 +350,6 @@ class Schedules:
                 due = await Schedule.find_one({"_id": schedule.id, "status": "active"})
             else:
                 return
-
-    async def _read(self, body: bytes, principal: Principal, every: Every) -> Upload:
-        upload = await read_upload(body, "application/json", principal)
-        repeats = every is not Every.ONCE
-        if repeats and any(wish.merchant_reference for _, wish in upload.rows):
-            raise ReferenceRepeats(param="merchant_reference")
-        return upload
 
 
 def _owed(refused: Iterable[Mapping[str, Any]]) -> list[int]:
