@@ -8,6 +8,9 @@ import pytest
 from tests.gateway.world import Payer, somebody
 from tests.payouts.world import Pay, person, wish
 from tron_payment.engine import Order, OrderStatus
+from tron_payment.payouts.documents import Payout
+from tron_payment.payouts.orders import max_fee_of
+from tron_payment.payouts.outcomes import Share
 
 UNTIL_RESERVED_MAX = 10
 
@@ -79,3 +82,44 @@ async def test_an_order_whose_limit_is_too_small_by_now_waits_and_burns_nothing(
     ended = await Order.get(order.id)
     assert ended is not None and (ended.status, len(ended.attempts)) == (OrderStatus.SETTLED, 1)
     assert ended.fee_limit_sun == order.fee_limit_sun
+
+
+async def test_no_row_of_a_batch_costs_more_than_its_own_maximum(pay: Pay) -> None:
+    cheap, dear, mate = person(), person(), person()
+    made = await pay.batch(
+        [
+            wish(recipient_address=cheap, max_fee_trx="0.1"),
+            wish(recipient_address=dear, max_fee_trx="50"),
+            wish(recipient_address=mate, max_fee_trx="50"),
+        ]
+    )
+    await pay.settle(2)
+    rows = (await pay.get(f"/payouts/batch/{made['batch_id']}")).json()["data"]
+    assert [row["status"] for row in rows] == ["queued", "settled", "settled"]
+    assert rows[0]["waiting_for"].startswith("fee_above_maximum: ")
+    assert rows[1]["txid"] == rows[2]["txid"], "those with the same maximum share a transaction"
+    assert [await pay.held(each) for each in (cheap, dear, mate)] == [0, 12_500_000, 12_500_000]
+    gone = await pay.post(f"/payouts/{rows[0]['payout_id']}/cancel")
+    assert gone.json()["status"] == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("caps", "before", "most"),
+    [
+        ([7], [0], 7),
+        ([7, 7, 7], [0, 0, 0], 21),
+        ([1, 50], [0, 0], 2),
+        ([7, 7], [3, 2], 8),
+        ([7, 7], [8, 0], 0),
+    ],
+)
+def test_the_dearest_share_of_a_transaction_is_within_every_maximum(
+    caps: list[int], before: list[int], most: int
+) -> None:
+    payouts = [
+        Payout.model_construct(max_fee_sun=cap, fee_before_sun=spent)
+        for cap, spent in zip(caps, before, strict=True)
+    ]
+    assert max_fee_of(payouts) == most
+    shares = [Share(index, len(caps)).of(most) for index in range(len(caps))]
+    assert all(b + s <= max(b, c) for b, s, c in zip(before, shares, caps, strict=True))

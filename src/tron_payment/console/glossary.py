@@ -34,7 +34,7 @@ TERMS: Final[Mapping[str, str]] = {
     "energy": "what a contract call uses, such as a transfer of USDT: from a stake, or TRX is "
     "burned for it",
     "fee limit, max_fee_trx": "the most that a payout may cost in TRX; while it would cost more, "
-    "it waits",
+    "it waits. Rows of a batch that share a transaction have the same",
     "flag": "something about a payout worth a look, such as a new recipient; stops nothing",
     "follower": "the part of the service that reads every solidified block, once and in order",
     "hot": "a wallet whose key the service holds, encrypted",

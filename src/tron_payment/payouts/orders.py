@@ -74,7 +74,7 @@ class OrderMaker:
             contract=contract,
             expects=expects,
             spends=spends,
-            max_fee_sun=sum(payout.max_fee_sun for payout in payouts),
+            max_fee_sun=max_fee_of(payouts),
             priority=first.priority,
             detached=first.detached,
         )
@@ -165,11 +165,18 @@ class OrderMaker:
         )
 
 
+def max_fee_of(payouts: Sequence[Payout]) -> int:
+    """The most that one transaction of these may burn, in sun, so that the share of none of them,
+    and what transactions before have cost it, is more than its maximum."""
+    return len(payouts) * max(0, min(p.max_fee_sun - p.fee_before_sun for p in payouts))
+
+
 def group(payouts: Sequence[Payout], size: int) -> list[list[Payout]]:
     """Which payouts share a transaction, in the order of their rows.
 
     A router pays many at once: that saves bandwidth, signatures and some energy against paying
-    each alone. A plain transfer carries one recipient only.
+    each alone. A plain transfer carries one recipient only. Those that share a transaction share
+    its fee evenly, so they have the same maximum: none waits for what another may not cost.
 
     Args:
         size: Most payouts of one transaction.
@@ -181,7 +188,8 @@ def group(payouts: Sequence[Payout], size: int) -> list[list[Payout]]:
         if payout.route is Route.DIRECT:
             groups.append([payout])
             continue
-        key = (payout.route.value, payout.wallet_id, payout.signer, payout.priority)
+        cap = str(payout.max_fee_sun)
+        key = (payout.route.value, payout.wallet_id, payout.signer, payout.priority, cap)
         mates = open_groups.get(key)
         if mates is None or len(mates) == size:
             mates = open_groups[key] = []
