@@ -1,16 +1,20 @@
 """What is paid anew after a failure: only what is proved unpaid, and by one payout."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from tests.payouts.test_policy import enforce
 from tests.payouts.test_single_command import options, terminal
 from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.core.clock import rfc3339
 from tron_payment.engine import Order, OrderStatus
+from tron_payment.keeping import Keeping
 from tron_payment.operator import single
 from tron_payment.operator.calling import ApiRefusal
-from tron_payment.payouts import judge
+from tron_payment.payouts import RETRY, judge
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import (
     POISONS,
@@ -106,6 +110,27 @@ async def test_what_the_order_does_not_bear_out_is_not_paid_anew(pay: Pay) -> No
         )
         again = await pay.post(f"/payouts/{made['payout_id']}/retry")
         assert refusal(again)[:2] == (409, "not_retryable"), status
+
+
+async def test_what_nobody_knows_whose_it_was_is_not_paid_anew_past_the_recipient_book(
+    pay: Pay,
+) -> None:
+    await enforce(pay, user_cool_down_s=3600)
+    try:
+        old = await failed(pay, user_id="zoe-1", path="direct")
+        entry = {"recipient_address": person(), "level": "full"}
+        expires = rfc3339(pay.world.clock.now() + timedelta(days=30))
+        booked = await pay.put("/payouts/recipients/zoe-1/kyc", entry | {"expires_at": expires})
+        assert booked.status_code == 200, booked.text
+        retry = f"/payouts/{old['payout_id']}/retry"
+        assert refusal(await pay.post(retry))[:2] == (422, "recipient_differs")
+        await Keeping(pay.world.clock, 0).erase("zoe-1")
+        assert refusal(await pay.post(retry))[:2] == (409, "not_retryable")
+        told = (await pay.get(f"/payouts/{old['payout_id']}/explain")).json()
+        assert "make a new one for the right person" in told["what_to_do"]
+        assert RETRY not in told["what_to_do"]
+    finally:
+        await enforce(pay)
 
 
 async def test_many_who_try_again_at_once_pay_once(pay: Pay) -> None:

@@ -10,6 +10,7 @@ from tron_payment.engine import FEE_ABOVE_MAXIMUM, SIMULATION_REVERTED
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import (
     CURRENCIES,
+    ERASED,
     ROUTE_UNAVAILABLE,
     MerchantReferenceTaken,
     PayoutStatus,
@@ -116,6 +117,9 @@ WAITS: Final = {
 
 RETRY: Final = "POST /api/v1/payouts/{payout_id}/retry"
 """What makes one new payout in place of a failed one; the console has a button for it."""
+
+ANEW: Final = "make a new one for the right person, with another reference"
+"""Instead, where whose it was is erased."""
 
 FAILURES: Final = {
     "recipient_is_contract": (
@@ -290,7 +294,9 @@ def _now(payout: Payout) -> tuple[str | None, str]:
         case PayoutStatus.SIGNED:
             return "its block, and then for that block to be solidified", "nothing"
         case PayoutStatus.FAILED:
-            return None, _failure(payout)[1]
+            advice = _failure(payout)[1]
+            nameless = payout.user_id == ERASED
+            return None, advice.replace(RETRY, ANEW) if nameless else advice
         case PayoutStatus.QUARANTINED:
             return "a person", "compare the router's `paid(id)` with the books before anything else"
         case _:

@@ -26,6 +26,7 @@ from tron_payment.payouts.decisions import Decisions
 from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import (
     CURRENCIES,
+    ERASED,
     InvalidSearch,
     MerchantReferenceTaken,
     NotRetryable,
@@ -233,7 +234,8 @@ class Payouts:
 
         Raises:
             PayoutNotFound
-            NotRetryable: It has not failed, was tried again already, or is not proved unpaid.
+            NotRetryable: It has not failed, was tried again already, is not proved unpaid, or
+                nobody knows any more whose it was.
             Refused, Conflict, Unavailable: As any payout.
         """
         old = await self.get(principal, payout_id)
@@ -280,6 +282,8 @@ class Payouts:
             )
         if old.reason == MerchantReferenceTaken.code:
             raise NotRetryable("another payout has its merchant reference and pays it")
+        if old.user_id == ERASED:
+            raise NotRetryable("whose it was is erased, so the recipient book cannot be asked")
         if not is_retryable(old.reason):
             raise NotRetryable(f"it failed for: {old.reason}, which does not prove it unpaid")
         order = await self._engine.find(old.order_id)
