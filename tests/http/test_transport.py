@@ -31,6 +31,7 @@ from tron_payment.settings import Settings
 WITHIN_S = 20.0
 SHORT_S = 0.3
 HEAD = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+LARGE_BYTES = 64 * 1024 * 1024
 READ_MAX = 256 * 1024
 """What asyncio reads at once."""
 
@@ -261,6 +262,61 @@ async def test_a_body_that_trickles_is_not_waited_for(monkeypatch: pytest.Monkey
             found = refusal(await reader.read())
         writer.close()
     assert found["code"] == "too_slow"
+
+
+async def test_a_form_with_files_that_does_not_come_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "BODY_S", SHORT_S)
+    form = "multipart/form-data"
+
+    @post("/forms", opt={"open": True, "consumes": (form,)})
+    async def take_form(request: limits.StrictRequest) -> dict[str, int]:
+        return {"fields": len(await request.form())}
+
+    async with listening(take_form) as listen:
+        answer = await listen.say(
+            b"POST /forms HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n"
+            b"Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\n"
+        )
+    assert refusal(answer)["code"] == "too_slow"
+
+
+@get("/large", opt={"open": True, "produces": ("*/*",)}, media_type="text/plain")
+async def large() -> bytes:
+    """More than the kernel keeps for a client."""
+    return b"x" * LARGE_BYTES
+
+
+async def test_an_answer_that_nobody_takes_holds_no_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(transport, "TAKE_S", SHORT_S)
+    async with listening(large) as listen:
+        _, writer = await listen.connect()  # its reader takes a little and then waits for us
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        async with asyncio.timeout(WITHIN_S):
+            while not listen.app.front._open:
+                await asyncio.sleep(0.01)
+            while listen.app.front._open or listen.server.server_state.connections:
+                await asyncio.sleep(0.01)
+        writer.close()
+
+
+async def test_an_answer_that_is_taken_slowly_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "TAKE_S", SHORT_S)
+    taken, slept = 0, 0.0
+    async with listening(large) as listen:
+        reader, writer = await listen.connect()
+        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        async with asyncio.timeout(WITHIN_S * 3):
+            while part := await reader.read(READ_MAX):
+                taken += len(part)
+                if slept < SHORT_S * 5:
+                    slept += SHORT_S / 20
+                    await asyncio.sleep(SHORT_S / 20)
+        writer.close()
+    assert taken > LARGE_BYTES
 
 
 async def test_a_batch_has_longer(monkeypatch: pytest.MonkeyPatch) -> None:

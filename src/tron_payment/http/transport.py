@@ -1,7 +1,7 @@
-"""What one connection may cost before a request of it is known: bytes, headers, and time.
+"""What one connection may cost: bytes and time before a request is known, time to take an answer.
 
-uvicorn bounds none of these. Whoever sends headers without an end, or slowly, would otherwise fill
-the memory or keep connections for nothing; no token is needed for that.
+uvicorn bounds none of these. Whoever sends headers without an end, or slowly, or takes no answer,
+would otherwise fill the memory or keep connections for nothing; no token is needed for that.
 """
 
 import asyncio
@@ -25,6 +25,11 @@ its parts. What is not known to be more before it was read is at most one read l
 HEADERS_MAX: Final = 100
 HEAD_S: Final = 10.0
 """From a connection's start, or the first bytes of its next request, to the end of the headers."""
+
+TAKE_S: Final = 30.0
+TAKEN_BYTES_MIN: Final = 64 * 1024
+"""Of an answer that is ready whoever asked for it takes so much in this time, or all that is left:
+an answer that nobody takes would keep its request open for ever."""
 
 PIPELINED_MAX: Final = 100
 """Requests that wait on a connection for the answer to the one before."""
@@ -53,6 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._fault: AppError | None = None
         self._late: asyncio.TimerHandle | None = None
+        self._taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -60,7 +66,16 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_taking()
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Of a request that came whole nothing is left to look at here."""
@@ -124,6 +139,22 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(TooSlow("the headers did not come in time"))
         else:
             self.transport.close()
+
+    def _await_taking(self) -> None:
+        before = self.transport.get_write_buffer_size()
+        self._taking = self.loop.call_later(TAKE_S, self._look_taken, before)
+
+    def _taken(self) -> None:
+        if self._taking is not None:
+            self._taking.cancel()
+            self._taking = None
+
+    def _look_taken(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() >= TAKEN_BYTES_MIN:
+            self._await_taking()
+        else:
+            log.info("connection.not_taken")
+            self.transport.abort()
 
     def _refuse(self, error: AppError) -> None:
         """Say so where nothing else is being said, and hang up."""
