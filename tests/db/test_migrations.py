@@ -95,6 +95,28 @@ async def test_a_step_about_many_rows_asks_for_a_page_at_a_time(
     assert "sweepable" not in kept, "it was never forgotten"
 
 
+async def test_return_addresses_of_forgotten_payments_leave_their_events(
+    mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older release took them out of the payment alone; who has one still keeps it."""
+    monkeypatch.setattr(migrations, "TOLD_PAGE", 2)
+    database = await older(mongo, version=5)
+    kept = {"_id": "inv_kept", "return_url": "https://shop.example/bob"}
+    await database["payments"].insert_many([kept, *({"_id": f"inv_{n}"} for n in range(5))])
+    url = {"data": {"amount": "5", "return_url": "https://shop.example/alice"}}
+    ids = ["inv_kept", *(f"inv_{n}" for n in range(5))]
+    events = [{"_id": f"evt_{i}", "seq": i, "object_id": ids[i % 6]} | url for i in range(12)]
+    await database["events"].insert_many(events)
+    await database["events"].insert_one({"_id": "x", "seq": 99, "object_id": "inv_0", "data": {}})
+    await installation.load("aa", SystemClock())
+    left = database["events"].find({"data.return_url": {"$type": "string"}})
+    assert {row["object_id"] async for row in left} == {"inv_kept"}
+    other = await database["events"].find_one({"_id": "x"})
+    assert other["data"] == {}
+    told = await database["events"].find_one({"object_id": "inv_1"})
+    assert told["data"] == {"amount": "5", "return_url": None}
+
+
 async def test_many_processes_migrate_at_once(mongo: Any) -> None:
     await older(mongo)
     found = await asyncio.gather(*(installation.load("aa", SystemClock()) for _ in range(8)))

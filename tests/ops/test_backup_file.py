@@ -22,12 +22,17 @@ def folder(request: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path
 
 
+def write(target: Path, text: str) -> None:
+    with custody._file(target) as keep:
+        keep(text)
+
+
 def test_of_two_at_once_one_is_told_that_the_name_is_taken(folder: Path) -> None:
     """Both have looked, and saw no file."""
     target = folder / "keys.bak"
-    custody._write(target, "the first one's")
+    write(target, "the first one's")
     with pytest.raises(FileExistsError):
-        custody._write(target, "the second one's")
+        write(target, "the second one's")
     assert target.read_text() == "the first one's"
     assert os.listdir(folder) == ["keys.bak"], "no draft is left"
     assert target.stat().st_mode & 0o777 == 0o600
@@ -38,7 +43,7 @@ def test_a_name_that_leads_elsewhere_is_taken_too(folder: Path) -> None:
     elsewhere = folder / "elsewhere"
     (folder / "keys.bak").symlink_to(elsewhere)
     with pytest.raises(FileExistsError):
-        custody._write(folder / "keys.bak", "a backup")
+        write(folder / "keys.bak", "a backup")
     assert not elsewhere.exists()
 
 
@@ -51,6 +56,14 @@ def test_what_could_not_be_written_whole_is_not_there(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
-            custody._write(folder / "keys.bak", "a backup")
+            write(folder / "keys.bak", "a backup")
     assert os.listdir(folder) == []
-    custody._write(folder / "keys.bak", "a backup")
+    write(folder / "keys.bak", "a backup")
+
+
+def test_who_dies_before_the_keys_are_noted_leaves_no_backup(folder: Path) -> None:
+    with pytest.raises(ConnectionError), custody._file(folder / "keys.bak") as keep:
+        keep("a backup")
+        assert [(folder / each).read_text() for each in os.listdir(folder)] == ["a backup"]
+        raise ConnectionError("the store is away")
+    assert os.listdir(folder) == []

@@ -1,9 +1,12 @@
 """The operator's commands on an installation in the shape of production."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from tests.ops.installation import hot_address, until
 from tests.ops.live import Live
@@ -87,6 +90,12 @@ def test_contracts_are_deployed_once(live: Live) -> None:
     assert code == Exit.OK
     assert any("holds 0 USDT" in each["detail"] for each in findings(data, "contracts"))
     code, data = live.command_json("deploy-contracts")
+    assert code == Exit.OK and data["contracts"] == {"v0": router}, data
+    assert data["left_out"] == ["kyc"]
+    code, out, _ = live.command("deploy-contracts")
+    assert code == Exit.OK and f"PAYOUT_ROUTER_V0_ADDRESS={router}" in out
+    assert "KYC_ATTESTATION_PRIVATE_KEY is not set" in out
+    code, data = live.command_json("deploy-contracts", "--only", "kyc")
     assert code == Exit.USAGE and "KYC_ATTESTATION_PRIVATE_KEY" in data["error"]["detail"]
 
 
@@ -162,6 +171,29 @@ def test_a_backup_is_written_once_and_comes_back(live: Live, tmp_path: Path) -> 
     password.write_text("another password 1234")
     code, data = live.command_json("restore", str(target), *file)
     assert code == Exit.FAILED
+
+
+def test_what_no_backup_can_be_written_with_is_a_wrong_argument(live: Live, tmp_path: Path) -> None:
+    """And no key is noted as backed up then."""
+    uri = (Path(live.environment["SECRETS_DIR"]) / "mongodb_uri").read_text()
+    password, missing = tmp_path / "password", str(tmp_path / "missing" / "keys.backup")
+    password.write_text("a long and quiet river 71")
+    began = datetime.now(UTC)
+    here = str(tmp_path / "keys.backup")
+    for target, file, problem in (
+        (missing, str(password), "no_folder"),
+        (here, str(tmp_path / "nothing"), "no_password"),
+        (str(password), str(password), "exists"),
+    ):
+        code, data = live.command_json("backup", target, "--password-file", file)
+        assert (code, data["error"]["code"]) == (Exit.USAGE, problem), data
+    password.write_bytes(b"\xff\xfe")
+    for argv in (("backup", here), ("restore", str(password))):
+        code, data = live.command_json(*argv, "--password-file", str(password))
+        assert code == Exit.USAGE, data
+    with MongoClient[dict[str, Any]](uri) as client:
+        noted = {"action": "wallet.backup", "at": {"$gte": began}}
+        assert client["tron_payment"]["audit"].count_documents(noted) == 0
 
 
 def test_nothing_is_done_without_a_store(live: Live, tmp_path: Path) -> None:

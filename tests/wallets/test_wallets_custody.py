@@ -304,3 +304,21 @@ async def test_over_http(world: World) -> None:
     actions = {entry.action for entry in await AuditEntry.find().to_list()}
     assert {"wallet.create", "wallet.backup", "wallet.archive", "wallet.restore"} == actions
     assert CHEAP.memory_kib == 64, "tests derive cheaply; the defaults are checked above"
+
+
+async def test_what_cannot_be_kept_is_no_backup(world: World) -> None:
+    """No disk has it, so nobody is told that there is one."""
+
+    def full(_: str) -> None:
+        raise OSError("No space left on device")
+
+    wallet = await world.wallets.create(OURSELVES, label="hot")
+    with pytest.raises(OSError, match="No space"):
+        await custody(world).backup_all(FILE_PASSWORD, keep=full)
+    found = await Wallet.get(wallet.id)
+    assert found is not None and found.backed_up_at is None
+    assert await AuditEntry.find({"action": "wallet.backup"}).count() == 0
+    kept: list[str] = []
+    text = await custody(world).backup_all(FILE_PASSWORD, keep=kept.append)
+    found = await Wallet.get(wallet.id)
+    assert kept == [text] and found is not None and found.backed_up_at is not None

@@ -19,6 +19,9 @@ PAGE: Final = 1_000
 """Rows that one write of a step may touch: a server has to answer each within `ANSWER_MS`
 (connect.py), however large a collection is."""
 
+TOLD_PAGE: Final = 100
+"""The same of objects whose events are written: each has several."""
+
 Database = AsyncDatabase[dict[str, Any]]
 
 
@@ -73,6 +76,22 @@ async def _invoices_are_looked_at_again(database: Database) -> None:
         last = page[-1]
 
 
+async def _forgotten_addresses_leave_events(database: Database) -> None:
+    """Of payments that have no return address, or none any more, their events have none either."""
+    payments, last = database["payments"], ""
+    told = {"data.return_url": {"$type": "string"}}
+    while True:
+        query = {"_id": {"$gt": last}, "return_url": None}
+        found = payments.find(query, {"_id": 1}).sort("_id", ASCENDING)
+        page = [row["_id"] async for row in found.limit(TOLD_PAGE)]
+        if not page:
+            return
+        await database["events"].update_many(
+            {"object_id": {"$in": page}, **told}, {"$set": {"data.return_url": None}}
+        )
+        last = page[-1]
+
+
 FIRST_VERSION: Final = 1
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(
@@ -101,6 +120,13 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         to=5,
         title="Invoices that were ever paid are looked at for a sweep once more",
         run=_invoices_are_looked_at_again,
+        beside=True,
+        rollback="Nothing is to be done.",
+    ),
+    Migration(
+        to=6,
+        title="Return addresses of payments that were forgotten leave their events, too",
+        run=_forgotten_addresses_leave_events,
         beside=True,
         rollback="Nothing is to be done.",
     ),

@@ -4,6 +4,8 @@ import argparse
 import errno
 import os
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -40,15 +42,19 @@ async def keys(arguments: argparse.Namespace, settings: Settings) -> Report:
 
 
 async def backup(arguments: argparse.Namespace, settings: Settings) -> Report:
-    """One encrypted file with every key; made whole or not at all."""
+    """One encrypted file with every key; made whole or not at all.
+
+    It is on the disk before its keys are noted as backed up, and has its name after that.
+    """
     target = Path(arguments.file)
-    if _exists(target):
-        return failure("exists", f"{target} exists; a backup never overwrites", Exit.USAGE)
-    password = _password(arguments)
-    async with assembled(settings) as assembly:
-        text = await assembly.house.use(Custody).backup_all(password, OPERATOR)
+    if (refusal := _no_room(target)) is not None:
+        return refusal
+    if (password := _password(arguments)) is None:
+        return _no_password(arguments)
     try:
-        _write(target, text)
+        with _file(target) as keep:
+            async with assembled(settings) as assembly:
+                text = await assembly.house.use(Custody).backup_all(password, OPERATOR, keep)
     except FileExistsError:
         return failure("exists", f"{target} exists by now; this backup is not kept", Exit.FAILED)
     line = f"{target}: keep it and its password apart, and try `restore` on another machine"
@@ -60,7 +66,8 @@ async def restore(arguments: argparse.Namespace, settings: Settings) -> Report:
     source = Path(arguments.file)
     if (text := _read(source)) is None:
         return failure("no_backup", f"{source} is no backup", Exit.USAGE)
-    password = _password(arguments)
+    if (password := _password(arguments)) is None:
+        return _no_password(arguments)
     async with assembled(settings) as assembly:
         wallets = await assembly.house.use(Custody).restore(
             OPERATOR, backup=text, password=password, wallet_id=arguments.wallet
@@ -70,37 +77,67 @@ async def restore(arguments: argparse.Namespace, settings: Settings) -> Report:
     return Report({"wallets": shown}, [*lines, f"{len(shown)} wallets are here"])
 
 
-def _password(arguments: argparse.Namespace) -> str:
-    return Path(arguments.password_file).read_text().split("\n", 1)[0]
+def _password(arguments: argparse.Namespace) -> str | None:
+    """The first line of the password's file; None where it cannot be read."""
+    try:
+        return Path(arguments.password_file).read_text().split("\n", 1)[0]
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
-def _exists(target: Path) -> bool:
-    return target.exists()
+def _no_password(arguments: argparse.Namespace) -> Report:
+    detail = f"{arguments.password_file}: the password cannot be read there"
+    return failure("no_password", detail, Exit.USAGE)
+
+
+def _no_room(target: Path) -> Report | None:
+    """Why no file can be made there; seen before any key is touched."""
+    if os.path.lexists(target):
+        return failure("exists", f"{target} exists; a backup never overwrites", Exit.USAGE)
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK | os.X_OK):
+        detail = f"{target.parent}: no folder that this user may write into"
+        return failure("no_folder", detail, Exit.USAGE)
+    return None
 
 
 def _read(source: Path) -> str | None:
-    if not source.is_file() or source.stat().st_size > BACKUP_BYTES_MAX:
+    try:
+        if not source.is_file() or source.stat().st_size > BACKUP_BYTES_MAX:
+            return None
+        return source.read_text()
+    except (OSError, UnicodeDecodeError):
         return None
-    return source.read_text()
 
 
-def _write(target: Path, text: str) -> None:
-    """On the disk before it has its name, readable by its owner only; a name has one backup.
+@contextmanager
+def _file(target: Path) -> Iterator[Callable[[str], None]]:
+    """What is kept is on the disk at once, readable by its owner only, and has its name when all
+    has gone well; a name has one backup.
 
     Raises:
         FileExistsError: Somebody else's backup has taken the name meanwhile; it stays.
     """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(DRAFT_BYTES)}")
-    try:
+    kept: list[str] = []
+
+    def keep(text: str) -> None:
         _write_new(draft, text)
-        try:
-            os.link(draft, target)
-        except FileExistsError:
-            raise
-        except OSError:  # no second names on this file system, as on a stick: in its place at once
-            _write_new(target, text)
+        kept.append(text)
+
+    try:
+        yield keep
+        _name(draft, target, *kept)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _name(draft: Path, target: Path, text: str) -> None:
+    try:
+        os.link(draft, target)
+    except FileExistsError:
+        raise
+    except OSError:  # no second names on this file system, as on a stick: in its place at once
+        _write_new(target, text)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)

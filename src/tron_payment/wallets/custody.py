@@ -1,5 +1,6 @@
 """Use cases about keys at rest: backup, restore, rotation of the key-encryption key."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,15 +84,23 @@ class Custody:
         await self._wallets.note(Who.of(principal, request_id), "wallet.backup", wallet)
         return text
 
-    async def backup_all(self, password: str, who: Who = OURSELVES) -> str:
+    async def backup_all(
+        self, password: str, who: Who = OURSELVES, keep: Callable[[str], None] | None = None
+    ) -> str:
         """One backup of every key here, for the operator's command line.
+
+        Args:
+            keep: Puts it onto the disk; what cannot be kept is no backup, and is noted nowhere.
 
         Raises:
             NothingToBackUp, WeakPassword, PasswordsBusy
+            OSError: By `keep`.
         """
         wallets = await store.keyed(limit=WALLETS_MAX)
         now = self._clock.now()
         text = await self._vault.write(wallets, password, now)
+        if keep is not None:
+            keep(text)
         await store.mark_backed_up([wallet.id for wallet in wallets], now)
         for wallet in wallets:
             await self._wallets.note(who, "wallet.backup", wallet)
