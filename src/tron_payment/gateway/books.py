@@ -1,7 +1,8 @@
 """The ledger as of a solidified block, for comparison with the chain at that block.
 
 Blocks are booked in order, one entry each; so the books as of block b are the books now less the
-entries of later blocks. What is reserved counts as available: the chain knows no difference.
+entries of later blocks. What is reserved counts as available: the chain knows no difference;
+hold_documents.py looks at that.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ async def as_of(ledger: Ledger, blocks: Mapping[Address, int]) -> Held:
         seq = (await ledger.view()).seq
         found = await _balances(names)
         later = await _later(min(blocks.values()), seq, names)
-        if not await _touched_after(seq, names):
+        if not await touched_after(seq, names):
             return _rolled_back(found, later, names, blocks)
         await asyncio.sleep(LOOK_AGAIN_S)
     raise BooksMoving
@@ -94,7 +95,7 @@ async def _later(block_number: int, seq: int, names: Collection[str]) -> list[Le
         ).to_list()
 
 
-async def _touched_after(seq: int, names: Collection[str]) -> bool:
+async def touched_after(seq: int, names: Collection[str]) -> bool:
     """Whether an entry after `seq` touches these accounts: then the balances may be mixed."""
     with store_errors():
         return await LedgerEntry.find_one({"_id": {"$gt": seq}, **_touching(names)}) is not None

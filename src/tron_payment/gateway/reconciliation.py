@@ -22,9 +22,9 @@ from tron_payment.core.ids import derived_id, new_id
 from tron_payment.core.money import UNITS_MAX
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, insert_once
-from tron_payment.db.ledger import Ledger
+from tron_payment.db.ledger import Ledger, Pocket
 from tron_payment.engine import Openings, beyond_books
-from tron_payment.gateway import books
+from tron_payment.gateway import books, hold_documents
 from tron_payment.gateway import reconciliation_documents as store
 from tron_payment.gateway.readings import READ_AGAIN_S, Readings, Witnesses
 from tron_payment.gateway.reconciliation_documents import (
@@ -191,6 +191,7 @@ class Reconciliations:
                 rows += found
                 looked_at = max(looked_at, block_number)
                 compared += len(ready)
+        rows += await self._astray(looked_at)
         rows.sort(key=lambda r: (_is_equal(r), r.address, r.asset, r.pocket))
         head = await self._audit.head()
         audit_seq = head.seq if head else 0
@@ -254,6 +255,22 @@ class Reconciliations:
                     row = Row(address, name, asset, pocket.value, ours, theirs, number, beyond)
                     rows.append(row)
         return rows, max(blocks.values())
+
+    async def _astray(self, block_number: int) -> list[Row]:
+        """What is set aside for no order, or is not: of the pocket `reserved` the other side is not
+        the chain, but what open orders hold."""
+        return [
+            Row(
+                address=each.address,
+                name=await self._name(each.address),
+                asset=each.asset,
+                pocket=Pocket.RESERVED.value,
+                ledger_units=each.reserved_units,
+                chain_units=each.held_units,
+                block_number=block_number,
+            )
+            for each in await hold_documents.astray(self._ledger)
+        ]
 
     async def _name(self, address: Address) -> str:
         routers = {
