@@ -64,8 +64,11 @@ async def test_an_older_store_is_brought_forward(mongo: Any) -> None:
     assert again == found
 
 
-async def test_invoices_that_were_paid_are_looked_at_for_a_sweep_once_more(mongo: Any) -> None:
-    database = await older(mongo, version=4)
+@pytest.mark.parametrize("version", [4, 6])
+async def test_invoices_that_were_paid_are_looked_at_for_a_sweep_once_more(
+    mongo: Any, version: int
+) -> None:
+    database = await older(mongo, version=version)
     payments = database["payments"]
     rows = [("paid", "invoice", 7), ("never paid", "invoice", 0), ("of another kind", "usdt", 0)]
     await payments.insert_many(
@@ -89,7 +92,9 @@ async def test_a_step_about_many_rows_asks_for_a_page_at_a_time(
     await installation.load("aa", SystemClock())
     await database.command("profile", 0)
     writes = {"op": "update", "ns": f"{database.name}.payments"}
-    touched = [row["nModified"] async for row in database["system.profile"].find(writes)]
+    touched = [
+        n async for row in database["system.profile"].find(writes) if (n := row["nModified"])
+    ]
     assert len(touched) == 4 and max(touched) <= 10 and sum(touched) == count + 1
     kept = await database["payments"].find_one({"_id": "open"})
     assert "sweepable" not in kept, "it was never forgotten"

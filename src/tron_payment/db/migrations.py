@@ -130,5 +130,12 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         beside=True,
         rollback="Nothing is to be done.",
     ),
+    Migration(
+        to=7,
+        title="Paid invoices are looked at again: registered tokens are swept, what is dear waits",
+        run=_invoices_are_looked_at_again,
+        beside=True,
+        rollback="Nothing is to be done.",
+    ),
 )
 SCHEMA_VERSION: Final = MIGRATIONS[-1].to
