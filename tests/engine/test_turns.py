@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -10,8 +11,10 @@ from tests.conftest import Mongo
 from tests.engine.test_detached import Desk
 from tests.engine.world import ALICE, ALL_DOCUMENTS, BOB, World
 from tron_payment.chain import NodesUnavailable
-from tron_payment.engine import Order, OrderStatus, dispatch, turns
+from tron_payment.engine import Order, OrderStatus, adopting, dispatch, settle, turns
+from tron_payment.engine import documents as store
 from tron_payment.engine.dispatch import ASK_AGAIN_S, ASKS_AT_ONCE
+from tron_payment.engine.idle import any_due
 from tron_payment.engine.waiting import WAIT_S
 
 TOO_MUCH = 900_000_000_000
@@ -130,3 +133,58 @@ async def test_when_money_comes_the_first_in_rank_is_paid_first(world: World) ->
     await world.tick(12)
     assert (await world.order("high")).status is OrderStatus.SETTLED
     assert [(await world.order(name)).status for name in names[:2]] == [OrderStatus.QUEUED] * 2
+
+
+async def put_off(world: World, names: str, wrong: timedelta) -> None:
+    """A process whose clock is wrong looks at orders that have to wait, and puts them off."""
+
+    async def gate(orders: Any) -> dict[str, str]:
+        return {order.id: "kill_switch" for order in orders}
+
+    wrongly = world.another(wrong)
+    wrongly.engine.gate(gate)
+    await world.engine.place_many([world.wish(name) for name in names])
+    while await wrongly.engine.dispatcher.step():
+        pass
+
+
+@pytest.mark.parametrize("wrong", [timedelta(hours=8), timedelta(days=400)])
+async def test_a_clock_that_was_fast_lets_nobody_wait(world: World, wrong: timedelta) -> None:
+    await world.tick(2)
+    await put_off(world, "ab", wrong)
+    assert (await world.order("a")).waiting_for == "kill_switch"
+    await world.run_until_final("a", "b")
+    assert world.network.token[ALICE] == 2 * 5_000_000
+
+
+async def test_bytes_are_sent_again_after_a_clock_was_fast(world: World) -> None:
+    await world.engine.place(world.wish("a"))
+    await world.tick(1)
+    order = await world.order("a")
+    assert order.status is OrderStatus.SIGNED
+    now = world.clock.now()
+    await store.postpone([order], now + timedelta(hours=8))
+    assert [each.id for each in await turns.due(order.status, now, limit=2)] == [order.id]
+
+
+async def test_an_adopted_order_rests(world: World) -> None:
+    """It stands in a block: there is nothing to send."""
+    await world.engine.place(world.wish("a"))
+    await world.tick(1)
+    order, now = await world.order("a"), world.clock.now()
+    assert order.status is OrderStatus.SIGNED
+    unsigned = {"attempts.0.signatures": [], "due_at": now + adopting.ADOPTED_REST}
+    await Order.get_pymongo_collection().update_one({"_id": order.id}, {"$set": unsigned})
+    assert await turns.due(order.status, now, limit=2) == []
+    assert not await any_due(now)
+
+
+async def test_who_is_put_off_by_our_own_clock_waits(world: World) -> None:
+    """However long: no wait of the engine's looks like one by a clock that was fast."""
+    longest_s = max(WAIT_S, ASK_AGAIN_S, dispatch.REBROADCAST_S, settle.REBUILD_PAUSE_MAX_S)
+    await world.engine.place(world.wish("a"))
+    order, now = await world.order("a"), world.clock.now()
+    await store.postpone([order], now + timedelta(seconds=longest_s))
+    assert await turns.due(order.status, now, limit=2) == []
+    assert not await any_due(now)
+    assert timedelta(seconds=longest_s) < turns.WAIT_MAX < adopting.ADOPTED_REST

@@ -8,13 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from tron_payment.engine.documents import Order
-from tron_payment.engine.turns import TURNS
+from tron_payment.engine.turns import TURNS, is_due
 
 
 async def any_due(now: datetime) -> bool:
     """Whether an order is worth the dispatcher's look now."""
-    wanted = [status.value for status in TURNS]
-    return await _any({"status": {"$in": wanted}, "due_at": {"$lte": now}})
+    return await _any({"$or": [is_due(status, now) for status in TURNS]})
 
 
 async def any_news(modules: Iterable[str]) -> bool:

@@ -1,7 +1,7 @@
 """Whose turn it is: nobody who has to wait keeps those behind from being looked at."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import zip_longest
 from typing import Any, Final
 
@@ -21,6 +21,19 @@ TURNS: Final = (
 """What the dispatcher takes further, one kind after the other, in the way that an order goes."""
 
 
+WAIT_MAX: Final = timedelta(minutes=15)
+"""Longer than the engine lets an order wait, but for adopted ones (adopting.py). What is due later
+was put off by a clock that was fast, and is due now."""
+
+
+def is_due(status: OrderStatus, now: datetime) -> dict[str, Any]:
+    """The condition that an order of this status is worth a look now; by index."""
+    late: dict[str, Any] = {"due_at": {"$gt": now + WAIT_MAX}}
+    if status is OrderStatus.SIGNED:
+        late["attempts.signatures"] = {"$ne": []}  # an adopted one has none, and rests for a day
+    return {"status": status.value, "$or": [{"due_at": {"$lte": now}}, late]}
+
+
 def turns_after(last: OrderStatus) -> tuple[OrderStatus, ...]:
     """The kinds in the order of their turns, the one served last at the end."""
     start = TURNS.index(last) + 1
@@ -36,7 +49,7 @@ async def due(status: OrderStatus, now: datetime, *, limit: int) -> list[Order]:
     """
     assert limit > 1, limit
     half = limit // 2
-    condition: dict[str, Any] = {"status": status.value, "due_at": {"$lte": now}}
+    condition = is_due(status, now)
     by_rank = await fetch(Order, condition, sort="rank", limit=half)
     if len(by_rank) < half:
         in_turn = sorted(by_rank, key=lambda order: order.due_at)
