@@ -1,7 +1,8 @@
 """Runs the image's root folder as a container engine would: its own namespaces, nothing writable.
 
-`contained.py FOLDER SECRETS COMMAND...` with the environment that the container shall have. Mount,
-process, IPC and host name spaces are new; the network is the caller's. The root is read-only, with
+`contained.py FOLDER SECRETS [HOST:PLACE...] COMMAND...` with the environment that the container
+shall have, and the host's folders that `-v` would mount. Mount, process, IPC and host name spaces
+are new; the network and its name server are the caller's. The root is read-only, with
 a small `/tmp`; the process is UID 65532 without capabilities and can never have any. Kernel
 interfaces only: what an engine adds (seccomp, cgroups, its own networks) is not here.
 """
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +37,7 @@ def mount(source: str, target: Path, kind: str, flags: int, options: str = "") -
     _call("mount", *text, ctypes.c_ulong(flags), options.encode())
 
 
-def furnish(root: Path, secrets: Path) -> None:
+def furnish(root: Path, secrets: Path, volumes: list[str]) -> None:
     """The mounts of docker-compose.yml, and what an engine always mounts."""
     mount("none", Path("/"), "none", _MS_REC | _MS_PRIVATE)
     mount(str(root), root, "none", _MS_BIND)
@@ -44,12 +46,19 @@ def furnish(root: Path, secrets: Path) -> None:
     for name in ("null", "zero", "urandom", "random"):
         (root / "dev" / name).touch()
         mount(f"/dev/{name}", root / "dev" / name, "none", _MS_BIND)
+    for volume in volumes:
+        host, _, place = volume.partition(":")
+        (root / place.lstrip("/")).mkdir(exist_ok=True)
+        mount(host, root / place.lstrip("/"), "none", _MS_BIND)
     mount("proc", root / "proc", "proc", safe)
     mount("tmpfs", root / "tmp", "tmpfs", safe, "size=16m,mode=1777")
+    resolver = root / "etc" / "resolv.conf"
+    resolver.touch()
+    mount("/etc/resolv.conf", resolver, "none", _MS_BIND)
     mount("tmpfs", root / "run", "tmpfs", safe, "size=64k,mode=755")
     (root / "run" / "secrets").mkdir()
     mount(str(secrets), root / "run" / "secrets", "none", _MS_BIND)
-    for target in (root, root / "run" / "secrets", root / "run", root / "dev"):
+    for target in (root, resolver, root / "run" / "secrets", root / "run", root / "dev"):
         kept = _MS_REMOUNT | _MS_RDONLY | _MS_NOSUID
         mount("none", target, "none", kept | (_MS_BIND if target.name != "run" else 0))
 
@@ -67,8 +76,10 @@ def drop(root: Path, workdir: str) -> None:
     _call("prctl", _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
-def main(folder: Path, secrets: Path, command: list[str]) -> int:
+def main(folder: Path, secrets: Path, given: list[str]) -> int:
     """Run the command as the container's first process; its exit status."""
+    volumes = list(takewhile(lambda word: word.startswith("/") and ":" in word, given))
+    command = given[len(volumes) :]
     image = json.loads((folder / "image.json").read_text())
     environment = {"PATH": "/usr/bin", "HOME": "/home/nonroot", **image["environment"]}
     environment |= {name: value for name, value in os.environ.items() if name.isupper()}
@@ -80,7 +91,7 @@ def main(folder: Path, secrets: Path, command: list[str]) -> int:
     child = os.fork()
     if child == 0:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        furnish(folder / "root", secrets)
+        furnish(folder / "root", secrets, volumes)
         drop(folder / "root", image["workdir"])
         os.execve(argv[0], argv, environment)
     signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGTERM))
