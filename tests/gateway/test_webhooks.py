@@ -371,13 +371,13 @@ async def test_an_answer_to_what_was_under_way_does_not_bring_a_deleted_one_back
 
 
 @asynccontextmanager
-async def slow_receiver(pause_s: float) -> AsyncIterator[Receiver]:
-    """A server that takes everything and answers late."""
-    receiver = Receiver()
+async def slow_receiver() -> AsyncIterator[Receiver]:
+    """A server that takes everything and answers nothing before the end."""
+    receiver, ended = Receiver(), asyncio.Event()
     handle = receiver.handle
 
     async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(pause_s)
+        await ended.wait()
         await handle(reader, writer)
 
     server = await asyncio.start_server(late, "127.0.0.1", 0)
@@ -385,6 +385,7 @@ async def slow_receiver(pause_s: float) -> AsyncIterator[Receiver]:
     try:
         yield receiver
     finally:
+        ended.set()
         server.close()
 
 
@@ -417,7 +418,7 @@ async def test_who_has_much_to_hear_and_answers_late_keeps_nobody_elses_webhooks
     """Not by what waits for it, nor by what is under way to it."""
     (loop,) = [each for each in gateway.assembly.loops.all if each.name == "gateway.deliver"]
     (module,) = [each for each in gateway.assembly.modules if each.name == "gateway"]
-    async with slow_receiver(6.0) as slow:
+    async with slow_receiver() as slow:
         many = [
             await gateway.post(ENDPOINTS, {"url": slow.url}, sub="big")
             for _ in range(LANES_PER_PRINCIPAL + 2)

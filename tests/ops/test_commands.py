@@ -68,15 +68,17 @@ def test_keys_are_rotated_while_the_service_runs(live: Live, tmp_path: Path) -> 
     for path in Path(live.environment["SECRETS_DIR"]).iterdir():
         (tmp_path / path.name).write_text(path.read_text())
         (tmp_path / path.name).chmod(0o600)
+    hook = live.call("POST", "/api/v1/payments/webhook-endpoints", url="https://shop.example/hook")
+    assert hook.status_code == 201
     old = "ab" * 32
     (tmp_path / "wallet_encryption_key").write_text(f"k2:{'ef' * 32},k1:{old}")
     code, data = live.command_json("doctor", SECRETS_DIR=str(tmp_path))
     assert code == Exit.OK and "older key" in findings(data, "keys")[0]["detail"]
     code, data = live.command_json("keys", "rotate", SECRETS_DIR=str(tmp_path))
-    assert code == Exit.OK and data["rewrapped"] >= 1
+    assert code == Exit.OK and data["rewrapped"] >= 1 and data["webhooks"] == 1
     (tmp_path / "wallet_encryption_key").write_text(f"k1:{old},k2:{'ef' * 32}")
     code, data = live.command_json("keys", "rotate", SECRETS_DIR=str(tmp_path))
-    assert code == Exit.OK and data["rewrapped"] >= 1
+    assert code == Exit.OK and data["rewrapped"] >= 1 and data["webhooks"] == 1
     live.settled(live.pay())
 
 

@@ -37,7 +37,9 @@ class Installation(Document):
 
     id: str = _ID  # type: ignore[assignment]
     secret: bytes = Field(repr=False, min_length=SECRET_BYTES, max_length=SECRET_BYTES)
-    """For `core.ids.derived_id`. Whoever has it can compute ids, nothing more."""
+    """For `core.ids.derived_id`. It stands here in the clear: whoever reads the database computes
+    ids, signs reports of a reconciliation as we do (whose hashes are in the audit log), and signs
+    for webhook endpoints that have no root of their own (`gateway.webhook_signing`)."""
 
     genesis_id: str
     """Block 0's id in hex: the name of the chain."""

@@ -40,7 +40,7 @@ from tron_payment.module import House, Module
 from tron_payment.payouts import Doors, Payouts
 from tron_payment.staking import Staking
 from tron_payment.usdt import Screening, TokenRegistry, Transfers
-from tron_payment.wallets import Wallets
+from tron_payment.wallets import Wallets, build_sealing
 
 DOCUMENTS: Final[tuple[type[Document], ...]] = (
     Payment,
@@ -82,7 +82,11 @@ async def build(house: House) -> Module:
     settings, wallets, tokens = house.settings, house.use(Wallets), house.use(TokenRegistry)
     viewer = Viewer(tokens, settings.base_url)
     webhooks = Webhooks(
-        clock=house.clock, secret=house.secret, events=house.events, settings=settings
+        clock=house.clock,
+        secret=house.secret,
+        sealing=build_sealing(settings),
+        events=house.events,
+        settings=settings,
     )
     sender = Deliveries(
         clock=house.clock,

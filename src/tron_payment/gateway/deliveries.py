@@ -37,6 +37,7 @@ from tron_payment.gateway.webhook_urls import WebhookUrlRefused
 from tron_payment.gateway.webhooks import Webhooks, delivery_of
 from tron_payment.loops import end
 from tron_payment.settings import Settings
+from tron_payment.wallets import KeyUnreadable
 
 EVENTS_AT_ONCE: Final = 200
 DEADLINE_S: Final = 15.0
@@ -312,7 +313,11 @@ class Deliveries:
         if self._proxy is None and not self._may_go_directly:
             return 0, "there is no proxy to go through"
         now = self._clock.now()
-        keys = self._webhooks.keys(endpoint.id)
+        try:
+            keys = self._webhooks.keys(endpoint)
+        except KeyUnreadable as error:
+            log.error("webhook.key_unreadable", endpoint_id=endpoint.id)
+            return 0, error.detail
         headers = keys.headers(delivery.event_id, now, delivery.body, endpoint.generations(now)) | {
             "content-type": "application/json",
             "user-agent": USER_AGENT,

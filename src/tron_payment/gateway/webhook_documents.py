@@ -56,6 +56,17 @@ class WebhookEndpoint(Document):
     previous_until: datetime | None = None
     """Until then what is sent carries the last generation's signature too."""
 
+    root: dict[str, Any] | None = Field(default=None, repr=False)
+    """What its secrets are derived from, sealed as wallets' keys are; None: the installation's
+    secret, as an older release had it."""
+
+    root_first: int = 0
+    root_last: int = 0
+    """The generations whose secrets come of `root`."""
+
+    public_key: str = ""
+    """Of `root`, so that showing it opens nothing."""
+
     from_seq: int
     """Events up to this number were before its time."""
 
@@ -78,6 +89,7 @@ class WebhookEndpoint(Document):
             IndexModel([("created_at", ASCENDING), ("_id", ASCENDING)], name="list"),
             IndexModel([("status", ASCENDING), ("principal", ASCENDING)], name="owners"),
             IndexModel([("status", ASCENDING), ("everything", ASCENDING)], name="everything"),
+            IndexModel([("root.kek_id", ASCENDING)], name="keks", sparse=True),
         ]
 
     def wants(self, event_type: str) -> bool:
@@ -210,15 +222,31 @@ async def by_ids(endpoint_ids: Collection[str]) -> dict[str, WebhookEndpoint]:
     return {row.id: row for row in rows}
 
 
+async def under_other_keks(
+    current: str, skip: Collection[str], limit: int
+) -> list[WebhookEndpoint]:
+    """Endpoints whose root is sealed under another key than this, without those to skip."""
+    query = {
+        "root.kek_id": {"$type": "string", "$ne": current},
+        "status": {"$ne": EndpointStatus.DELETED.value},
+        "_id": {"$nin": list(skip)},
+    }
+    with store_errors():
+        return await WebhookEndpoint.find(query).limit(limit).to_list()
+
+
 async def write_endpoint(
-    endpoint_id: str, changes: Mapping[str, Any], unset: Sequence[str] = ()
+    endpoint_id: str,
+    changes: Mapping[str, Any],
+    unset: Sequence[str] = (),
+    where: Mapping[str, Any] | None = None,
 ) -> bool:
     """Change an endpoint; it is not about money, the last writer wins, but over a deletion: False
-    when it is deleted by now, and stays so."""
+    when it is deleted by now, and stays so, or is not as `where` says."""
     update: dict[str, Any] = {"$set": dict(changes)}
     if unset:
         update["$unset"] = dict.fromkeys(unset, "")
-    query = {"_id": endpoint_id, "status": {"$ne": EndpointStatus.DELETED.value}}
+    query = {"_id": endpoint_id, "status": {"$ne": EndpointStatus.DELETED.value}, **(where or {})}
     with store_errors():
         done = await WebhookEndpoint.get_pymongo_collection().update_one(query, update)
     return done.matched_count == 1

@@ -21,8 +21,8 @@ from tron_payment.db.acts import describe
 from tron_payment.db.events import Event
 from tron_payment.gateway.service import Gateway
 from tron_payment.gateway.webhook_documents import Delivery, WebhookEndpoint
-from tron_payment.gateway.webhook_signing import EndpointKeys
 from tron_payment.gateway.webhook_urls import URL_LENGTH_MAX
+from tron_payment.gateway.webhooks import Webhooks
 from tron_payment.http.paging import (
     LIMIT_DEFAULT,
     LIMIT_MAX,
@@ -77,7 +77,7 @@ class EndpointView(Silent, msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, each: WebhookEndpoint, keys: EndpointKeys, *, with_secret: bool = False
+        cls, each: WebhookEndpoint, webhooks: Webhooks, *, with_secret: bool = False
     ) -> "EndpointView":
         return cls(
             webhook_endpoint_id=each.id,
@@ -87,9 +87,9 @@ class EndpointView(Silent, msgspec.Struct, frozen=True, kw_only=True):
             everything=each.everything,
             status=each.status.value,
             reason=each.reason or None,
-            public_key=keys.public,
+            public_key=webhooks.public_key(each),
             failing_since=None if each.failing_since is None else rfc3339(each.failing_since),
-            secret=keys.shared(each.generation) if with_secret else None,
+            secret=webhooks.keys(each).shared(each.generation) if with_secret else None,
             created_at=rfc3339(each.created_at),
             updated_at=rfc3339(each.updated_at),
         )
@@ -193,7 +193,7 @@ class WebhookEndpointController(Controller):
             everything=data.everything,
         )
         describe(action="webhook.create", object_id=made.id, after=_facts(made))
-        return EndpointView.of(made, gateway.webhooks.keys(made.id), with_secret=True)
+        return EndpointView.of(made, gateway.webhooks, with_secret=True)
 
     @get("/", opt=READ)
     async def page(
@@ -203,9 +203,9 @@ class WebhookEndpointController(Controller):
         gateway: NamedDependency[Gateway],
     ) -> Page[EndpointView]:
         """Your endpoints, oldest first."""
-        keys = gateway.webhooks.keys
+        webhooks = gateway.webhooks
         return await gateway.webhooks.page(
-            principal, page, lambda each: EndpointView.of(each, keys(each.id))
+            principal, page, lambda each: EndpointView.of(each, webhooks)
         )
 
     @get("/{endpoint_id:str}", opt=READ)
@@ -217,7 +217,7 @@ class WebhookEndpointController(Controller):
     ) -> EndpointView:
         """One endpoint."""
         found = await gateway.webhooks.get(principal, endpoint_id)
-        return EndpointView.of(found, gateway.webhooks.keys(found.id))
+        return EndpointView.of(found, gateway.webhooks)
 
     @put("/{endpoint_id:str}", opt=WRITE)
     async def update(
@@ -238,7 +238,7 @@ class WebhookEndpointController(Controller):
             enabled=data.enabled,
         )
         describe(action="webhook.update", before=_facts(before), after=_facts(changed))
-        return EndpointView.of(changed, gateway.webhooks.keys(changed.id))
+        return EndpointView.of(changed, gateway.webhooks)
 
     @delete("/{endpoint_id:str}", status_code=HTTP_204_NO_CONTENT, opt=WRITE)
     async def delete(
@@ -262,7 +262,7 @@ class WebhookEndpointController(Controller):
         """A new secret; messages carry the old one's signature too for a day."""
         changed = await gateway.webhooks.rotate(principal, endpoint_id)
         describe(action="webhook.rotate", after={"generation": changed.generation})
-        return EndpointView.of(changed, gateway.webhooks.keys(changed.id), with_secret=True)
+        return EndpointView.of(changed, gateway.webhooks, with_secret=True)
 
     @post("/{endpoint_id:str}/ping", status_code=HTTP_202_ACCEPTED, opt=WRITE)
     async def ping(

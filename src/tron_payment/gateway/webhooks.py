@@ -1,16 +1,19 @@
 """Use cases of webhook endpoints: make, look, change, rotate, and what was delivered there."""
 
+import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from tron_payment.core.clock import Clock, rfc3339
 from tron_payment.core.errors import Conflict, NotFound, Refused
 from tron_payment.core.ids import derived_id, new_id
-from tron_payment.db.cas import insert_once
+from tron_payment.db.cas import LostRace, insert_once
 from tron_payment.db.events import Event, Events
 from tron_payment.gateway import webhook_documents as store
 from tron_payment.gateway.webhook_documents import (
@@ -19,16 +22,20 @@ from tron_payment.gateway.webhook_documents import (
     EndpointStatus,
     WebhookEndpoint,
 )
-from tron_payment.gateway.webhook_signing import EndpointKeys
+from tron_payment.gateway.webhook_signing import ROOT_BYTES, EndpointKeys, Root
 from tron_payment.gateway.webhook_urls import LOOPBACK, check_url
 from tron_payment.http.paging import Page, PageRequest, fetch_page
 from tron_payment.http.permissions import owner_filter, sees_all
 from tron_payment.http.principals import Principal
 from tron_payment.settings import Settings
+from tron_payment.wallets import KeyUnreadable, Sealing
+
+log = structlog.get_logger()
 
 ENDPOINTS_PER_PRINCIPAL_MAX: Final = 20
 PREVIOUS_SECRET_LIFETIME: Final = timedelta(hours=24)
 PING: Final = "webhook_endpoint.ping"
+RESEALED_AT_ONCE: Final = 500
 
 V = TypeVar("V")
 
@@ -53,19 +60,57 @@ class NotYourEvents(Refused, code="not_your_events"):
     """You may hear of your own objects only."""
 
 
-class Webhooks:
-    """The webhook endpoints of this installation."""
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """What a rotation of the key-encryption keys did to roots."""
 
-    def __init__(self, *, clock: Clock, secret: bytes, events: Events, settings: Settings) -> None:
+    resealed: int
+    unreadable: tuple[str, ...]
+    """Endpoints whose root does not open: the older key is missing, or their secret is rotated."""
+
+
+class Webhooks:
+    """The webhook endpoints of this installation.
+
+    Args:
+        secret: The installation's; ids are derived from it, and the keys of older endpoints.
+        sealing: Closes and opens the endpoints' roots.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        secret: bytes,
+        sealing: Sealing,
+        events: Events,
+        settings: Settings,
+    ) -> None:
         self._clock = clock
         self._secret = secret
+        self._sealing = sealing
         self._events = events
         self._allow_loopback = settings.is_development
         names = (urlsplit(url).hostname for url in (settings.base_url, settings.api_gateway_url))
         self._denied = tuple(name for name in names if name and name not in LOOPBACK)
 
-    def keys(self, endpoint_id: str) -> EndpointKeys:
-        return EndpointKeys(self._secret, endpoint_id)
+    def keys(self, endpoint: WebhookEndpoint) -> EndpointKeys:
+        """What signs for it.
+
+        Raises:
+            KeyUnreadable: Its root does not open with the keys of this process.
+        """
+        if endpoint.root is None:
+            return EndpointKeys(self._secret, endpoint.id, None)
+        opened = self._sealing.open(_owner(endpoint.id), endpoint.root)
+        root = Root(opened, endpoint.root_first, endpoint.root_last)
+        return EndpointKeys(self._secret, endpoint.id, root)
+
+    def public_key(self, endpoint: WebhookEndpoint) -> str:
+        """What a receiver checks its Ed25519 signatures with."""
+        if endpoint.root_first <= endpoint.generation <= endpoint.root_last:
+            return endpoint.public_key
+        return EndpointKeys(self._secret, endpoint.id, None).public(endpoint.generation)
 
     def check(self, url: str) -> None:
         """
@@ -94,8 +139,10 @@ class Webhooks:
         if await store.count_endpoints(principal.id) >= ENDPOINTS_PER_PRINCIPAL_MAX:
             raise TooManyEndpoints
         now = self._clock.now()
+        endpoint_id = new_id("whk")
         endpoint = WebhookEndpoint(
-            id=new_id("whk"),
+            id=endpoint_id,
+            **self._new_root(endpoint_id, 1),
             principal=principal.id,
             url=url,
             description=description,
@@ -159,19 +206,71 @@ class Webhooks:
     async def rotate(self, principal: Principal, endpoint_id: str) -> WebhookEndpoint:
         """A new secret; what is sent carries both signatures for a day.
 
+        An endpoint that has no root of its own yet, or one that does not open any more, gets one:
+        then its public key is another one, too.
+
         Raises:
             EndpointNotFound
+            LostRace: It was rotated in this moment by another request.
         """
         endpoint = await self.get(principal, endpoint_id)
         now = self._clock.now()
-        changes = {
-            "generation": endpoint.generation + 1,
+        following = endpoint.generation + 1
+        changes: dict[str, Any] = {
+            "generation": following,
             "previous_until": now + PREVIOUS_SECRET_LIFETIME,
             "updated_at": now,
         }
-        if not await store.write_endpoint(endpoint.id, changes):
-            raise EndpointNotFound
+        is_own = endpoint.root is not None and endpoint.root_last == endpoint.generation
+        if is_own and self._opens(endpoint):
+            changes["root_last"] = following
+        else:
+            changes |= self._new_root(endpoint.id, following)
+            if is_own:
+                changes["previous_until"] = now  # nobody signs with the last one any more
+        as_seen = {"generation": endpoint.generation}
+        if not await store.write_endpoint(endpoint.id, changes, (), as_seen):
+            await self.get(principal, endpoint_id)
+            raise LostRace(f"the secret of {endpoint.id} was rotated in this moment")
         return await self.get(principal, endpoint_id)
+
+    async def reseal(self) -> Resealed:
+        """Wrap every root under the newest key; the roots stay. Safe to repeat."""
+        resealed, unreadable = 0, set[str]()
+        current = self._sealing.current
+        while batch := await store.under_other_keks(
+            current, skip=unreadable, limit=RESEALED_AT_ONCE
+        ):
+            for each in batch:
+                assert each.root is not None
+                as_seen = {"generation": each.generation, "root.kek_id": each.root["kek_id"]}
+                try:
+                    root = self._sealing.reseal(_owner(each.id), each.root)
+                except KeyUnreadable:
+                    unreadable.add(each.id)
+                    log.error("webhook.key_unreadable", endpoint_id=each.id)
+                    continue
+                if await store.write_endpoint(each.id, {"root": root}, (), as_seen):
+                    resealed += 1
+        return Resealed(resealed, tuple(sorted(unreadable)))
+
+    def _opens(self, endpoint: WebhookEndpoint) -> bool:
+        try:
+            self.keys(endpoint)
+        except KeyUnreadable:
+            return False
+        return True
+
+    def _new_root(self, endpoint_id: str, generation: int) -> dict[str, Any]:
+        """The fields of a root that begins with this generation."""
+        raw = secrets.token_bytes(ROOT_BYTES)
+        root = Root(raw, generation, generation)
+        return {
+            "root": self._sealing.seal(_owner(endpoint_id), raw),
+            "root_first": generation,
+            "root_last": generation,
+            "public_key": EndpointKeys(self._secret, endpoint_id, root).public(generation),
+        }
 
     async def delete(self, principal: Principal, endpoint_id: str) -> None:
         """Send nothing there any more.
@@ -181,7 +280,7 @@ class Webhooks:
         """
         endpoint = await self.get(principal, endpoint_id)
         changes = {"status": EndpointStatus.DELETED.value, "updated_at": self._clock.now()}
-        if not await store.write_endpoint(endpoint.id, changes):
+        if not await store.write_endpoint(endpoint.id, changes, ("root",)):
             raise EndpointNotFound
         await store.park(endpoint.id)
 
@@ -242,6 +341,11 @@ class Webhooks:
         if delivery is None:
             raise DeliveryNotFound
         return delivery
+
+
+def _owner(endpoint_id: str) -> str:
+    """The name that a root is bound to: copied to another endpoint, it does not open."""
+    return f"webhook:{endpoint_id}"
 
 
 def delivery_of(secret: bytes, endpoint: WebhookEndpoint, event: Event, now: datetime) -> Delivery:

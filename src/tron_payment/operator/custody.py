@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tron_payment.gateway import Gateway
 from tron_payment.http.step_up import StepUp
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.operator.runner import assembled
@@ -21,21 +22,25 @@ DRAFT_BYTES: Final = 8
 
 
 async def keys(arguments: argparse.Namespace, settings: Settings) -> Report:
-    """Wrap every data key under the first key of WALLET_ENCRYPTION_KEY."""
+    """Wrap every data key under the first key of WALLET_ENCRYPTION_KEY: of wallets, second factors
+    and webhooks' secrets."""
     async with assembled(settings) as assembly:
         house = assembly.house
         done = await house.use(Custody).rotate()
         factors = StepUp(house.clock, build_sealing(settings), house.audit, required=False)
         resealed = await factors.reseal()
+        roots = await house.use(Gateway).webhooks.reseal()
+    unreadable = [*done.unreadable, *roots.unreadable]
     data = {
         "rewrapped": done.rewrapped,
         "current": done.current,
         "second_factors": resealed,
-        "unreadable": list(done.unreadable),
+        "webhooks": roots.resealed,
+        "unreadable": unreadable,
     }
     lines = [f"{done.rewrapped} keys wrapped anew, {done.current} were already"]
-    if done.unreadable:
-        lines.append(f"do not open: {', '.join(done.unreadable)}; keep the old key configured")
+    if unreadable:
+        lines.append(f"do not open: {', '.join(unreadable)}; keep the old key configured")
         return Report(data, lines, Exit.FAILED)
     lines.append("older keys may leave WALLET_ENCRYPTION_KEY once every process has started anew")
     return Report(data, lines)

@@ -1,7 +1,7 @@
 """Closes secrets that are no wallet's in the envelopes that close wallets' keys.
 
 One set of key-encryption keys, one way to rotate them. The owner's name, such as
-``second-factor:alice``, is part of the bond; no wallet's id has a colon.
+``second-factor:alice`` or ``webhook:whk_...``, is part of the bond; no wallet's id has a colon.
 """
 
 from collections.abc import Mapping
