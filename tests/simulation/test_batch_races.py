@@ -27,6 +27,7 @@ from tests.payouts.test_policy import enforce
 from tests.payouts.world import Pay, person, wish, world
 from tests.simulation.invariants import assert_journal, assert_orders_booked
 from tron_payment.core.errors import AppError
+from tron_payment.db.events import Event
 from tron_payment.engine import Order
 from tron_payment.payouts.documents import Payout
 
@@ -249,6 +250,7 @@ async def heal(race: Race, batch_id: str) -> None:
 async def judge(race: Race, batch_id: str, poisoned: set[str]) -> None:
     pay = race.pay
     for payout in await Payout.find({"batch_id": batch_id}).to_list():
+        assert await ends_told(payout) == [payout.status.value], payout.row
         if payout.id in poisoned:
             assert payout.status.value != "settled", payout.row
             continue
@@ -259,6 +261,12 @@ async def judge(race: Race, batch_id: str, poisoned: set[str]) -> None:
     await assert_orders_booked(orders)
     await assert_journal(pay.house.ledger)
     await pay.assert_books_equal_chain()
+
+
+async def ends_told(payout: Payout) -> list[str]:
+    """How it has ended, by what listeners were told: once, and as it did."""
+    events = await Event.find({"object_id": payout.id}).sort("+seq").to_list()
+    return [name for e in events if (name := e.type.removeprefix("payout.")) in ENDED]
 
 
 async def test_a_row_that_left_before_the_approval_is_never_called_paid(pay: Pay) -> None:
