@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,6 +26,16 @@ ATTEMPTS_MAX: Final = 120
 PAUSE_S: Final = 0.25
 ANSWER_S: Final = 20.0
 AMOUNT: Final = "10.5"
+
+CLOSED: Final = "0"
+"""Nobody listens, or whoever did ended before he answered."""
+
+LATE: Final = "late"
+GARBLED: Final = "garbled"
+
+ALLOWED: Final = frozenset({"202", "503", CLOSED})
+"""What may be answered while processes and primaries come and go. All else would be a fault of
+ours that repeating hides."""
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -63,9 +72,9 @@ class Pace:
             gate.release()
 
     async def _ask(self, port: int, request: bytes) -> tuple[str, bytes]:
-        """Status and body; a closed door or no answer in time is status 0."""
+        """Status and body, or CLOSED, LATE or GARBLED."""
         writer = None
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+        try:
             async with asyncio.timeout(ANSWER_S):
                 kept = self.idle.setdefault(port, [])
                 reader, writer = (
@@ -80,9 +89,15 @@ class Pace:
                 else:
                     kept.append((reader, writer))
                 return head[9:12].decode(), body
+        except TimeoutError:  # an OSError, too
+            status = LATE
+        except (OSError, asyncio.IncompleteReadError):
+            status = CLOSED
+        except (ValueError, asyncio.LimitOverrunError):
+            status = GARBLED
         if writer is not None:
             writer.close()
-        return "0", b""
+        return status, b""
 
     def _request(self, number: int) -> bytes:
         body = json.dumps(
