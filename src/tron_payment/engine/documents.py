@@ -261,8 +261,10 @@ async def with_open_books(*, limit: int = WORK_MAX) -> list[Order]:
     return await fetch(Order, {"books_open": True}, limit=limit)
 
 
-async def with_news(module: str, *, limit: int = WORK_MAX) -> list[Order]:
-    return await fetch(Order, {"module": module, "news": True}, limit=limit)
+async def with_news(module: str, *, without: Iterable[str], limit: int = WORK_MAX) -> list[Order]:
+    where: dict[str, Any] = {"module": module, "news": True}
+    others = {"_id": {"$nin": sorted(without)}} if without else {}
+    return await fetch(Order, where | others, limit=limit)
 
 
 async def tell_what_waits() -> None:

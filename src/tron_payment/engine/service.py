@@ -15,7 +15,7 @@ from tron_payment import chain
 from tron_payment.chain import Contract, Nodes, SolidBlock
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
-from tron_payment.core.errors import Conflict, NotFound
+from tron_payment.core.errors import AppError, Conflict, NotFound, Unavailable
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.acts import has_effect
 from tron_payment.db.cas import LostRace, insert_many_once
@@ -40,6 +40,9 @@ CANCEL_ATTEMPTS_MAX: Final = 5
 HELD_BY_PROOF: Final = frozenset({OrderStatus.QUARANTINED})
 """A contradicted order ends by what is found on the chain, never by a wish."""
 IDLE_S: Final = 1.0
+TELL_ROUNDS_MAX: Final = 10
+"""Of `WORK_MAX` orders of a module, in one look; while fewer are refused others are told."""
+
 PRIORITY_BONUS_MS: Final = {"high": 600_000, "normal": 0, "low": -600_000}
 """A priority is a head start of ten minutes in the queue, so that nobody waits for ever."""
 
@@ -276,20 +279,56 @@ class Engine:
         self._dispatch_loop.wake.set()
 
     async def tell(self) -> bool:
-        """Tell each module what became of its orders; True when there was news."""
-        told = False
+        """Tell each module what became of its orders; True when there was news.
+
+        Raises:
+            Unavailable: The store, or what a module asks, is away; all are told again.
+            AppError: A module refused one order, which it is told of again. All others were told.
+        """
+        told, refused = False, list[AppError]()
         if not await any_news(self._handlers):
             return False
         for module, handler in self._handlers.items():
-            if orders := await store.with_news(module):
-                await handler(orders)
-                detached = [order for order in orders if order.detached]
-                if detached and self._follow_detached is not None:
-                    await self._follow_detached(detached)
+            untold: set[str] = set()
+            for _ in range(TELL_ROUNDS_MAX):
+                orders = await store.with_news(module, without=untold)
+                if not orders:
+                    break
+                problems = await self._tell_some(handler, orders)
+                heard = [order for order in orders if order.id not in problems]
                 failpoint("tell:heard")
-                await store.hush(orders)
-                told = True
+                await store.hush(heard)
+                told = told or bool(heard)
+                if not problems:
+                    break
+                untold |= problems.keys()
+                refused += problems.values()
+        if refused:
+            raise refused[0]
         return told
+
+    async def _tell_some(
+        self, handler: OrderHandler, orders: Sequence[Order]
+    ) -> dict[str, AppError]:
+        """Tell of all together; where that is refused, of each alone. Which were refused, and why:
+        one that cannot be told keeps nobody else from being told."""
+        try:
+            await self._tell_these(handler, orders)
+        except Unavailable:
+            raise
+        except AppError as refusal:
+            if len(orders) > 1:
+                alone = [await self._tell_some(handler, [order]) for order in orders]
+                return {order_id: each for found in alone for order_id, each in found.items()}
+            log.error("order.untold", order_id=orders[0].id, reason=refusal.code)
+            return {orders[0].id: refusal}
+        return {}
+
+    async def _tell_these(self, handler: OrderHandler, orders: Sequence[Order]) -> None:
+        await handler(orders)
+        detached = [order for order in orders if order.detached]
+        if detached and self._follow_detached is not None:
+            await self._follow_detached(detached)
 
     async def stats(self) -> Mapping[str, Any]:
         """Orders by status: reads as much of an index as there are orders."""
