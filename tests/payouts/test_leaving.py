@@ -195,6 +195,29 @@ async def test_a_cancel_that_dies_leaves_a_row_that_is_paid_or_canceled_and_says
     await strict.assert_books_equal_chain()
 
 
+@pytest.mark.parametrize("verb", ["reject", "cancel"])
+async def test_a_batch_that_is_ended_tells_of_the_rows_that_end_with_it(
+    pay: Pay, verb: str
+) -> None:
+    await enforce(pay, approval_bands=[{"above": "10", "approvals": 1}], limits=[LIMIT])
+    try:
+        made = await pay.batch([wish(recipient_address=person()) for _ in range(3)])
+        rows = await Payout.find({"batch_id": made["batch_id"]}).sort("+row").to_list()
+        assert (await pay.post(f"/payouts/{rows[0].id}/cancel")).json()["status"] == "canceled"
+        body, who = (None, "operator") if verb == "cancel" else ({}, "approver")
+        path, sub = f"/payouts/batch/{made['batch_id']}/{verb}", "op-1" if body is None else "ap-1"
+        with death_before_telling():
+            await pay.post(path, body, role=who, sub=sub)
+        await pay.world.work()
+        end = {"reject": "rejected", "cancel": "canceled"}[verb]
+        for row, ended in zip(rows, ["canceled", end, end], strict=True):
+            assert (await told(row.id))[1:] == [ended]
+            assert (await pay.payout(row.id))["status"] == ended
+            assert await used(pay, row) == 0
+    finally:
+        await enforce(pay)
+
+
 async def test_what_was_promised_before_there_were_limits_is_free_again(pay: Pay) -> None:
     recipients = [person() for _ in range(4)]
     await enforce(pay, approval_bands=[{"above": "10", "approvals": 1}])

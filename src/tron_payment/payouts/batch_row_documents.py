@@ -42,15 +42,28 @@ async def release_rows(batch_id: str, now: datetime) -> None:
     )
 
 
-async def end_rows(batch_id: str, status: PayoutStatus, reason: str, now: datetime) -> None:
-    """The batch was never approved: no row of it has an order."""
+async def end_rows(
+    batch_id: str, status: PayoutStatus, reason: str, now: datetime, untold: str
+) -> None:
+    """The batch was never approved: no row of it has an order. They say what is to be told."""
     await Payout.get_pymongo_collection().update_many(
         {"batch_id": batch_id, "status": PayoutStatus.AWAITING_APPROVAL.value},
         {
-            "$set": {"status": status.value, "reason": reason, "updated_at": now},
+            "$set": {
+                "status": status.value,
+                "reason": reason,
+                "updated_at": now,
+                "untold": untold,
+            },
             "$inc": {"version": 1},
         },
     )
+
+
+async def untold_of(batch_id: str, *, limit: int) -> list[Payout]:
+    """Some rows that say what nobody was told yet."""
+    wanted = {"batch_id": batch_id, "untold": {"$gt": ""}}
+    return await fetch(Payout, wanted, sort="row", limit=limit)
 
 
 async def mark_rows_ejected(batch_id: str) -> None:

@@ -34,6 +34,7 @@ from tron_payment.payouts.documents import Payout
 from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
 from tron_payment.payouts.orders import OrderMaker
 from tron_payment.payouts.policy import ApprovalExpired
+from tron_payment.payouts.telling import ENDED, Telling
 
 PIECE: Final = 500
 """Rows judged, stored or read at a time, so that other requests get their turn."""
@@ -66,6 +67,7 @@ class BatchWork:
         self._orders = orders
         self._counting = counting
         self._announcer = announcer
+        self._telling = Telling(announcer, counting)
         self._batch_size = batch_size
         self._skip = 0
         self.wake = asyncio.Event()
@@ -167,20 +169,13 @@ class BatchWork:
             await asyncio.sleep(0)
 
     async def _end_rows(self, batch: Batch) -> None:
+        """End the rows that still wait, and tell of exactly those: others have ended otherwise."""
         assert batch.ending is not None
-        every = await self.every_row(batch)
-        rows = [row for row in every if row.status is not PayoutStatus.FAILED]  # it stays failed
         status = PayoutStatus(batch.ending)
-        now = self._clock.now()
-        for piece in pieces(rows):
-            await self._announcer.tell(
-                [
-                    self._announcer.event(row, status.value, "ended", row.version + 1, now)
-                    for row in piece
-                ]
-            )
-        await self._counting.uncount(rows)
-        await rows_store.end_rows(batch.id, status, batch.ending_reason or "", now)
+        now, reason = self._clock.now(), batch.ending_reason or ""
+        await rows_store.end_rows(batch.id, status, reason, now, ENDED)
+        while rows := await rows_store.untold_of(batch.id, limit=PIECE):
+            await self._telling.tell(*rows)
 
     async def _place(self, batch: Batch) -> None:
         """Place every order; those that exist stay as they are.
