@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.processes import run
 from tests.e2e.service import Service
-from tron_payment.gateway.webhook_signing import EndpointKeys
+from tron_payment.gateway.webhook_signing import EndpointKeys, Root
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 SHOWN_URL = "http://127.0.0.1:8090"
@@ -77,7 +77,7 @@ def test_the_webhook_sample_verifies_what_we_sign() -> None:
     names: dict[str, Any] = {}
     exec(sample, names)
     verify: Callable[[dict[str, str], bytes, str], bool] = names["verify"]
-    keys = EndpointKeys(b"a secret of the installation", "whk_1")
+    keys = EndpointKeys(b"a secret of the installation", "whk_1", Root(b"a root", 1, 2))
     body = json.dumps({"type": "payout.settled"}).encode()
     headers = keys.headers("evt_1", datetime.now(UTC), body, [1])
     assert verify(headers, body, keys.shared(1))
