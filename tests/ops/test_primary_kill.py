@@ -115,6 +115,7 @@ def test_no_acknowledged_payout_is_lost_or_doubled_when_primaries_are_killed(
             caller.result()
 
     until(lambda: all(p["status"] == "settled" for p in all_of(live)), "all settled", 600)
+    assert len(ids) >= KILLS * CALLERS, "each caller was served, too, between two kills"
     rows = all_of(live)
     assert {row["_id"] for row in rows} == set(ids)
     assert len({row["txid"] for row in rows}) == len(ids) == len(set(ids))
