@@ -223,6 +223,29 @@ async def test_rolling_limits_count_transfers_and_refunds_together(gateway: Worl
     assert await send(gateway, "0.000001") == (422, "limit_exceeded")
 
 
+async def test_a_transfer_to_somebody_who_was_taken_off_the_allow_list_fails_unpaid(
+    gateway: World,
+) -> None:
+    desk = gateway.service(PolicyDesk)
+    ann, ben = (
+        Principal(name, Role.COMPLIANCE, permissions_of(Role.COMPLIANCE)) for name in ("ann", "ben")
+    )
+    await desk.allow(ann, CAROL, "")
+    await desk.approve_allowed(ben, CAROL)
+    bands = (Band("USDT", 10 * UNIT, 1),)
+    await enforce(gateway, bands=bands, allow_list=True, cool_down=timedelta())
+    assert await send(gateway, "14") == (202, "")
+    (asked,) = [each for each in await approvals(gateway) if each["amount"] == "14"]
+    await desk.disallow(ann, CAROL)
+    path = f"/payouts/approvals/{asked['order_id']}/approve"
+    yes = await gateway.post(path, {}, role="treasurer", sub="tr-1")
+    assert yes.status_code == 200, yes.text
+    await gateway.wait(6)
+    await gateway.work()
+    order = await gateway.house.engine.find(asked["order_id"])
+    assert (order.status, order.reason) == ("failed", "recipient_not_allowed")
+
+
 async def test_an_amount_beyond_32_bits_can_be_approved_and_holds_nobody_else_back(
     gateway: World,
 ) -> None:

@@ -109,3 +109,46 @@ async def test_a_batch_that_nobody_could_approve_is_refused_and_counts_for_nothi
     alone = await pay.batch(rows[:1])
     assert alone["accepted"] == 1, "what was refused has taken no room"
     await pay.post(f"/payouts/batch/{alone['batch_id']}/cancel")
+
+
+async def listed(pay: Pay, *addresses: str) -> None:
+    """On the allow-list, each by two people."""
+    for address in addresses:
+        body = {"recipient_address": address}
+        made = await pay.post("/policy/allow-list", body, role="compliance", sub="co-1")
+        assert made.status_code == 201, made.text
+        path = f"/policy/allow-list/{address}/approve"
+        assert (await pay.post(path, role="treasurer", sub="tr-1")).status_code == 200
+
+
+async def test_who_is_taken_off_the_allow_list_while_it_waits_is_not_paid(lawless: Pay) -> None:
+    """Singly, and in a batch, where the others are paid; and it can be tried again."""
+    pay, alice, bob = lawless, person(), person()
+    await listed(pay, alice, bob)
+    bands = [{"above": "10", "approvals": 1}]
+    await enforce(pay, allow_list=True, cool_down_s=0, approval_bands=bands)
+    one = await pay.pay(recipient_address=alice)
+    many = await pay.batch([wish(recipient_address=each) for each in (alice, bob)])
+    assert (await pay.delete(f"/policy/allow-list/{alice}", role="compliance")).status_code == 204
+    for path in (f"/payouts/{one['payout_id']}", f"/payouts/batch/{many['batch_id']}"):
+        yes = await pay.post(f"{path}/approve", {}, role="approver", sub="ap-1")
+        assert yes.status_code == 200, yes.text
+    await pay.settle(3)
+    assert [await pay.held(each) for each in (alice, bob)] == [0, 12_500_000]
+    seen = await pay.payout(one["payout_id"])
+    assert (seen["status"], seen["reason"]) == ("failed", "recipient_not_allowed")
+    rows = (await pay.get(f"/payouts/batch/{many['batch_id']}")).json()["data"]
+    assert [row["status"] for row in rows] == ["failed", "settled"]
+    again = await pay.post(f"/payouts/{one['payout_id']}/retry")
+    assert refusal(again)[:2] == (422, "recipient_not_allowed")
+    await pay.assert_books_equal_chain()
+
+
+async def test_a_list_that_comes_later_stops_nothing_that_was_accepted_without_it(
+    lawless: Pay,
+) -> None:
+    pay, alice = lawless, person()
+    await pay.pay(recipient_address=alice)
+    await enforce(pay, allow_list=True)
+    await pay.settle()
+    assert await pay.held(alice) == 12_500_000

@@ -139,6 +139,7 @@ async def build(house: House) -> Module:
         engine=house.engine,
         orders=orders,
         screen=screen,
+        desk=desk,
         counting=counting,
         announcer=announcer,
         telling=telling,
@@ -213,7 +214,7 @@ async def build(house: House) -> Module:
         telling=telling,
     )
     calls = CallReader(house.use(TokenRegistry), house.deployment)
-    order_approvals = OrderApprovals(house.clock, house.engine, house.audit, calls)
+    order_approvals = OrderApprovals(house.clock, house.engine, house.audit, desk, calls)
     house.engine.gate(order_approvals.gate)
     doors = Doors(house.clock, desk, rolling, order_approvals)
     house.use(Transfers).rules = doors

@@ -8,6 +8,7 @@ from tron_payment.core.errors import Conflict, NotFound, Refused
 from tron_payment.core.lifecycle import Lifecycle
 from tron_payment.core.money import TRX, USDT, Amount, Asset
 from tron_payment.engine import OrderStatus, Proof
+from tron_payment.payouts.policy import RecipientNotAllowed
 
 POLICY_VERSION: Final = 1
 CURRENCIES: Final[dict[str, Asset]] = {TRX.code: TRX, USDT.code: USDT}
@@ -162,6 +163,7 @@ RETRYABLE_REASONS: Final = POISONS | {
     RecipientIsContract.code,
     RecipientIsOwn.code,
     RecipientBlacklisted.code,
+    RecipientNotAllowed.code,
 }
 """Why a payout has failed that was never signed, or each of whose transactions is proved dead."""
 

@@ -60,6 +60,9 @@ class OrderApproval(Document):
     status: ApprovalState = ApprovalState.WAITING
     reason: str = ""
     policy_version: int
+    listed: bool = False
+    """It was asked for because the recipient was on the allow-list."""
+
     version: int = 0
     op_id: str = ""
     created_at: datetime
@@ -147,6 +150,7 @@ RESTATED: Final = (
     "approvers",
     "until",
     "policy_version",
+    "listed",
     "created_at",
 )
 

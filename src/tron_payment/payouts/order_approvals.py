@@ -32,9 +32,11 @@ from tron_payment.payouts.policy import (
     IntentChanged,
     NotAwaitingApproval,
     Policy,
+    RecipientNotAllowed,
     Verdict,
     check_approver,
 )
+from tron_payment.payouts.policy_desk import PolicyDesk, was_listed
 from tron_payment.usdt import Outgoing
 
 WAITING_FOR: Final = "approval"
@@ -51,8 +53,11 @@ class ApprovalNotFound(NotFound, code="approval_not_found"):
 class OrderApprovals:
     """Asks, counts votes, and holds back."""
 
-    def __init__(self, clock: Clock, engine: Engine, audit: Audit, calls: CallReader) -> None:
+    def __init__(
+        self, clock: Clock, engine: Engine, audit: Audit, desk: PolicyDesk, calls: CallReader
+    ) -> None:
         self.calls = calls
+        self._desk = desk
         self._clock = clock
         self._engine = engine
         self._audit = audit
@@ -77,6 +82,7 @@ class OrderApprovals:
             approvers=list(verdict.approvers),
             until=now + policy.approval_lifetime,
             policy_version=verdict.version,
+            listed=was_listed(verdict.stored()),
             created_at=now,
         )
         if not await insert_once(asked) and await self._engine.find(going.order_id) is None:
@@ -162,13 +168,22 @@ class OrderApprovals:
         raise LostRace("the approvals keep changing; try again")
 
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
-        """Hold back what people have not approved, or not as it is."""
+        """Hold back what people have not approved, or not as it is; what goes to somebody who was
+        taken off the allow-list meanwhile fails."""
         others = [order for order in orders if order.module != MODULE]
         records = await store.of_orders([order.id for order in others]) if others else {}
+        listed = {each.recipient for each in records.values() if each.listed}
+        off = await self._desk.off_the_list(listed)
         waiting: dict[str, str] = {}
         for order in others:
             found = records.get(order.id)
-            if found is None or _is_let_go(found, order):
+            if found is None:
+                continue
+            if found.listed and found.recipient in off:
+                waiting[order.id] = WAITING_FOR
+                await self._fail(order, RecipientNotAllowed.code)
+                continue
+            if _is_let_go(found, order):
                 continue
             waiting[order.id] = WAITING_FOR
             if not _is_about(found, order) or found.status is ApprovalState.APPROVED:

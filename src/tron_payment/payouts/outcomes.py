@@ -53,6 +53,8 @@ from tron_payment.payouts.documents import LEFT, Payout
 from tron_payment.payouts.domain import LIFECYCLE, POISONS, PayoutStatus, status_of
 from tron_payment.payouts.orders import MODULE, OrderMaker
 from tron_payment.payouts.payee_documents import remember_payees
+from tron_payment.payouts.policy import RecipientNotAllowed
+from tron_payment.payouts.policy_desk import PolicyDesk, was_listed
 from tron_payment.payouts.screen import Screen
 from tron_payment.payouts.telling import Telling
 
@@ -76,6 +78,7 @@ class Outcomes:
         engine: Engine,
         orders: OrderMaker,
         screen: Screen,
+        desk: PolicyDesk,
         counting: Counting,
         announcer: Announcer,
         telling: Telling,
@@ -85,6 +88,7 @@ class Outcomes:
         self._engine = engine
         self._orders = orders
         self._screen = screen
+        self._desk = desk
         self._counting = counting
         self._announcer = announcer
         self._telling = telling
@@ -112,15 +116,18 @@ class Outcomes:
     async def gate(self, orders: Sequence[Order]) -> Mapping[str, str]:
         """Look at the recipients once more before money is set aside and before it is signed.
 
-        A recipient who may not be paid leaves the transaction; the others go on without.
+        A recipient who may not be paid leaves the transaction; the others go on without. So does
+        who was taken off the allow-list that the payout was accepted by.
         """
         ours = {order.id: recipients(order) for order in orders if order.module == MODULE}
+        unlisted = await self._unlisted(ours)
         verdicts = await self._screen.verdicts({a for each in ours.values() for a in each.values()})
         waiting: dict[str, str] = {}
         for order in orders:
             by_ref = ours.get(order.id, {})
             unknown = {a for a in by_ref.values() if a not in verdicts}
             bad = {ref: code for ref, a in by_ref.items() if (code := verdicts.get(a)) is not None}
+            bad |= {ref: RecipientNotAllowed.code for ref in by_ref if ref in unlisted}
             if bad:
                 waiting[order.id] = "screening"
                 await self._eject(order, bad)
@@ -128,6 +135,18 @@ class Outcomes:
                 waiting[order.id] = "screening"
                 self._screen.want(unknown)
         return waiting
+
+    async def _unlisted(self, ours: Mapping[str, Mapping[str, Address]]) -> set[str]:
+        """The payouts whose recipients the allow-list had when they were accepted, and not now."""
+        off = await self._desk.off_the_list({a for each in ours.values() for a in each.values()})
+        named = [order_id for order_id, each in ours.items() if not off.isdisjoint(each.values())]
+        carried = await store.of_orders(named) if named else {}
+        return {
+            payout.id
+            for each in carried.values()
+            for payout in each
+            if payout.recipient_address in off and was_listed(payout.decisions)
+        }
 
     async def _eject(self, order: Order, bad: Mapping[str, str]) -> None:
         try:

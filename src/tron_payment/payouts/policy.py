@@ -27,6 +27,7 @@ BURST_COUNT: Final = 100
 BURST_WINDOW: Final = timedelta(seconds=60)
 """More payouts of one principal within this are flagged."""
 
+ALLOW_LIST: Final = "allow_list"
 WINDOW_NAMES: Final = {"1h": Window.HOUR, "24h": Window.DAY, "30d": Window.MONTH}
 
 
@@ -209,7 +210,7 @@ def evaluate(policy: Policy, facts: Facts) -> Verdict:
     if policy.allow_list and facts.allow_list_applies:
         refused = _allow_list(policy, facts)
         outcome = Outcome.ALLOW if refused is None else Outcome.REFUSE
-        decisions.append(Decision("allow_list", outcome, refused.detail if refused else ""))
+        decisions.append(Decision(ALLOW_LIST, outcome, refused.detail if refused else ""))
         refusal = refusal or refused
     if policy.user_cool_down and facts.booked_address is not None:
         refused = _user_address(policy, facts)

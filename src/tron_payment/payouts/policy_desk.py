@@ -5,7 +5,7 @@ write that gives it the next number. The kill switch works at once, and holds or
 kind back before their funds are set aside and again before they are signed.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Final
 
@@ -22,6 +22,7 @@ from tron_payment.db.faults import DuplicateValue
 from tron_payment.engine import Order
 from tron_payment.http.principals import Principal
 from tron_payment.payouts.policy import (
+    ALLOW_LIST,
     DEFAULT,
     OwnApproval,
     Policy,
@@ -280,6 +281,12 @@ class PolicyDesk:
         rows = AllowedRecipient.find({"_id": {"$in": list(addresses)}})
         return {row.id: row.approved_at async for row in rows if row.approved_at is not None}
 
+    async def off_the_list(self, addresses: Collection[str]) -> frozenset[str]:
+        """Of these addresses those that the allow-list does not have now, if one is in force."""
+        if not addresses or not (await self.current()).allow_list:
+            return frozenset()
+        return frozenset(addresses) - (await self.allowed_at(sorted(addresses))).keys()
+
     async def _listed(self, address: str) -> AllowedRecipient:
         found = await AllowedRecipient.find_one({"_id": address})
         if found is None:
@@ -358,6 +365,11 @@ class PolicyDesk:
                 after=after,
             )
         )
+
+
+def was_listed(decisions: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether this was accepted because its recipient was on the allow-list."""
+    return any(each["rule"] == ALLOW_LIST for each in decisions)
 
 
 async def _newest() -> PolicyDocument | None:
