@@ -1,5 +1,6 @@
 """While a restored store has still to read what it forgot, no order ends as unpaid."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -17,9 +18,10 @@ from tests.engine.test_restore import (
     restore,
     time_passes,
 )
-from tests.engine.world import ALICE, ALL_DOCUMENTS, World
+from tests.engine.world import ALICE, ALL_DOCUMENTS, World, assert_nothing_reserved
 from tron_payment.chain import NodesUnavailable
-from tron_payment.engine import OrderSigned, OrderStatus, PerhapsPaid, SafeMode
+from tron_payment.core.address import Address
+from tron_payment.engine import Order, OrderSigned, OrderStatus, PerhapsPaid, SafeMode
 from tron_payment.engine import documents as store
 from tron_payment.http.twins import is_final
 
@@ -132,3 +134,31 @@ async def test_what_was_called_back_ends_only_when_the_store_knows_all(
         1,
     )
     await world.assert_books_equal_chain()
+
+
+@pytest.mark.parametrize("kept_by", ["gate", "fees"])
+async def test_what_was_called_back_ends_whatever_else_keeps_it(world: World, kept_by: str) -> None:
+    """A gate that lets nothing through, or a fee that cannot be told, keeps no hold."""
+    await world.engine.place(world.wish("a"))
+    while (await world.order("a")).status is not OrderStatus.RESERVED:
+        assert await world.engine.dispatcher.step()
+    await Order.get_pymongo_collection().update_one(
+        {"_id": "ord_a"}, {"$set": {"cancel_requested": True}}
+    )
+
+    async def closed(orders: Sequence[Order]) -> dict[str, str]:
+        return {order.id: "closed" for order in orders}
+
+    async def untold(orders: Sequence[Order], desk: object) -> list[Order]:
+        return []
+
+    if kept_by == "gate":
+        world.engine.gate(closed)
+    else:
+        world.engine.dispatcher._reserving.look_again = untold  # type: ignore[method-assign]
+    await world.tick(2)
+    order = await world.order("a")
+    assert (order.status, order.attempts) == (OrderStatus.CANCELED, [])
+    while await world.engine.dispatcher.close_books():
+        pass
+    await assert_nothing_reserved(world.ledger, [Address(order.signer)])

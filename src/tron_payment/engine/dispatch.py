@@ -122,6 +122,7 @@ class Dispatcher:
 
     async def sign(self, orders: Sequence[Order]) -> None:
         """Build, check and sign one transaction for each order, and store the bytes."""
+        orders = await self._not_called_back(orders)
         ready = await through(self.gates, orders, self._clock)
         ready = await self._reserving.look_again(ready, self.desk)
         if not ready:
@@ -134,7 +135,7 @@ class Dispatcher:
         if reason := await self._safe_mode.why_not_sign(cursor) or _unfit(cursor, head):
             await wait(ready, reason, self._clock)
             return
-        ready = await self._not_finished(await self._not_called_back(ready))
+        ready = await self._not_finished(ready)
         reference = chain.reference(cursor.number, cursor.block_id)
         built: list[tuple[Order, bytes]] = []
         for signer, mine in _by_signer(ready).items():
@@ -176,13 +177,22 @@ class Dispatcher:
                 log.info("order.signed", order_id=move.doc_id, txid=move.set["live_txid"])
 
     async def _not_called_back(self, orders: Sequence[Order]) -> list[Order]:
-        """Those that nobody has called back. The others end now: their last bytes died while a
-        restored store had still to read whether others were paid (`Settler`)."""
-        now, ended = self._clock.now(), {"books_open": True, "reason": "canceled"}
-        back = [order for order in orders if order.cancel_requested]
-        await store.apply_moves(
-            [store.move(order, OrderStatus.CANCELED, now, set=ended) for order in back]
-        )
+        """Those that nobody has called back. The others end: their last bytes died while a
+        restored store had still to read whether others were paid (`Settler`). They wait for
+        that alone, not for what else keeps an order from being signed.
+
+        Raises:
+            Unavailable: Some were, and too few nodes tell whether the store was restored.
+        """
+        if back := [order for order in orders if order.cancel_requested]:
+            cursor = await self._cursors.load()
+            reason = "follower" if cursor is None else await self._safe_mode.why_not_sign(cursor)
+            if reason:
+                await wait(back, reason, self._clock)
+            else:
+                now, ended = self._clock.now(), {"books_open": True, "reason": "canceled"}
+                moves = [store.move(each, OrderStatus.CANCELED, now, set=ended) for each in back]
+                await store.apply_moves(moves)
         return [order for order in orders if not order.cancel_requested]
 
     async def _not_finished(self, orders: Sequence[Order]) -> list[Order]:
