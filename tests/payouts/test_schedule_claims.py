@@ -9,9 +9,11 @@ import pytest
 
 from tests.payouts.test_schedules import planned, runner
 from tests.payouts.world import Pay, person, refusal, wish
+from tron_payment.chain import NodesUnavailable
 from tron_payment.payouts import Schedule
 from tron_payment.payouts.batch_documents import Batch
 from tron_payment.payouts.batch_drafts import Drafts
+from tron_payment.payouts.batches import Batches
 from tron_payment.payouts.schedule_documents import CANCEL_FIRST, CLAIM_ENDS, CLAIM_GOOD_FOR
 from tron_payment.payouts.schedules import Schedules
 
@@ -140,3 +142,65 @@ async def test_what_an_older_release_left_without_a_claim_is_named_by_who_cancel
     )
     gone = await pay.post(f"/payouts/schedules/{made['schedule_id']}/cancel")
     assert gone.json()["status"] == "canceled" and gone.json()["last_batch_id"] is not None
+
+
+async def test_a_schedule_whose_every_run_faults_is_canceled_when_the_first_claim_is_over(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = person()
+    made, _ = await planned(pay, wish(recipient_address=alice), every="day")
+    path = f"/payouts/schedules/{made['schedule_id']}"
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise NodesUnavailable("away")
+
+    tried: list[timedelta] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(Batches, "request", away)
+        for half_minutes in range(11):
+            since = timedelta(seconds=30) * half_minutes
+            pay.world.clock.skew = DUE + since
+            try:
+                assert not await runner(pay).step()
+            except NodesUnavailable:
+                tried.append(since)
+            gone = await pay.post(f"{path}/cancel")
+            if since < CLAIM_ENDS:
+                assert refusal(gone)[:2] == (409, "schedule_busy")
+    assert gone.status_code == 200 and gone.json()["status"] == "canceled", gone.text
+    assert timedelta(minutes=1) in tried, "a fault that passes delays nothing"
+    assert max(tried) < CLAIM_ENDS
+
+
+async def test_who_claims_again_what_faulted_makes_no_batch_when_the_first_claim_is_over(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice = person()
+    made, _ = await planned(pay, wish(recipient_address=alice))
+    make, at_it, go = Drafts.make, asyncio.Event(), asyncio.Event()
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise NodesUnavailable("away")
+
+    async def slow(self: Drafts, *args: Any) -> Any:
+        at_it.set()
+        await asyncio.wait_for(go.wait(), BOUND_S)
+        return await make(self, *args)
+
+    pay.world.clock.skew = DUE
+    with monkeypatch.context() as patched, pytest.raises(NodesUnavailable):
+        patched.setattr(Batches, "request", away)
+        await runner(pay).step()
+    monkeypatch.setattr(Drafts, "make", slow)
+    pay.world.clock.skew += CLAIM_GOOD_FOR - timedelta(seconds=20)
+    running = asyncio.create_task(runner(pay).step())
+    try:
+        await asyncio.wait_for(at_it.wait(), BOUND_S)
+        pay.world.clock.skew = DUE + CLAIM_ENDS + timedelta(seconds=10)
+        gone = await pay.post(f"/payouts/schedules/{made['schedule_id']}/cancel")
+        assert gone.status_code == 200 and gone.json()["status"] == "canceled", gone.text
+    finally:
+        go.set()
+    assert not await running
+    await pay.settle()
+    assert await batches_of(made) == 0 and await pay.held(alice) == 0

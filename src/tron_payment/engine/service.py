@@ -174,6 +174,19 @@ class Engine:
         self._dispatch_loop.wake.set()
         return created
 
+    async def forgo(self, wishes: Sequence[Wish]) -> None:
+        """Store orders that have ended as canceled, so that nobody can place them any more; one
+        that is there stays as it is. Safe to repeat.
+
+        Raises:
+            PerhapsPaid, Unavailable: As `cancel`.
+        """
+        if await self.safe_mode.may_have_forgotten():
+            raise PerhapsPaid
+        ended = {"status": OrderStatus.CANCELED, "reason": "canceled", "news": True}
+        await insert_many_once([self._order(wish).model_copy(update=ended) for wish in wishes])
+        self._tell_loop.wake.set()
+
     async def cancel(self, order_id: str) -> None:
         """Cancel an order that has no live bytes.
 

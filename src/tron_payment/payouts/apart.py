@@ -7,13 +7,14 @@ from typing import Final
 import structlog
 
 from tron_payment.chain import NodesUnavailable
-from tron_payment.core.errors import AppError
+from tron_payment.core.errors import AppError, NotFound
 from tron_payment.db.cas import LostRace
 from tron_payment.db.faults import StoreUnavailable
-from tron_payment.engine import Wish
+from tron_payment.engine import Engine, Wish
+from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.domain import ROUTE_UNAVAILABLE, RouteUnavailable
+from tron_payment.payouts.domain import ROUTE_UNAVAILABLE, PayoutStatus, RouteUnavailable
 from tron_payment.payouts.orders import OrderMaker
 
 OUTAGES: Final = (StoreUnavailable, NodesUnavailable)
@@ -68,3 +69,36 @@ async def wish_of(orders: OrderMaker, payouts: Sequence[Payout]) -> Wish:
     except RouteUnavailable:
         await following.wait(payouts[0].order_id, ROUTE_UNAVAILABLE)
         raise
+
+
+class Unmade:
+    """Orders that cannot be made, of payouts that are called back."""
+
+    def __init__(self, engine: Engine, orders: OrderMaker) -> None:
+        self._engine = engine
+        self._orders = orders
+
+    async def cancel(self, order_id: str) -> None:
+        """As `Engine.cancel`, also of an order that could not be made."""
+        try:
+            await self._engine.cancel(order_id)
+        except NotFound:
+            if not await self.forgo(order_id):
+                raise
+            await self._engine.cancel(order_id)  # another has made it in this moment
+
+    async def forgo(self, order_id: str) -> bool:
+        """Let an order that could not be made (`wish_of`) never be made; False where that was not
+        so. Safe to repeat, and while another makes it: one of the two is stored.
+
+        Who looked whether it can be made had all its payouts before them; and none came since.
+
+        Raises:
+            PerhapsPaid, Unavailable: As `Engine.cancel`.
+        """
+        inside = await store.in_order(order_id)
+        queued = [each for each in inside if each.status is PayoutStatus.QUEUED]
+        if not any(each.waiting_for == ROUTE_UNAVAILABLE for each in queued):
+            return False
+        await self._engine.forgo([self._orders.forgone(queued)])
+        return True

@@ -5,12 +5,13 @@
     placed     every row is in an order: router rows by `PAYOUT_BATCH_SIZE`, direct ones alone
 
 Each step may die anywhere and is done again by the loop, here or in another process, with the same
-ids and the same content. A batch is called back by placing what is left and canceling it, so that
-no order can appear afterwards.
+ids and the same content. A batch is called back by storing what is not placed as canceled and by
+canceling the rest, so that no order can appear afterwards.
 """
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -27,11 +28,11 @@ from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
 from tron_payment.payouts import following_documents as following
 from tron_payment.payouts.announce import Announcer
-from tron_payment.payouts.apart import Apart, wish_of
+from tron_payment.payouts.apart import Apart, Unmade, wish_of
 from tron_payment.payouts.batch_documents import ENDS, Batch, BatchStatus, Calling, Stage
 from tron_payment.payouts.counting import Counting
 from tron_payment.payouts.documents import Payout
-from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus
+from tron_payment.payouts.domain import MerchantReferenceTaken, PayoutStatus, RouteUnavailable
 from tron_payment.payouts.orders import OrderMaker
 from tron_payment.payouts.policy import ApprovalExpired
 from tron_payment.payouts.telling import ENDED, Telling
@@ -68,6 +69,7 @@ class BatchWork:
         self._counting = counting
         self._announcer = announcer
         self._telling = Telling(announcer, counting)
+        self._unmade = Unmade(engine, orders)
         self._batch_size = batch_size
         self._skip = 0
         self.wake = asyncio.Event()
@@ -136,7 +138,10 @@ class BatchWork:
             await store.change(batch, now, stage=Stage.PLACED, working=False, finished_at=now)
         elif batch.stage is Stage.STORED:
             await rows_store.release_rows(batch.id, now)
-            await self._place(batch)
+            if batch.calling is not Calling.ASKED:
+                await self._place(batch)
+            elif not await self._forgo(batch):
+                return False
             await store.change(batch, now, stage=Stage.PLACED)
         elif batch.calling is Calling.ASKED:
             if not await self._call_back(batch):
@@ -183,13 +188,8 @@ class BatchWork:
         An order's rows leave the queue, or the order, only once it exists; so what is built here
         for one that does not exist is whole. Orders that rows have moved on to are not ours.
         """
-        first = {derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)}
-        groups: dict[str, list[Payout]] = {}
-        for row in await self.every_row(batch):
-            if row.status is PayoutStatus.QUEUED and row.order_id in first:
-                groups.setdefault(row.order_id, []).append(row)
         apart = Apart("order.not_placed")
-        for some in pieces(list(groups.values()), PIECE // self._batch_size + 1):
+        for some in await self._first_orders(batch):
             wishes: list[Wish] = []
             for mates in some:
                 with apart.one(batch_id=batch.id, order_id=mates[0].order_id):
@@ -197,6 +197,34 @@ class BatchWork:
             await self._engine.place_many(wishes)
             await asyncio.sleep(0)
         apart.end()
+
+    async def _first_orders(self, batch: Batch) -> Iterator[Sequence[list[Payout]]]:
+        """The queued rows that are in the orders which the batch was accepted with, by order."""
+        first = {derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)}
+        groups: dict[str, list[Payout]] = {}
+        for row in await self.every_row(batch):
+            if row.status is PayoutStatus.QUEUED and row.order_id in first:
+                groups.setdefault(row.order_id, []).append(row)
+        return pieces(list(groups.values()), PIECE // self._batch_size + 1)
+
+    async def _forgo(self, batch: Batch) -> bool:
+        """Let no order be placed any more, whoever is about to; False when not all can be now.
+
+        The marks come first: an order that was canceled so parts, and who is marked then leaves.
+        While a restored store may have forgotten orders they are placed, to be found by who reads
+        what it forgot; nothing is signed before that is over.
+        """
+        await rows_store.mark_rows_ejected(batch.id)
+        try:
+            for some in await self._first_orders(batch):
+                await self._engine.forgo([self._orders.forgone(mates) for mates in some])
+                await asyncio.sleep(0)
+        except PerhapsPaid:
+            with suppress(RouteUnavailable):  # its rows say so
+                await self._place(batch)
+                return True
+            return False
+        return True
 
     async def _call_back(self, batch: Batch) -> bool:
         """Call every order back; False when that of some is to be tried again: their rows keep
@@ -210,7 +238,7 @@ class BatchWork:
                 if any(isinstance(each, PerhapsPaid) for each in later):
                     return  # a restored store, of which no order may end now
                 try:
-                    await self._engine.cancel(order_id)
+                    await self._unmade.cancel(order_id)
                 except OrderShown:
                     return  # its rows keep their marks and leave when the bytes have expired
                 except OrderSigned:

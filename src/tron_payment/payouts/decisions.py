@@ -9,13 +9,20 @@ from tron_payment.core.errors import Conflict, NotFound, Refused, Unavailable
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, compare_and_set
 from tron_payment.db.grouped import GroupRead
-from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned
+from tron_payment.engine import Engine, Order, OrderFinished, OrderShown, OrderSigned
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
+from tron_payment.payouts.apart import Unmade
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
-from tron_payment.payouts.domain import LIFECYCLE, NotCancelable, PayoutNotFound, PayoutStatus
+from tron_payment.payouts.domain import (
+    LIFECYCLE,
+    ROUTE_UNAVAILABLE,
+    NotCancelable,
+    PayoutNotFound,
+    PayoutStatus,
+)
 from tron_payment.payouts.orders import OrderMaker
 from tron_payment.payouts.outcomes import Outcomes, parts
 from tron_payment.payouts.policy import (
@@ -71,6 +78,7 @@ class Decisions:
         self._engine = engine
         self._audit = audit
         self._orders = orders
+        self._unmade = Unmade(engine, orders)
         self._outcomes = outcomes
         self._telling = telling
         self._asked: GroupRead[str, dict[str, Any]] = GroupRead(store.raw_by_ids)
@@ -248,11 +256,7 @@ class Decisions:
         """
         order = await self._engine.find(payout.order_id)
         if order is None:
-            if payout.batch_id is not None:
-                raise NotCancelable("its batch is still being put together; try again shortly")
-            await self._engine.place(self._orders.wish([payout]))
-            order = await self._engine.find(payout.order_id)
-            assert order is not None
+            order = await self._never_made(payout)
         several = len(order.expects) > 1
         if several:
             await following.mark_ejected(order.id, {payout.id: CANCELED_BY_HAND})
@@ -271,6 +275,28 @@ class Decisions:
             if isinstance(refusal, OrderSigned | OrderFinished):
                 raise NotCancelable(refusal.detail) from None
             raise
+
+    async def _never_made(self, payout: Payout) -> Order:
+        """The order that was not made yet: as canceled, or as another made it in this moment.
+
+        Raises:
+            NotCancelable: It is still being put together.
+            LostRace: It has gone into another transaction meanwhile.
+        """
+        if payout.batch_id is None:
+            await self._engine.forgo([self._orders.forgone([payout])])
+        elif payout.waiting_for == ROUTE_UNAVAILABLE:
+            await following.mark_ejected(payout.order_id, {payout.id: CANCELED_BY_HAND})
+            await self._check_still_in(payout, payout.order_id)
+            try:
+                await self._unmade.forgo(payout.order_id)
+            except (Conflict, Unavailable):
+                await following.unmark_ejected(payout.order_id, [payout.id])
+                raise
+        order = await self._engine.find(payout.order_id)
+        if order is None:
+            raise NotCancelable("its batch is still being put together; try again shortly")
+        return order
 
     async def _check_still_in(self, payout: Payout, order_id: str) -> None:
         """

@@ -64,20 +64,24 @@ class OrderMaker:
         contract, expects, spends = (
             self._direct(first) if first.route is Route.DIRECT else self._routed(payouts)
         )
-        return Wish(
-            order_id=first.order_id,
-            module=MODULE,
-            kind=f"payout.{first.route}",
-            subject=first.batch_id or first.id,
-            wallet_id=first.wallet_id,
-            signer=Address(first.signer),
-            contract=contract,
-            expects=expects,
-            spends=spends,
-            max_fee_sun=max_fee_of(payouts),
-            priority=first.priority,
-            detached=first.detached,
+        return _wish(payouts, contract, expects, spends)
+
+    def forgone(self, payouts: Sequence[Payout]) -> Wish:
+        """What is stored as canceled in the place of their order (`Engine.forgo`), also where that
+        cannot be built: it names the payouts and pays nobody."""
+        signer = Address(payouts[0].signer)
+        expects = tuple(
+            Expect(
+                ExpectKind.TRC20_TRANSFER,
+                payout.id,
+                self.deployment.usdt,
+                signer,
+                Address(payout.recipient_address),
+                payout.units,
+            )
+            for payout in payouts
         )
+        return _wish(payouts, Transfer(signer, signer, 0), expects, ())
 
     def _direct(self, payout: Payout) -> tuple[Contract, tuple[Expect, ...], tuple[Spend, ...]]:
         signer, recipient = Address(payout.signer), Address(payout.recipient_address)
@@ -163,6 +167,29 @@ class OrderMaker:
             recipient=Address(payout.recipient_address),
             units=payout.units,
         )
+
+
+def _wish(
+    payouts: Sequence[Payout],
+    contract: Contract,
+    expects: tuple[Expect, ...],
+    spends: tuple[Spend, ...],
+) -> Wish:
+    first = payouts[0]
+    return Wish(
+        order_id=first.order_id,
+        module=MODULE,
+        kind=f"payout.{first.route}",
+        subject=first.batch_id or first.id,
+        wallet_id=first.wallet_id,
+        signer=Address(first.signer),
+        contract=contract,
+        expects=expects,
+        spends=spends,
+        max_fee_sun=max_fee_of(payouts),
+        priority=first.priority,
+        detached=first.detached,
+    )
 
 
 def max_fee_of(payouts: Sequence[Payout]) -> int:

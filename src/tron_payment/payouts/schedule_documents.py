@@ -116,23 +116,38 @@ async def claim(schedule: Schedule, now: datetime) -> Schedule:
     """Nobody else makes the batch that is due now, and nobody cancels, until it is `let_go`, or
     `CLAIM_ENDS` is over, and `CANCEL_FIRST`.
 
+    What was let go unsure is claimed again for the rest of that time only: however often it is
+    tried, the time ends, and who would cancel it has a turn.
+
     Raises:
         LostRace: Somebody else has claimed, run or canceled it.
     """
-    ends = now + CLAIM_ENDS
+    ends = schedule.unsure_until
+    if ends is None or now >= ends + CANCEL_FIRST:
+        ends = now + CLAIM_ENDS
     return await change(schedule, now, unsure_until=ends, busy_until=ends + CANCEL_FIRST)
 
 
+def claimed_since(claimed: Schedule) -> datetime:
+    """When the time of a claim began: with this one, or with one before that was let go unsure."""
+    assert claimed.unsure_until is not None, claimed.id
+    return claimed.unsure_until - CLAIM_ENDS
+
+
 async def let_go(claimed: Schedule, now: datetime, *, sure: bool) -> None:
-    """There is no outcome; another may claim it at once.
+    """There is no outcome; another may claim it at once. Where that could make no batch any more
+    it is after the claim's end, and `CANCEL_FIRST`.
 
     Args:
-        sure: No batch comes of what was begun.
+        sure: No batch comes of what was begun, now or by a claim before.
 
     Raises:
         LostRace: It is not ours any more.
     """
-    await change(claimed, now, busy_until=None, **({"unsure_until": None} if sure else {}))
+    if sure:
+        await change(claimed, now, busy_until=None, unsure_until=None)
+    elif now < claimed_since(claimed) + CLAIM_GOOD_FOR:
+        await change(claimed, now, busy_until=None)
 
 
 async def change(schedule: Schedule, now: datetime, **changes: Any) -> Schedule:

@@ -17,7 +17,7 @@ What the rows of an occurrence are refused for when it is due:
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import structlog
@@ -225,16 +225,16 @@ class Schedules:
             if schedule is None:
                 continue  # another process has run it
             try:
-                claimed_at = self._clock.now()
-                claimed = await store.claim(schedule, claimed_at)
+                claimed = await store.claim(schedule, self._clock.now())
             except LostRace:
                 continue
             try:
-                await self._run(claimed, claimed_at)
+                await self._run(claimed)
             except AppError as refusal:
                 log.warning("schedule.delayed", schedule_id=schedule_id, code=refusal.code)
                 with suppress(LostRace, Unavailable):  # or it is free after a while
-                    sure = refusal.status < FAULTS
+                    again = claimed.unsure_until == schedule.unsure_until
+                    sure = refusal.status < FAULTS and not again
                     await store.let_go(claimed, self._clock.now(), sure=sure)
                 if refusal.status >= FAULTS or not refusal.retryable:
                     wrong = refusal
@@ -258,7 +258,7 @@ class Schedules:
         named = self._idempotency.object_id("bat", schedule.principal, f"schedule:{text}")
         return f"occurrence\n{text}", named
 
-    async def _run(self, schedule: Schedule, claimed_at: datetime) -> None:
+    async def _run(self, schedule: Schedule) -> None:
         """Make the batch of a schedule that this process has claimed."""
         person = acting(schedule.principal, Role(schedule.role), schedule.permissions)
         number, part = schedule.occurrence, schedule.part
@@ -269,7 +269,7 @@ class Schedules:
         code = ""
         try:
             upload = await read(schedule.body, person, schedule.every)
-            with counted_at(claimed_at, CLAIM_GOOD_FOR):
+            with counted_at(store.claimed_since(schedule), CLAIM_GOOD_FOR):
                 await self._batches.request(
                     person,
                     key,
