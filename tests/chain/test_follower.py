@@ -43,7 +43,7 @@ class MemoryCursors:
         self.position = replace(self.position, notes=self.position.notes + 1)
         return self.position.number < number
 
-    async def booked(self, entry: int) -> None:
+    async def booked(self, entry: int, digest: str) -> None:
         assert self.position is not None
         self.position = replace(self.position, journal=max(self.position.journal, entry))
 

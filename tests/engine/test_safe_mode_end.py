@@ -11,8 +11,9 @@ from tests.engine.points import Crash
 from tests.engine.test_restore import UNITS, begun_why, held_until_backed_up, restore
 from tests.engine.world import ALICE, ALL_DOCUMENTS, World
 from tron_payment.chain import MongoCursors
+from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import LostRace, insert_once
-from tron_payment.engine import SafeMode, safe_mode
+from tron_payment.engine import OrderStatus, SafeMode, safe_mode
 
 FEW_BLOCKS = 120
 """Six minutes: enough to be taken for a restore."""
@@ -190,3 +191,26 @@ async def test_what_begins_again_while_a_human_ends_it_goes_on(
 
     monkeypatch.undo()
     assert await human.end("tom") and await SafeMode.count() == 0
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_claim_is_decided_also_where_nothing_is_there_to_be_signed(
+    mongo: Mongo, away: bool
+) -> None:
+    """Else what waits for money could not be canceled for ever. Not while the nodes are away."""
+    await mongo.connect(ALL_DOCUMENTS)
+    world = await World.create()
+    await world.engine.place(world.wish("a", 10**15))
+    await world.tick(2)
+    mode = SafeMode(since=world.clock.now(), lag_ms=0, why="behind", until_ms=0)
+    mode.claimed_from = mode.claimed_to = 10_000_000
+    await mode.insert()
+    world.nodes[-1].away = away
+    if away:
+        with pytest.raises(Unavailable):
+            await world.engine.cancel("ord_a")
+        world.nodes[-1].away = False
+        world.clock.advance(timedelta(minutes=1))  # it has rested
+        await world.tick()
+    await world.engine.cancel("ord_a")
+    assert (await world.order("a")).status is OrderStatus.CANCELED

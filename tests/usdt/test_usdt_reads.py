@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from tests.usdt.world import ALICE, BOB, SOLID, World
 from tron_payment.core.address import address_of
 from tron_payment.core.money import parse_units
-from tron_payment.db.ledger import Pocket
+from tron_payment.db.ledger import Holder, LedgerEntry, Pocket
 from tron_payment.engine import Order
 from tron_payment.usdt import Transfer, Usdt
 from tron_payment.usdt.documents import TokenOpening
@@ -185,6 +185,10 @@ async def test_what_a_wallet_held_of_a_token_before_its_registration_can_be_sent
     held = (await world.house.ledger.holdings(world.hot))["EURW"]
     assert held[Pocket.AVAILABLE] == 5_250, "before and after the registration, each once"
     assert await TokenOpening.count() == 0
+    opened = await LedgerEntry.find_one({"cause": {"$regex": f"^open:.*{token}"}})
+    holder = await Holder.find_one({"_id": world.hot})
+    assert opened is not None and opened.opens is not None and holder is not None
+    assert 0 < opened.opens[0].block_number <= holder.opened_block, "they are not booked again"
 
     await settled(world, "transfer", to_address=ALICE, amount="12.34", currency="EURW")
     held = (await world.house.ledger.holdings(world.hot))["EURW"]

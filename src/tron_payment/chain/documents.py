@@ -1,6 +1,6 @@
 """The follower's place in the chain, durable."""
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from beanie import Document
 from pydantic import Field
@@ -27,6 +27,10 @@ class Cursor(Document):
     notes: int = 0
     journal: int = 0
     """See `Position.journal`; 0 as well where only older builds have been."""
+
+    journal_entry: str = ""
+    """``<number>:<hash>`` of that entry. An older build moves `journal` alone: it is about another
+    number then, and says nothing."""
 
     class Settings:
         name = "cursors"
@@ -61,6 +65,8 @@ class MongoCursors:
             found = await Cursor.get_pymongo_collection().find_one({"_id": SOLID})
         if found is None:
             return None
+        journal = found.get("journal") or 0
+        number, _, digest = (found.get("journal_entry") or "").partition(":")
         return Position(
             found["number"],
             found["block_id"],
@@ -68,7 +74,8 @@ class MongoCursors:
             found["started_at_number"],
             found["halted"],
             found.get("notes", 0),
-            found.get("journal", 0),
+            journal,
+            digest if number == str(journal) else "",
         )
 
     async def start(self, position: Position) -> None:
@@ -95,10 +102,11 @@ class MongoCursors:
             )
         return result.matched_count == 1
 
-    async def booked(self, entry: int) -> None:
+    async def booked(self, entry: int, digest: str) -> None:
+        older = {"_id": SOLID, "$or": [{"journal": {"$lt": entry}}, {"journal": None}]}
         with store_errors():
             await Cursor.get_pymongo_collection().update_one(
-                {"_id": SOLID}, {"$max": {"journal": entry}}
+                older, {"$set": _in_journal(entry, digest)}
             )
 
     async def go_back(self, seen: Position, to: Position) -> None:
@@ -115,8 +123,13 @@ class MongoCursors:
             "block_id": seen.block_id,
             "halted": seen.halted,
         }
-        there = {"number": to.number, "block_id": to.block_id, "timestamp_ms": to.timestamp_ms}
-        change = {"$set": {**there, "halted": "", "journal": to.journal}, "$inc": {"notes": 1}}
+        there: dict[str, Any] = {
+            "number": to.number,
+            "block_id": to.block_id,
+            "timestamp_ms": to.timestamp_ms,
+        }
+        there |= _in_journal(to.journal, to.journal_hash)
+        change = {"$set": {**there, "halted": ""}, "$inc": {"notes": 1}}
         with store_errors():
             result = await Cursor.get_pymongo_collection().update_one(where, change)
         if result.matched_count == 0:
@@ -147,3 +160,7 @@ class MongoCursors:
             await Cursor.get_pymongo_collection().update_one(
                 {"_id": SOLID}, {"$set": {"halted": reason}}
             )
+
+
+def _in_journal(entry: int, digest: str) -> dict[str, Any]:
+    return {"journal": entry, "journal_entry": f"{entry}:{digest}" if digest else ""}

@@ -57,7 +57,10 @@ class Position:
 
     journal: int = 0
     """The newest journal entry of a block that was applied, as stored (`Cursors.booked`). A journal
-    that ends before it is older than the cursor."""
+    without it is older than the cursor."""
+
+    journal_hash: str = ""
+    """That entry's; empty where an older build has kept none. Another entry may have its number."""
 
 
 class Cursors(Protocol):
@@ -84,8 +87,9 @@ class Cursors(Protocol):
         has seen before. False when somebody stands at it already."""
         ...
 
-    async def booked(self, entry: int) -> None:
-        """The journal has this entry of a block that the position is about to reach."""
+    async def booked(self, entry: int, digest: str) -> None:
+        """The journal has this entry, with this hash, of a block that the position is about to
+        reach."""
         ...
 
     async def halt(self, reason: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from beanie import Document
-from pymongo import InsertOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from tron_payment.core.address import Address
@@ -165,7 +165,15 @@ class Ledger:
         self._clock = clock
         self._writing = asyncio.Lock()
         self._compared = False
-        """Whether the balances are as new as the head, and the journal is no older."""
+        """Whether the balances are as new as the head, and the journal is no older than that or
+        than what `must_have` names."""
+
+        self._must_have: Callable[[], Awaitable[tuple[int, str]]] | None = None
+
+    def must_have(self, entry: Callable[[], Awaitable[tuple[int, str]]]) -> None:
+        """Before the first entry is appended, the journal has to have the one that this names, by
+        number and hash: another part of the store knows it. A later entry would hide the gap."""
+        self._must_have = entry
 
     async def append(self, build: Callable[[View], Awaitable[Draft | None]]) -> LedgerEntry | None:
         """Write the entry that `build` decides on; None when it decides on nothing.
@@ -177,6 +185,7 @@ class Ledger:
             AlreadyReserved: An order of the draft was reserved or finished before.
             LedgerBusy: Too many lost races.
             BooksTorn: The store was restored from parts of two moments.
+            Unavailable: It cannot be told whether it was.
         """
         async with self._writing:
             for attempt in range(APPEND_ATTEMPTS_MAX):
@@ -206,14 +215,22 @@ class Ledger:
         return View((await self._roll_forward()).applied)
 
     async def newest(self) -> int | None:
-        """The journal's last number; None where it is older than the balances. Looks anew."""
-        self._compared = False
-        await self._roll_forward()
-        return (await ledger_cache.newest())[0] if self._compared else None
+        """The journal's last number; None where it is older than the balances, or than what it
+        must have. Looks anew."""
+        async with self._writing:  # who appends meanwhile would find it not compared
+            self._compared = False
+            await self._roll_forward()
+            return (await ledger_cache.newest())[0] if self._compared else None
 
-    async def last_number(self) -> int:
-        """Of the journal's entries, whatever the balances say; 0 before the first."""
-        return (await ledger_cache.newest())[0]
+    async def last(self) -> tuple[int, str]:
+        """Number and hash of the journal's last entry, whatever the balances say; (0, "") before
+        the first."""
+        return await ledger_cache.newest()
+
+    async def has(self, number: int, digest: str) -> bool:
+        """Whether this is an entry of the journal's. Without a hash only the number is compared
+        with the last one."""
+        return await ledger_cache.has(number, digest)
 
     async def last_block(self) -> int:
         """The newest block of which the journal has an entry; 0 before the first."""
@@ -306,7 +323,7 @@ class Ledger:
     async def _roll_forward(self) -> LedgerHead:
         head = await fetch_one(LedgerHead, {"_id": "head"}) or LedgerHead()
         if not self._compared:
-            if await ledger_cache.is_torn(head):
+            if await ledger_cache.is_torn(head) or await self._lacks():
                 return head
             await ledger_cache.catch_up(head, self._apply)
             self._compared = True
@@ -315,6 +332,9 @@ class Ledger:
             await self._advance(head, entry)
             head = LedgerHead(applied=entry.id, hash=entry.hash)
         return head
+
+    async def _lacks(self) -> bool:
+        return self._must_have is not None and not await self.has(*await self._must_have())
 
     async def _apply(self, entry: LedgerEntry) -> None:
         """Add an entry to the balances; harmless when somebody already has."""
@@ -331,12 +351,13 @@ class Ledger:
         ]
         await _write_tolerating_duplicates(Balance, writes)
         holders = [
-            InsertOne[dict[str, Any]](
+            UpdateOne(
+                {"_id": opened.address},
                 {
-                    "_id": opened.address,
-                    "opened_block": opened.block_number,
-                    "opened_seq": entry.id,
-                }
+                    "$max": {"opened_block": opened.block_number},
+                    "$setOnInsert": {"opened_seq": entry.id},
+                },
+                upsert=True,
             )
             for opened in entry.opens or ()
         ]
@@ -359,9 +380,7 @@ def _slices(ids: Iterable[str]) -> Iterator[list[str]]:
         yield every[start : start + IDS_PER_QUERY]
 
 
-async def _write_tolerating_duplicates(
-    model: type[Document], writes: Sequence[UpdateOne] | Sequence[InsertOne[dict[str, Any]]]
-) -> None:
+async def _write_tolerating_duplicates(model: type[Document], writes: Sequence[UpdateOne]) -> None:
     """A duplicate key here means that the document is already at or past this entry.
 
     Raises:

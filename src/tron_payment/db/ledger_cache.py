@@ -50,11 +50,18 @@ async def newest() -> tuple[int, str]:
 
 async def is_torn(head: LedgerHead) -> bool:
     """Whether the journal lacks the entry that the balances were rolled forward to."""
-    if not head.applied:
-        return False
-    query = {"_id": head.applied, "hash": head.hash}
+    return not await has(head.applied, head.hash)
+
+
+async def has(number: int, digest: str) -> bool:
+    """Whether this is one of the entries; by number alone where the hash is not known."""
+    if not number:
+        return True
+    if not digest:
+        return number <= (await newest())[0]
+    query = {"_id": number, "hash": digest}
     with store_errors():
-        return await LedgerEntry.get_pymongo_collection().find_one(query, {"_id": 1}) is None
+        return await LedgerEntry.get_pymongo_collection().find_one(query, {"_id": 1}) is not None
 
 
 async def catch_up(head: LedgerHead, apply: Callable[[LedgerEntry], Awaitable[None]]) -> None:
@@ -85,9 +92,10 @@ async def _first_missed(applied: int) -> int | None:
 
 async def _has_all(entries: Iterable[LedgerEntry]) -> bool:
     seqs: dict[str, int] = {}
-    opened: set[str] = set()
+    opened: dict[str, int] = {}
     for entry in entries:
-        opened.update(each.address for each in entry.opens or ())
+        for each in entry.opens or ():
+            opened[each.address] = max(each.block_number, opened.get(each.address, 0))
         for name, asset in deltas(entry.postings):
             key = f"{name}|{asset}"
             seqs[key] = max(entry.id, seqs.get(key, 0))
@@ -97,7 +105,8 @@ async def _has_all(entries: Iterable[LedgerEntry]) -> bool:
         if {row.id for row in rows if row.seq >= seqs[row.id]} != set(some):
             return False
     for some in (addresses[i : i + IDS_PER_QUERY] for i in range(0, len(addresses), IDS_PER_QUERY)):
-        if len(await fetch(Holder, {"_id": {"$in": some}})) != len(some):
+        holders = await fetch(Holder, {"_id": {"$in": some}})
+        if {row.id for row in holders if row.opened_block >= opened[row.id]} != set(some):
             return False
     return True
 
@@ -121,7 +130,8 @@ async def rebuild() -> int:
             units[key] += delta
             seqs[key] = entry.id
         for each in entry.opens or ():
-            holders.setdefault(each.address, (each.block_number, entry.id))
+            block, seq = holders.get(each.address, (0, entry.id))
+            holders[each.address] = (max(block, each.block_number), seq)
     wrong: list[UpdateOne] = []
     right: set[tuple[str, str]] = set()
     rows = Balance.get_pymongo_collection()
@@ -138,11 +148,13 @@ async def rebuild() -> int:
         for (name, asset), seq in seqs.items()
         if (name, asset) not in right
     ]
-    known = {row["_id"] async for row in Holder.get_pymongo_collection().find({}, {"_id": 1})}
     opened = [
-        {"_id": address, "opened_block": block, "opened_seq": seq}
+        UpdateOne(
+            {"_id": address},
+            {"$max": {"opened_block": block}, "$setOnInsert": {"opened_seq": seq}},
+            upsert=True,
+        )
         for address, (block, seq) in holders.items()
-        if address not in known
     ]
     if await newest() != (number, digest):
         raise LostRace("the journal is being written to: stop the service first")
@@ -150,7 +162,7 @@ async def rebuild() -> int:
     if writes:
         await rows.bulk_write(writes, ordered=False)
     if opened:
-        await Holder.get_pymongo_collection().insert_many(opened, ordered=False)
+        await Holder.get_pymongo_collection().bulk_write(opened, ordered=False)
     await LedgerHead.get_pymongo_collection().update_one(
         {"_id": "head"}, {"$set": {"applied": number, "hash": digest}}, upsert=True
     )

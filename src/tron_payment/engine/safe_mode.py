@@ -36,7 +36,6 @@ from pymongo import ASCENDING, IndexModel
 from tron_payment.chain import (
     READ_AHEAD_BLOCKS,
     Block,
-    ChainContradiction,
     Cursors,
     Nodes,
     NodesUnavailable,
@@ -50,6 +49,7 @@ from tron_payment.engine.forgotten import unknown
 from tron_payment.engine.ports import Alarm
 from tron_payment.engine.reading import Patience, Reading
 from tron_payment.engine.tip import FRESH_BLOCKS, NO_CLAIM, Tip, due, tip
+from tron_payment.engine.torn import refuse_torn
 
 LAG_MAX_MS: Final = 5 * 60 * 1000
 """Behind the head at a start; in normal times it is the minute that solidification takes."""
@@ -74,15 +74,6 @@ TXIDS_SHOWN_MAX: Final = 10
 
 UNEXPLAINED_MAX: Final = 1_000
 """Listed for the human at once."""
-
-TORN_LOOKS: Final = 3
-TORN_LOOK_AGAIN_S: Final = 1.0
-TORN: Final = (
-    "the journal is older than the rest of the database, as after restoring a dump without its "
-    "oplog: see Backups in docs/operations.md; either restore a dump of one moment, or let "
-    "`tron-payment resume --from-block` read the chain once more"
-)
-"""Why following halts on a store whose parts are of two moments."""
 
 _ID: Final = "safe_mode"
 
@@ -178,7 +169,7 @@ class SafeModes:
             if at.number < self._seen:
                 at = await self._look_back(at)
             if not self._looked:
-                await self._refuse_torn()
+                await refuse_torn(self._cursors, self._ledger)
                 if at.number < self._reading.at:  # another store than when the look began
                     self._reading = Reading(self._nodes)
                 self._reading.at = at.number
@@ -189,24 +180,6 @@ class SafeModes:
                 self._looked = True
                 self._patience.begin()
             self._seen = max(self._seen, at.number)
-
-    async def _refuse_torn(self) -> None:
-        """Stop, where the cursor is newer than the journal: what was paid in the blocks between is
-        known to nobody, and they would never be read again.
-
-        Raises:
-            ChainContradiction: It is; a person restores both of one moment, or lets the blocks be
-                read once more.
-        """
-        for _ in range(TORN_LOOKS):
-            at = await self._cursors.load()
-            last = await self._ledger.newest()
-            if at is None or (last is not None and at.journal <= last):
-                return
-            await asyncio.sleep(TORN_LOOK_AGAIN_S)  # a new primary may be a moment behind
-        log.critical("store.torn", journal=last)
-        await self._cursors.halt(TORN)
-        raise ChainContradiction(TORN)
 
     def look_anew(self) -> None:
         """Others have done the work meanwhile: what this process has seen of the store is old.
@@ -312,6 +285,9 @@ class SafeModes:
             return False  # it has never signed
         await self.look(at)
         mode = await SafeMode.find_one({"_id": _ID})
+        if mode is not None and _is_to_decide(mode, at):
+            await self._decide(mode, at)  # perhaps nothing is there to be signed, and nobody asks
+            mode = await SafeMode.find_one({"_id": _ID})
         return mode is not None and (at.timestamp_ms < mode.until_ms or mode.claimed_to > 0)
 
     async def why_not_sign(self, at: Position) -> str:
@@ -320,7 +296,7 @@ class SafeModes:
         mode = await SafeMode.find_one({"_id": _ID})
         if mode is None:
             return ""
-        if mode.claimed_to and (at.number >= mode.claimed_to or at.timestamp_ms >= mode.until_ms):
+        if _is_to_decide(mode, at):
             await self._decide(mode, at)
             return "safe_mode"
         if at.timestamp_ms < mode.until_ms:
@@ -388,6 +364,12 @@ class SafeModes:
             {"_id": txid, "acknowledged_by": ""}, {"$set": {"acknowledged_by": by}}
         )
         return bool(result.matched_count)
+
+
+def _is_to_decide(mode: SafeMode, at: Position) -> bool:
+    """Whether what was claimed has come true there, or its time is over."""
+    over = at.number >= mode.claimed_to or at.timestamp_ms >= mode.until_ms
+    return mode.claimed_to > 0 and over
 
 
 def _as_read(mode: SafeMode) -> dict[str, Any]:

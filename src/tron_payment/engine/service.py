@@ -33,6 +33,7 @@ from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, Signing
 from tron_payment.engine.quarantine import Quarantine
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
+from tron_payment.engine.torn import tie
 from tron_payment.engine.watched import Watched
 from tron_payment.loops import Loop
 
@@ -116,6 +117,7 @@ class Engine:
             alarm=alarm,
             lifetime_s=lifetime_s,
         )
+        tie(ledger, cursors)
         self.dispatcher = Dispatcher(
             clock=clock,
             ledger=ledger,

@@ -183,7 +183,7 @@ class Settler:
         if touched or orders:
             entry = await self._ledger.append(build)
             if entry is not None:
-                await self._cursors.booked(entry.id)
+                await self._cursors.booked(entry.id, entry.hash)
                 await left_out.tell(self._alarm, entry, moves)
         if forgotten:
             log.warning("block.forgotten", txids=forgotten, block=block.number)

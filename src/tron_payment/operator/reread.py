@@ -36,8 +36,9 @@ class Reread:
         if at is None:
             return failure("nothing_followed", "no block was ever followed", Exit.FAILED)
         first, last = at.started_at_number + 1, at.number
-        newest = await self.ledger.last_number()
-        if at.journal > newest:  # what was booked behind it is known to nobody
+        known = at.journal, at.journal_hash
+        if not await self.ledger.has(*known):  # what was booked behind it is known to nobody
+            known = await self.ledger.last()
             last = min(last, max(await self.ledger.last_block(), at.started_at_number))
         if not first <= number <= last + 1:
             detail = f"--from-block is one of {first} to {last + 1}, and older than the dump"
@@ -48,7 +49,8 @@ class Reread:
             head.block_id,
             head.timestamp_ms,
             at.started_at_number,
-            journal=min(at.journal, newest),
+            journal=known[0],
+            journal_hash=known[1],
         )
         data: dict[str, Any] = {"from_block": number, "stood_at": at.number, "halted": at.halted}
         act = Act(

@@ -18,6 +18,7 @@ from tron_payment.db.ledger import (
     Draft,
     Ledger,
     LedgerEntry,
+    Opened,
     Pocket,
     Posting,
     View,
@@ -82,18 +83,21 @@ class TokenOpenings:
         log.info("ledger.token_opened", address=address, asset=row.asset)
         return True
 
-    async def _draft(self, view: View, row: TokenOpening) -> Draft | None:
+    async def _draft(self, view: View, row: TokenOpening) -> Draft:
+        """The opening balance, and up to which block it counts, also where it is zero: whoever
+        reads the chain once more must not book those blocks' movements beside it."""
         assert row.read_at_block is not None and row.units is not None
         rest = int(row.units) - await _booked(Address(row.address), row.asset, row.read_at_block)
-        if rest == 0:
-            return None
         name = account(Address(row.address), Pocket.AVAILABLE)
         sides = (OPENING, name) if rest > 0 else (name, OPENING)
         cause = f"open:{row.id}"
+        opens = (Opened(Address(row.address), row.read_at_block),)
+        if rest == 0:
+            return Draft(cause, opens=opens)
         posting = Posting(*sides, row.asset, abs(rest), cause)
         if not await view.fitting([posting]):
-            return Draft(cause, left_out=(cause,))
-        return Draft(cause, (posting,))
+            return Draft(cause, opens=opens, left_out=(cause,))
+        return Draft(cause, (posting,), opens=opens)
 
 
 async def _booked(address: Address, asset: str, block_number: int) -> int:
