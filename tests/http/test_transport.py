@@ -2,109 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from http_world import HANDLERS, NOW, anchor, bearer
+from http_world import bearer
+from listening import READ_MAX, SHORT_S, WITHIN_S, Listening, listening, rest
 from litestar import get, post
-from litestar.params import JSONBody
 
-from tron_payment.core.clock import ManualClock
 from tron_payment.http import limits, transport
-from tron_payment.http.app import HttpApp, create_http
-from tron_payment.http.authentication import Authenticator
 from tron_payment.http.problems import PROBLEM_MEDIA_TYPE
-from tron_payment.http.server import Server
 from tron_payment.http.transport import (
     HEADER_BYTES_MAX,
     HEADERS_MAX,
     PIPELINED_MAX,
     BoundedProtocol,
 )
-from tron_payment.loops import end
-from tron_payment.serve import http_config
-from tron_payment.settings import Settings
 
-WITHIN_S = 20.0
-SHORT_S = 0.3
 HEAD = b"GET /health HTTP/1.1\r\nHost: x\r\n"
-LARGE_BYTES = 64 * 1024 * 1024
-READ_MAX = 256 * 1024
-"""What asyncio reads at once."""
-
-
-@get("/trailers", opt={"open": True})
-async def trailers(request: limits.StrictRequest) -> list[str]:
-    """The names of the headers, after the body came."""
-    await request.body()
-    return sorted(request.headers)
-
-
-@post("/notes", opt={"open": True})
-async def take_note(data: JSONBody[dict[str, str]]) -> dict[str, int]:
-    """Read a body of a stranger."""
-    return {"fields": len(data)}
-
-
-async def rest(reader: asyncio.StreamReader) -> bytes:
-    """All that comes until the end; what was sent to a closed connection resets it."""
-    read = []
-    with suppress(ConnectionError):
-        while part := await reader.read(READ_MAX):
-            read.append(part)
-    return b"".join(read) + bytes(reader._buffer)  # type: ignore[attr-defined]
-
-
-@dataclass
-class Listening:
-    app: HttpApp
-    server: Server
-    port: int
-
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
-
-    async def say(self, sent: bytes) -> bytes:
-        """All that a connection answers until it is closed, by whomever."""
-        reader, writer = await self.connect()
-        try:
-            async with asyncio.timeout(WITHIN_S):
-                with suppress(ConnectionError):
-                    writer.write(sent)
-                    await writer.drain()
-                return await rest(reader)
-        finally:
-            writer.close()
-
-    def connection(self) -> Any:
-        (connection,) = self.server.server_state.connections
-        return connection
-
-
-@asynccontextmanager
-async def listening(*handlers: Any) -> AsyncIterator[Listening]:
-    """A small application, served as the service is."""
-    app = create_http(
-        [*HANDLERS, trailers, take_note, *handlers],
-        authenticator=Authenticator(anchor(ManualClock(NOW))),
-    )
-    settings = Settings()
-    config = http_config(app, settings)
-    config.host, config.port = "127.0.0.1", 0
-    server = Server(config)
-    serving = asyncio.create_task(server.serve())
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            while not server.started:
-                await asyncio.sleep(0.01)
-        yield Listening(app, server, server.servers[0].sockets[0].getsockname()[1])
-    finally:
-        server.force_exit = True
-        server.end()
-        await end(serving)
 
 
 def refusal(answer: bytes) -> dict[str, Any]:
@@ -291,43 +207,6 @@ async def test_a_form_with_files_that_does_not_come_is_not_waited_for(
     assert refusal(answer)["code"] == "too_slow"
 
 
-@get("/large", opt={"open": True, "produces": ("*/*",)}, media_type="text/plain")
-async def large() -> bytes:
-    """More than the kernel keeps for a client."""
-    return b"x" * LARGE_BYTES
-
-
-async def test_an_answer_that_nobody_takes_holds_no_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(transport, "TAKE_S", SHORT_S)
-    async with listening(large) as listen:
-        _, writer = await listen.connect()  # its reader takes a little and then waits for us
-        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
-        async with asyncio.timeout(WITHIN_S):
-            while not listen.app.front._open:
-                await asyncio.sleep(0.01)
-            while listen.app.front._open or listen.server.server_state.connections:
-                await asyncio.sleep(0.01)
-        writer.close()
-
-
-async def test_an_answer_that_is_taken_slowly_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "TAKE_S", SHORT_S)
-    taken, slept = 0, 0.0
-    async with listening(large) as listen:
-        reader, writer = await listen.connect()
-        writer.write(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        async with asyncio.timeout(WITHIN_S * 3):
-            while part := await reader.read(READ_MAX):
-                taken += len(part)
-                if slept < SHORT_S * 5:
-                    slept += SHORT_S / 20
-                    await asyncio.sleep(SHORT_S / 20)
-        writer.close()
-    assert taken > LARGE_BYTES
-
-
 async def test_a_batch_has_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "BODY_S", SHORT_S)
     headers = "".join(f"{name}: {value}\r\n" for name, value in bearer().items())
@@ -345,6 +224,48 @@ async def test_a_batch_has_longer(monkeypatch: pytest.MonkeyPatch) -> None:
         writer.close()
     assert answer.startswith(b"HTTP/1.1 202 "), answer
     assert limits.body_s({"body": "batch"}) == limits.BATCH_BODY_S
+
+
+async def test_a_batch_that_stops_coming_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PART_S", SHORT_S)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in bearer().items())
+    async with listening() as listen:
+        answer = await listen.say(
+            b"POST /batches HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n%b\r\n"
+            % (2 * limits.PART_BYTES, headers.encode())
+            + b" " * (limits.PART_BYTES + 1)
+        )
+    assert refusal(answer)["code"] == "too_slow"
+
+
+async def test_a_batch_is_waited_for_as_long_as_its_parts_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The largest one comes at the slowest pace at which it can come."""
+    now, until = 1_000.0, []
+
+    def timeout_at(ends_at: float) -> asyncio.Timeout:
+        until.append(ends_at)
+        return asyncio.timeout(None)
+
+    clock = SimpleNamespace(time=lambda: now)
+    ours = SimpleNamespace(get_running_loop=lambda: clock, timeout_at=timeout_at)
+    monkeypatch.setattr(limits, "asyncio", ours)
+    part = b" " * (limits.PART_BYTES // 2)
+
+    async def receive() -> Any:
+        nonlocal now
+        now += limits.BATCH_BODY_S * len(part) / limits.BATCH_BODY_BYTES_MAX
+        return {"type": "http.request", "body": part, "more_body": True}
+
+    read = limits._receiving(receive, limits.BATCH_BODY_S)
+    began, come = now, 0
+    while come < limits.BATCH_BODY_BYTES_MAX:
+        come += len((await read())["body"])
+        assert now <= until[-1] <= began + limits.BATCH_BODY_S, "it came in time"
+    await read()
+    assert until[-1] == began + limits.BATCH_BODY_S < now, "and more of it would not"
 
 
 async def test_a_large_body_in_small_parts_is_no_head() -> None:

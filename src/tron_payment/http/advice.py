@@ -206,7 +206,7 @@ ADVICE: Final[Mapping[str, str]] = {
     "too_many_streams": "ask for the status every few seconds",
     "too_many_tokens": "use those that are registered",
     "too_slow": "send it all at once: headers come within 10 seconds, a body within 10, a batch's "
-    "within 60",
+    "within 300, 64 KiB of it in 30",
     "transaction_not_found": "ask again later; only solidified blocks prove anything",
     "transfer_not_found": OWN_LIST,
     "unauthenticated": "send Authorization: Bearer TOKEN",

@@ -5,6 +5,10 @@ would otherwise fill the memory or keep connections for nothing; no token is nee
 """
 
 import asyncio
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -28,8 +32,8 @@ HEAD_S: Final = 10.0
 
 TAKE_S: Final = 30.0
 TAKEN_BYTES_MIN: Final = 64 * 1024
-"""Of an answer that is ready whoever asked for it takes so much in this time, or all that is left:
-an answer that nobody takes would keep its request open for ever."""
+"""Of what waits to be sent the other side takes so much in this time, or all that is left: an
+answer that nobody takes would keep its request open for ever, and its connection after it."""
 
 PIPELINED_MAX: Final = 100
 """Requests that wait on a connection for the answer to the one before."""
@@ -43,6 +47,49 @@ class HeadersTooLarge(AppError, code="headers_too_large"):
 
 class _Refused(Exception):
     """Ends the parsing."""
+
+
+class _Heard:
+    """A connection's transport, of which one hears that it is closed, by whomever.
+
+    What is asked of it for each request is the transport's own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, closed: Callable[[], None]) -> None:
+        self._transport = transport
+        self._closed = closed
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.get_write_buffer_size = transport.get_write_buffer_size
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        self._transport.close()
+        self._closed()
+
+    def forget(self) -> None:
+        """Nobody listens any more, and nobody is kept in memory for it."""
+        self._closed = _nothing
+
+
+def _nothing() -> None:
+    pass
+
+
+def untaken_bytes(transport: Any) -> int:
+    """What was written and has not reached the other side: kept here, or by the kernel.
+
+    The kernel takes more from us only when a third of what it keeps is gone, which with a slow
+    reader takes minutes. Where it does not say how much it keeps, that counts as nothing.
+    """
+    try:
+        kept = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # none here, or closed already
+        kept = bytes(4)
+    (count,) = struct.unpack("i", kept)
+    return int(transport.get_write_buffer_size()) + int(count)
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -61,12 +108,14 @@ class BoundedProtocol(HttpToolsProtocol):
         self._taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._heard = _Heard(transport, self._closed)
+        super().connection_made(self._heard)  # type: ignore[arg-type]
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_came()
         self._taken()
+        self._heard.forget()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -76,6 +125,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self._taken()
         super().resume_writing()
+        if self.transport.is_closing():
+            self._closed()
 
     def data_received(self, data: bytes) -> None:
         """Of a request that came whole nothing is left to look at here."""
@@ -140,9 +191,15 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    def _closed(self) -> None:
+        """Nothing more is said; the connection ends when all that was said is taken."""
+        if self.transport.get_write_buffer_size():
+            self._await_taking()
+
     def _await_taking(self) -> None:
-        before = self.transport.get_write_buffer_size()
-        self._taking = self.loop.call_later(TAKE_S, self._look_taken, before)
+        if self._taking is None:
+            before = untaken_bytes(self.transport)
+            self._taking = self.loop.call_later(TAKE_S, self._look_taken, before)
 
     def _taken(self) -> None:
         if self._taking is not None:
@@ -150,7 +207,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._taking = None
 
     def _look_taken(self, before: int) -> None:
-        if before - self.transport.get_write_buffer_size() >= TAKEN_BYTES_MIN:
+        self._taking = None
+        if before - untaken_bytes(self.transport) >= TAKEN_BYTES_MIN:
             self._await_taking()
         else:
             log.info("connection.not_taken")
