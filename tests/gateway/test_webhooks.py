@@ -510,3 +510,32 @@ async def test_pings_of_an_older_release_wait_for_each_other(
         await deliver(gateway)
         gateway.clock.skew += timedelta(seconds=1)
     assert len(receiver.got) == 1
+
+
+async def test_what_is_parked_while_its_owner_switches_the_endpoint_on_is_sent(
+    gateway: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender has read that it is off, and parks after its owner has woken what was parked."""
+    made = await endpoint(gateway, receiver)
+    path = f"{API}{ENDPOINTS}/{made['webhook_endpoint_id']}"
+
+    async def switch(on: bool) -> int:
+        headers = gateway.bearer("merchant", "shop-1")
+        answer = await gateway.http.put(path, json={"enabled": on}, headers=headers)
+        return int(answer.status_code)
+
+    assert await switch(False) == 200
+    await Delivery.insert_many(backlog(made["webhook_endpoint_id"], 3, gateway.clock.now()))
+    real = store.park
+    switched: list[int] = []
+
+    async def park(endpoint_id: str) -> None:
+        if not switched:
+            switched.append(await switch(True))
+        await real(endpoint_id)
+
+    monkeypatch.setattr(store, "park", park)
+    for _ in range(3):
+        await deliver(gateway)
+    assert switched == [200]
+    assert await Delivery.find({"status": "delivered"}).count() == 3

@@ -162,7 +162,7 @@ class Deliveries:
 
     async def _begin_lane(self, name: str, endpoint: WebhookEndpoint | None, now: datetime) -> None:
         if endpoint is None or endpoint.status is not EndpointStatus.ENABLED:
-            await store.park(name)
+            await self._park(name)
             return
         if endpoint.resting_until is not None and now < endpoint.resting_until:
             return
@@ -172,6 +172,14 @@ class Deliveries:
         self._last = name
         self._owners[name] = endpoint.principal
         self._lanes[name] = asyncio.create_task(self._lane(endpoint), name=f"webhooks to {name}")
+
+    async def _park(self, name: str) -> None:
+        """What waits for an endpoint that is off; its owner may be switching it on in this moment,
+        and then nothing else would ever wake what we have parked after him."""
+        await store.park(name)
+        endpoint = (await store.by_ids([name])).get(name)
+        if endpoint is not None and endpoint.status is EndpointStatus.ENABLED:
+            await store.unpark(name, self._clock.now())
 
     async def _lane(self, endpoint: WebhookEndpoint) -> bool:
         """Send what is due for one endpoint, until it fails, is slow, or its time is over.
@@ -287,7 +295,7 @@ class Deliveries:
         changes = {"status": EndpointStatus.DISABLED.value, "reason": reason, "updated_at": now}
         if not await store.write_endpoint(endpoint.id, changes):
             return  # deleted in this moment: nobody waits for it any more
-        await store.park(endpoint.id)
+        await self._park(endpoint.id)
         log.error("webhook.disabled", endpoint_id=endpoint.id, reason=reason)
         stamp = str(endpoint.failing_since or now)
         await self._events.append_many(
