@@ -206,7 +206,8 @@ class Deposits:
         happenings = _told(payment, deposits, shown)
         if status is not payment.status:
             happenings.append((f"payment.{status.value}", shown))
-        return store.move(payment, self._clock.now(), changes, happenings)
+        unset = ("sweep_not_before",)
+        return store.move(payment, self._clock.now(), changes, happenings, unset)
 
     async def _expire(self, block: SolidBlock) -> None:
         """Invoices whose time is over by the chain's own clock; watching them goes on."""

@@ -29,7 +29,6 @@ from tron_payment.gateway.domain import (
 
 EXPIRED_AT_ONCE: Final = 500
 TRACKED_AT_ONCE: Final = 200
-SWEEPS_AT_ONCE: Final = 50
 NEWS_AT_ONCE: Final = 200
 NOTED: Final[dict[str, Any]] = {"$or": [{"metadata": {"$gt": {}}}, {"return_url": {"$gt": ""}}]}
 """Has notes or a return address (keeping.py). Other words need another index's name."""
@@ -117,6 +116,9 @@ class Payment(Document):
     sweepable: bool | None = None
     """True while its address may hold something worth moving."""
 
+    sweep_not_before: datetime | None = None
+    """When what costs too much to move is looked at again; what arrives unsets it."""
+
     to_address: str | None = None
     subject: str | None = None
     """Id of the transfer, payout or stake that does it."""
@@ -180,7 +182,11 @@ class Payment(Document):
             IndexModel([("updated_at", ASCENDING)], name="noted", partialFilterExpression=NOTED),
             IndexModel([("tracked", ASCENDING)], name="tracked", sparse=True),
             IndexModel([("refunding", ASCENDING)], name="refunding", sparse=True),
-            IndexModel([("sweepable", ASCENDING)], name="sweepable", sparse=True),
+            IndexModel(
+                [("sweep_not_before", ASCENDING)],
+                name="sweep_turn",
+                partialFilterExpression={"sweepable": True},
+            ),
             IndexModel([("order_id", ASCENDING)], name="order", sparse=True),
             IndexModel([("news", ASCENDING)], name="news", sparse=True),
         ]
@@ -364,13 +370,6 @@ async def refunding(skip: int = 0) -> list[Payment]:
     """Payments with a refund whose order has not ended, from the one after `skip` others on."""
     with store_errors():
         return await Payment.find({"refunding": True}).skip(skip).limit(TRACKED_AT_ONCE).to_list()
-
-
-async def sweepable(statuses: Collection[PaymentStatus], skip: int = 0) -> list[Payment]:
-    """Payments of these statuses whose address may hold something, after `skip` others."""
-    query = {"sweepable": True, "status": {"$in": [status.value for status in statuses]}}
-    with store_errors():
-        return await Payment.find(query).skip(skip).limit(SWEEPS_AT_ONCE).to_list()
 
 
 async def with_news() -> list[Payment]:

@@ -17,8 +17,8 @@ from tron_payment.db.ledger import Ledger, Pocket
 from tron_payment.engine import Engine, FeeBound, MustWait
 from tron_payment.gateway import documents as store
 from tron_payment.gateway import sweep_documents as sweep_store
+from tron_payment.gateway import sweep_turn_documents as turn
 from tron_payment.gateway.documents import Payment
-from tron_payment.gateway.domain import OPEN, PaymentStatus
 from tron_payment.gateway.lending import Lending, Loan, Room
 from tron_payment.gateway.rounds import Later, Refusals, Round
 from tron_payment.gateway.sweep_documents import Sweep, SweepStatus
@@ -38,8 +38,6 @@ DEAR_PAUSE: Final = timedelta(hours=1)
 
 NO_LOAN: Final = Loan()
 KIND: Final = "gateway.sweep"
-FINISHED: Final = tuple(status for status in PaymentStatus if status not in OPEN)
-"""An invoice that may still be topped up keeps its money until it is full or expired."""
 
 log = structlog.get_logger()
 
@@ -89,15 +87,18 @@ class Starts:
         """One piece of them. Only a default wallet that was said is swept to: the only funded one
         may be whoever's who imported it."""
         done = False
-        payments = await store.sweepable(FINISHED, self._resting.skip)
-        if payments and self._wallets.default_address is None:
+        now = self._clock.now()
+        payments = await turn.fresh(self._resting.skip)
+        rested = await turn.rested(now)
+        if (payments or rested) and self._wallets.default_address is None:
             if not self._said:
                 log.warning("sweep.no_treasury", detail="HOT_WALLET_ADDRESS is not set")
             self._said = True
             return False
         self._rooms.clear()
-        self._resting.took(len(payments), store.SWEEPS_AT_ONCE)
-        for payment in payments:
+        self._resting.took(len(payments), turn.SWEEPS_AT_ONCE)
+        await turn.put_off(rested, now + LATER_PAUSE)
+        for payment in (*payments, *rested):
             if refusals.are_an_outage:
                 break
             done |= await refusals.alone(self._look(payment), payment_id=payment.id)
@@ -139,7 +140,10 @@ class Starts:
         spare = trx - (await self._fee(payment, TRX.code, max(trx, 1), treasury.address)).hold_sun
         if spare >= TRX_MIN_SUN:
             return await self._start(payment, TRX.code, spare, treasury)
-        return False if Verdict.DEAR in verdicts else await self._forget(payment)
+        if Verdict.DEAR in verdicts:
+            await turn.put_off([payment], self._clock.now() + DEAR_PAUSE)
+            return False
+        return await self._forget(payment)
 
     async def _judge(
         self, payment: Payment, asset: str, units: int, treasury: WalletForSigning
