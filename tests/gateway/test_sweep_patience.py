@@ -6,16 +6,23 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.conftest import Mongo
+from tests.gateway.test_deposits import PAYER
 from tests.gateway.test_refunds import paid
-from tests.gateway.test_sweeps import only, rest
+from tests.gateway.test_sweeps import only, rest, stake
 from tests.gateway.test_waiting import freeze
-from tests.gateway.world import World, world
+from tests.gateway.world import World, again, world
+from tron_payment.chain import TriggerContract
 from tron_payment.core.address import Address
+from tron_payment.core.errors import Refused
+from tron_payment.engine import MustWait
+from tron_payment.engine.fees import SIMULATION_REVERTED
+from tron_payment.gateway import sweep_turn_documents as turn
 from tron_payment.gateway import sweeps
 from tron_payment.gateway.documents import Payment
+from tron_payment.gateway.lending import Lending
 from tron_payment.gateway.sweep_documents import Sweep
 from tron_payment.gateway.sweep_starts import DEAR_PAUSE, RETRY_AFTER
-from tron_payment.gateway.sweeps import NOT_FUNDED, PATIENCE
+from tron_payment.gateway.sweeps import LEND_PATIENCE, NOT_FUNDED, PATIENCE
 from tron_payment.wallets import Wallets
 
 MUCH_TIME = 60
@@ -169,3 +176,101 @@ async def test_what_costs_too_much_today_is_looked_at_again_when_it_costs_less(
     await gateway.wait(DEAR_PAUSE.seconds)
     await rest(gateway)
     assert await swept(gateway, invoice["address"])
+
+
+def reverting(world: World, failing: pytest.MonkeyPatch) -> None:
+    """As if the token were paused, or the address on its blacklist."""
+    fees = world.house.engine.fees
+    real = fees.bound
+
+    async def bound(contract: Any, **more: Any) -> Any:
+        if isinstance(contract, TriggerContract):
+            raise MustWait(SIMULATION_REVERTED)
+        return await real(contract, **more)
+
+    failing.setattr(fees, "bound", bound)
+
+
+async def test_a_sweep_whose_transfer_reverts_once_its_fee_has_come_is_given_up_and_begun_anew(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token may be paused for months: the address is free for what else comes there."""
+    invoice = await funding(gateway)
+    with monkeypatch.context() as failing:
+        reverting(gateway, failing)
+        gateway.quiet = frozenset()
+        await rest(gateway)
+        fee = await gateway.house.engine.find((await only()).fee_order_id)
+        assert (fee.status, (await only()).status) == ("settled", "funding")
+        await gateway.wait(PATIENCE.seconds)
+        assert await ends() == [("failed", SIMULATION_REVERTED)]
+        await gateway.wait(RETRY_AFTER.seconds)
+        assert len(await ends()) == 1, "nothing is begun while it reverts"
+    await gateway.wait(RETRY_AFTER.seconds)
+    await rest(gateway)
+    assert await ends() == [("failed", SIMULATION_REVERTED), ("settled", "")]
+    assert await swept(gateway, invoice["address"])
+
+
+async def test_a_sweep_that_reverts_and_is_lent_nothing_is_given_up(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stake(gateway)
+    with monkeypatch.context() as failing:
+
+        async def refuse(*_: Any) -> Any:
+            reverting(gateway, failing)
+            raise Refused
+
+        failing.setattr(Lending, "_asked", refuse)
+        invoice = await paid(gateway, "25")
+        for _ in range(MUCH_TIME):
+            if (await only()).status == "lending":
+                break
+            await gateway.tick(1)
+        assert await ends() == [("lending", "")]
+        await gateway.wait(LEND_PATIENCE.seconds)
+        await gateway.tick(2)
+        assert await ends() == [("failed", SIMULATION_REVERTED)]
+    await gateway.wait(RETRY_AFTER.seconds)
+    await rest(gateway)
+    assert (await ends())[1:] == [("settled", "")]
+    assert await swept(gateway, invoice["address"])
+
+
+async def test_what_costs_too_much_keeps_nothing_else_and_rests_over_a_restart(
+    gateway: World, mongo: Mongo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many small ones there are, a large deposit's turn is the next one."""
+    monkeypatch.setattr(turn, "SWEEPS_AT_ONCE", 1)
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 400})
+    await gateway.devnet.mine(2)
+    (loop,) = [each for each in gateway.assembly.loops.all if each.name == "gateway.sweep"]
+    small = [await paid(gateway, "12") for _ in range(3)]
+    for _ in range(6):
+        await loop.step()
+    assert await Sweep.find({}).count() == 0
+    gateway.quiet = frozenset({"gateway.sweep"})
+    large = await paid(gateway, "900")
+    async with again(mongo, gateway) as process:
+        (loop,) = [each for each in process.assembly.loops.all if each.name == "gateway.sweep"]
+        await loop.step()
+        assert (await only()).address == large["address"]
+    resting = await Payment.find({"sweep_not_before": {"$gt": gateway.clock.now()}}).to_list()
+    assert {each.address for each in resting} == {each["address"] for each in small}
+
+
+async def test_what_arrives_ends_a_rest_even_in_the_moment_in_which_that_begins(
+    gateway: World,
+) -> None:
+    gateway.quiet = frozenset({"gateway.sweep"})
+    invoice = await paid(gateway, "12")
+    (seen,), until = await turn.fresh(0), gateway.clock.now() + DEAR_PAUSE
+    await turn.put_off([seen], until)
+    assert await turn.fresh(0) == await turn.rested(gateway.clock.now()) == []
+    assert [each.id for each in await turn.rested(until)] == [seen.id]
+    await gateway.pay(PAYER, invoice["address"], "900")
+    await gateway.solidify()
+    assert [each.id for each in await turn.fresh(0)] == [seen.id]
+    await turn.put_off([seen], until)
+    assert [each.id for each in await turn.fresh(0)] == [seen.id], "it was seen before that came"

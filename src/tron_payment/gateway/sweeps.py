@@ -20,7 +20,7 @@ from tron_payment.core.errors import AppError, NotFound
 from tron_payment.core.money import TRX
 from tron_payment.db.cas import compare_and_set
 from tron_payment.db.ledger import Ledger, Pocket
-from tron_payment.engine import Engine, Order, OrderStatus
+from tron_payment.engine import Engine, MustWait, Order, OrderStatus
 from tron_payment.gateway import sweep_documents as sweep_store
 from tron_payment.gateway.lending import Lending, Progress
 from tron_payment.gateway.rounds import Refusals, Round
@@ -152,7 +152,13 @@ class Sweeps:
         if progress is Progress.DONE:
             await self._move(sweep, SweepStatus.MOVING)
             return True
-        need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+        try:
+            need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+        except MustWait as wait:
+            if not self._is_late(sweep, LEND_PATIENCE):
+                raise
+            await self._move(sweep, SweepStatus.RETURNING, wait.waiting_for)
+            return True
         if is_worth_it(sweep.asset, sweep.units, need.hold_sun):
             await self._move(sweep, SweepStatus.MOVING, lent_sun=0)
         else:
@@ -182,8 +188,8 @@ class Sweeps:
         The order is read before the balance: what a settled one has brought is in it.
         """
         order = await self._engine.find(sweep.fee_order_id)
-        patience = SIGNERS_PATIENCE if sweep.treasury_detached else PATIENCE
-        if self._is_late(sweep, patience):
+        is_late = self._is_late(sweep, SIGNERS_PATIENCE if sweep.treasury_detached else PATIENCE)
+        if is_late:
             if order is None:
                 await self._move(sweep, SweepStatus.FAILED, NOT_FUNDED)
                 return True
@@ -192,7 +198,13 @@ class Sweeps:
         if order is not None and order.status in (OrderStatus.FAILED, OrderStatus.CANCELED):
             await self._move(sweep, SweepStatus.FAILED, f"fee: {order.reason}")
             return True
-        need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+        try:
+            need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+        except MustWait as wait:  # the token is paused, or one of the two on its blacklist
+            if not (is_late and order is not None and order.status is OrderStatus.SETTLED):
+                raise
+            await self._move(sweep, SweepStatus.FAILED, wait.waiting_for)
+            return True
         has = await self._ledger.balance(Address(sweep.address), Pocket.AVAILABLE, TRX.code)
         has -= sweep.units if sweep.asset == TRX.code else 0
         if has >= need.hold_sun:
