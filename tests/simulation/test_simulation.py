@@ -12,7 +12,7 @@ from tests.engine.points import Points
 from tests.engine.world import ALL_DOCUMENTS
 from tests.simulation.run import simulate
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "36"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "16"))
 BATCH = 12
 
 
