@@ -35,6 +35,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 ATTEMPTS_MAX = 4
+CLOSED = 5
 
 
 class Note(Document):
@@ -187,6 +188,25 @@ async def test_a_port_of_last_time_that_is_taken_is_replaced(tmp_path: Path) -> 
         wanted = EmbeddedMongod(tmp_path, server.port)
         with pytest.raises(EmbeddedMongoUnavailable, match=r"in use.*MONGODB_URI"):
             await wanted.start()
+
+
+async def test_a_connection_that_the_server_closes_while_it_begins_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server does so when it finds itself left out of its set; here it is told to."""
+    closing = {"failCommands": ["replSetGetConfig", "replSetInitiate"], "closeConnection": True}
+    failpoint = json.dumps({"mode": {"times": CLOSED}, "data": closing})
+    program = tmp_path / "mongod"
+    program.write_text(
+        f'#!/bin/sh\nexec {find_mongod()} "$@" --setParameter enableTestCommands=1 '
+        f"--setParameter 'failpoint.failCommand={failpoint}'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("MONGOD_BIN", str(program))
+    server = EmbeddedMongod(tmp_path / "data")
+    async with AsyncMongoClient(await server.start()) as client:
+        await client["x"]["y"].insert_one({})
+    await server.stop()
 
 
 async def test_a_second_user_attaches_and_leaves_it_running(tmp_path: Path) -> None:

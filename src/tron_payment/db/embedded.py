@@ -16,7 +16,12 @@ from typing import Any, Final
 
 import structlog
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import (
+    AutoReconnect,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 from tron_payment.db.binary import EmbeddedMongoUnavailable, find_mongod, link_curl
 from tron_payment.db.child import Child
@@ -238,12 +243,28 @@ async def _make_primary(port: int, *, known: bool) -> None:
     """
     try:
         async with _direct(port) as client, asyncio.timeout(PRIMARY_S):
-            while not await _configured(client, f"{HOST}:{port}", known=known):  # noqa: ASYNC110
-                await asyncio.sleep(PRIMARY_POLL_S)
-            while not (await client.admin.command("hello"))["isWritablePrimary"]:  # noqa: ASYNC110
+            while not await _takes_writes(client, f"{HOST}:{port}", known=known):  # noqa: ASYNC110
                 await asyncio.sleep(PRIMARY_POLL_S)
     except (TimeoutError, PyMongoError) as error:
         raise EmbeddedMongoUnavailable(f"no primary comes up: {error}") from error
+
+
+async def _takes_writes(
+    client: AsyncMongoClient[dict[str, Any]], address: str, *, known: bool
+) -> bool:
+    """Whether the server is the primary under this address; False: look again.
+
+    A server that finds itself left out of its set closes its connections: then the next look has a
+    new one. A server that is gone takes none.
+    """
+    try:
+        if not await _configured(client, address, known=known):
+            return False
+        return bool((await client.admin.command("hello"))["isWritablePrimary"])
+    except ServerSelectionTimeoutError:
+        raise
+    except AutoReconnect:
+        return False
 
 
 async def _configured(
