@@ -60,6 +60,22 @@ async def test_a_busy_step_is_called_again_at_once(loops: Loops, eventually: Eve
     assert step.calls == 101, "and then it rests"
 
 
+async def test_who_has_no_more_rests_after_work_as_well(
+    loops: Loops, eventually: Eventually
+) -> None:
+    step, told = Step(busy=100), 3
+    loops.add(loop_of(step))
+    loops.all[0].more = lambda: step.calls < told
+    loops.start()
+
+    async def rests() -> bool:
+        return step.calls == told
+
+    await eventually(rests)
+    await asyncio.sleep(0.02)
+    assert await rests()
+
+
 async def test_a_wake_ends_the_rest(loops: Loops, eventually: Eventually) -> None:
     step = Step()
     loop = loop_of(step)
@@ -368,6 +384,16 @@ async def test_loops_look_less_often_when_nobody_has_work(
     wanted = [3, 3, 3]
     await eventually(rested)
     assert [pauses[loop.wake][-1] for loop in every] == [1.0, 10.0, 1.0], "all are awake again"
+    pulse.more, beat.busy = lambda: False, 1
+    pulse.wake.set()
+    wanted = [3, 3, 4]
+    await eventually(rested)
+    assert pauses[pulse.wake][-1] == 1.0
+    now_s, beat.busy = now_s + QUIET_AFTER_S + 1, 1
+    pulse.wake.set()
+    wanted = [3, 3, 5]
+    await eventually(rested)
+    assert pauses[pulse.wake][-1] == 2.0, "what it waits for concerns nobody"
     await loops.stop()
 
 

@@ -187,7 +187,13 @@ async def assemble(
     nodes.members.outvoted = apart_loop.wake.set
     loops.add(
         journal_loop,
-        Loop("chain.follow", follower.step, _follow_idle_s(settings), "tron-client"),
+        Loop(
+            "chain.follow",
+            follower.step,
+            _follow_idle_s(settings),
+            "tron-client",
+            more=follower.has_more,
+        ),
         apart_loop,
         Loop("engine.openings", house.openings.step, FOLLOW_IDLE_S, "payment-gateway"),
         *machine.loops,

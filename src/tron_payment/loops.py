@@ -46,6 +46,10 @@ class Loop:
     service: str = ""
     """The part of the service it belongs to, for `POST /restart/{service_name}`."""
 
+    more: Callable[[], bool] | None = None
+    """Asked after a step that did something: whether the next is to come at once. When not given,
+    it always is; else there is a pause, twice as long when nobody has work."""
+
     pulse: bool = False
     """Beats whether there is work or not (a block, a lease): never slower, and no sign of work."""
 
@@ -158,7 +162,9 @@ class Loops:
         if busy:
             if not loop.pulse:
                 self.worked()
-            return 0.0
+            if loop.more is None or loop.more():
+                return 0.0
+            return loop.idle_s * (2 if self._quiet else 1)
         if loop.pulse or not self._quiet:
             return loop.idle_s
         return max(loop.idle_s, QUIET_PAUSE_S)

@@ -27,7 +27,7 @@ from tron_payment.core.clock import Clock, SystemClock
 from tron_payment.core.errors import Unavailable
 from tron_payment.db import installation
 from tron_payment.db.audit_heads import EXPORT_EVERY_S, HeadExport, HeadSigner
-from tron_payment.db.connect import Store, make_indexes, open_store, see_indexes
+from tron_payment.db.connect import Store, make_indexes, open_beside, open_store, see_indexes
 from tron_payment.http.api_keys import ApiKeys
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.health import Check
@@ -123,16 +123,20 @@ async def running(settings: Settings, *, serves: bool = False) -> AsyncIterator[
         store = await open_store(uri, settings.payment_db_name, ours)
         stack.push_async_callback(store.close)
         begins = not serves and not await installation.refuse_other(store.database)
-        journal = await open_store(
-            settings.signer_journal_uri.get_secret_value() or uri,
-            settings.payment_db_name + JOURNAL_SUFFIX,
-            wallets.JOURNAL_DOCUMENTS,
-        )
-        stack.push_async_callback(journal.close)
+        kept_by_signers = wallets.JOURNAL_DOCUMENTS
+        if own_uri := settings.signer_journal_uri.get_secret_value():
+            journal = await open_store(
+                own_uri, settings.payment_db_name + JOURNAL_SUFFIX, kept_by_signers
+            )
+            stack.push_async_callback(journal.close)
+        else:
+            journal = await open_beside(
+                store, settings.payment_db_name + JOURNAL_SUFFIX, kept_by_signers
+            )
         nodes = await nodes_of(settings, stack)
         expected = settings.tron_network_id or GENESIS_IDS.get(settings.tron_network)
         genesis_id = await _chain(nodes, expected, needs_nodes=not serves)
-        kept = ((store, ours), (journal, wallets.JOURNAL_DOCUMENTS))
+        kept = ((store, ours), (journal, kept_by_signers))
         if begins:  # its indexes first: after a crash in between it is new still
             for each, documents in kept:
                 await make_indexes(each, documents)

@@ -151,6 +151,22 @@ async def test_it_reads_ahead_a_bounded_number_of_blocks_and_each_of_them_once()
     assert world.book.numbers == list(range(1, 21))
 
 
+async def test_it_has_more_while_blocks_that_were_told_of_are_left() -> None:
+    world = World(3)
+    assert world.follower.has_more(), "nobody knows yet"
+    await world.follower.start_at(1)
+    assert await world.follower.step() and world.follower.has_more()
+    assert await world.follower.step() and not world.follower.has_more()
+    world.chain.grow(1)
+    assert await world.follower.step() and world.book.numbers == [2, 3, 4]
+    assert not world.follower.has_more()
+    world.chain.grow(1)
+    world.cursors.fail_next = True
+    with pytest.raises(ConnectionError):
+        await world.follower.step()
+    assert world.follower.has_more(), "the store may stand anywhere"
+
+
 async def test_a_restart_goes_on_where_it_was() -> None:
     world = World(5)
     await world.follower.start_at(0)

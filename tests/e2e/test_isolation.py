@@ -121,20 +121,21 @@ def test_the_store_is_opened_in_one_place_under_the_name_of_the_settings() -> No
             if isinstance(value, ast.Attribute) and value.attr == "client":
                 taken.add(f"{path} {ast.unparse(node)}")
     assert opened == {"db/connect.py", "db/embedded.py"}
-    assert chosen == {"db/connect.py client[name]", "http/gate.py client[0]"}
+    ours = {"db/connect.py client[name]", "db/connect.py store.client[name]"}
+    assert chosen == ours | {"http/gate.py client[0]"}
     assert taken == set(), "a client by another name would be out of sight here"
     assert attributes <= {"admin", "close", "aclose", "request", *NODE_CLIENT, *HTTP_CLIENT}
 
 
 def test_both_of_our_databases_have_the_name_of_the_settings() -> None:
-    """By which names `connect` and `open_store` are called; `admin` is asked for its state only."""
+    """By which names they are opened; `admin` is asked for its state only."""
     names, commands = set(), set()
     for _, text in sources():
         for node in ast.walk(ast.parse(text)):
             if not isinstance(node, ast.Call):
                 continue
             called = ast.unparse(node.func)
-            if called in ("connect", "open_store") and len(node.args) == 3:
+            if called in ("connect", "open_store", "open_beside") and len(node.args) == 3:
                 names.add(ast.unparse(node.args[1]))
             if called.endswith("client.admin.command"):
                 commands.add(ast.unparse(node.args[0]))

@@ -204,6 +204,11 @@ class Follower:
             await handle(block)
         return await self._advance(position, block)
 
+    def has_more(self) -> bool:
+        """Whether the next step need not wait: blocks were told of that are still to be applied,
+        or it is not known where the store stands."""
+        return self._reached is None or self._solid_number > self._reached.number
+
     async def _nothing_new(self) -> bool:
         """Whether there is no block behind the last one that we know of.
 

@@ -123,6 +123,14 @@ async def open_store(uri: str, name: str, documents: Sequence[type[Document]]) -
     return Store(client, database)
 
 
+async def open_beside(store: Store, name: str, documents: Sequence[type[Document]]) -> Store:
+    """Another database of the same server, by the same connections: they end with the first."""
+    with _refusals():
+        database = store.client[name]
+        await init_beanie(database=database, document_models=list(documents), skip_indexes=True)
+    return Store(store.client, database)
+
+
 async def make_indexes(store: Store, documents: Sequence[type[Document]]) -> None:
     """Make the indexes that are missing, and see that the unique ones are there.
 
