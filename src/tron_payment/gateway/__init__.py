@@ -28,6 +28,7 @@ from tron_payment.gateway.report_routes import ReportController
 from tron_payment.gateway.routes import PaymentController
 from tron_payment.gateway.service import Gateway
 from tron_payment.gateway.sweep_documents import Sweep
+from tron_payment.gateway.sweep_starts import SweepParts
 from tron_payment.gateway.sweeps import Sweeps
 from tron_payment.gateway.tracking import Tracking
 from tron_payment.gateway.transfers import MODULE
@@ -148,14 +149,16 @@ async def build(house: House) -> Module:
         ),
     )
     sweeps = Sweeps(
-        clock=house.clock,
-        secret=house.secret,
-        engine=house.engine,
-        ledger=house.ledger,
-        tokens=tokens,
-        wallets=wallets,
-        lending=Lending(house.nodes, house.engine, house.use(Staking), house.idempotency),
-        max_fee_sun=settings.max_fee_sun,
+        SweepParts(
+            clock=house.clock,
+            secret=house.secret,
+            engine=house.engine,
+            ledger=house.ledger,
+            tokens=tokens,
+            wallets=wallets,
+            lending=Lending(house.nodes, house.engine, house.use(Staking), house.idempotency),
+            max_fee_sun=settings.max_fee_sun,
+        )
     )
     tracking = Tracking(clock=house.clock, engine=house.engine, tokens=tokens, viewer=viewer)
     house.engine.hear(MODULE, gateway.refunds.follow)

@@ -1,5 +1,6 @@
 """Which addresses of invoices are swept: what they hold, and what of it is worth its fee."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
@@ -55,29 +56,27 @@ class Verdict(Enum):
     LITTLE = auto()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepParts:
+    """What sweeps are begun and moved on with."""
+
+    clock: Clock
+    secret: bytes
+    """Of the installation; the ids of sweeps follow from it."""
+
+    engine: Engine
+    ledger: Ledger
+    tokens: TokenRegistry
+    wallets: Wallets
+    lending: Lending
+    max_fee_sun: int
+
+
 class Starts:
     """Looks at what does not move."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        secret: bytes,
-        engine: Engine,
-        ledger: Ledger,
-        tokens: TokenRegistry,
-        wallets: Wallets,
-        lending: Lending,
-        max_fee_sun: int,
-    ) -> None:
-        self._lending = lending
-        self._clock = clock
-        self._secret = secret
-        self._engine = engine
-        self._ledger = ledger
-        self._tokens = tokens
-        self._wallets = wallets
-        self._max_fee_sun = max_fee_sun
+    def __init__(self, parts: SweepParts) -> None:
+        self._parts = parts
         self._resting = Round()
         self._rooms: dict[Address, Room] = {}
         self._later, self._dear = Later(), Later()
@@ -87,10 +86,10 @@ class Starts:
         """One piece of them. Only a default wallet that was said is swept to: the only funded one
         may be whoever's who imported it."""
         done = False
-        now = self._clock.now()
+        now = self._parts.clock.now()
         payments = await turn.fresh(self._resting.skip)
         rested = await turn.rested(now)
-        if (payments or rested) and self._wallets.default_address is None:
+        if (payments or rested) and self._parts.wallets.default_address is None:
             if not self._said:
                 log.warning("sweep.no_treasury", detail="HOT_WALLET_ADDRESS is not set")
             self._said = True
@@ -111,7 +110,7 @@ class Starts:
         if await sweep_store.is_moving(payment.address, (*tokens, TRX.code)):
             return False
         try:
-            source = await self._wallets.signing_wallet(payment.wallet_id)
+            source = await self._parts.wallets.signing_wallet(payment.wallet_id)
         except WalletCannotSign:
             return await self._forget(payment)
         except AppError as refusal:  # a frozen wallet thaws, and the money is still there
@@ -120,13 +119,13 @@ class Starts:
         if source.detached:
             return await self._forget(payment)
         try:
-            treasury = await self._wallets.signing_wallet(None)
+            treasury = await self._parts.wallets.signing_wallet(None)
         except AppError as refusal:  # whatever it is, another wallet can be made the default
             log.info("sweep.no_treasury", payment_id=payment.id, reason=refusal.code)
             return False
         if treasury.address == payment.address:
             return False
-        held = await self._ledger.holdings(Address(payment.address))
+        held = await self._parts.ledger.holdings(Address(payment.address))
         verdicts = set()
         for asset in tokens:
             units = held.get(asset, {}).get(Pocket.AVAILABLE, 0)
@@ -141,7 +140,7 @@ class Starts:
         if spare >= TRX_MIN_SUN:
             return await self._start(payment, TRX.code, spare, treasury)
         if Verdict.DEAR in verdicts:
-            await turn.put_off([payment], self._clock.now() + DEAR_PAUSE)
+            await turn.put_off([payment], self._parts.clock.now() + DEAR_PAUSE)
             return False
         return await self._forget(payment)
 
@@ -151,7 +150,7 @@ class Starts:
         assert payment.address is not None
         if units < least_units(asset, payment):
             return Verdict.LITTLE
-        now, waiting = self._clock.now(), (payment.address, asset, units)
+        now, waiting = self._parts.clock.now(), (payment.address, asset, units)
         if self._later.has(waiting, now):
             return Verdict.LATER
         if self._dear.has(waiting, now):
@@ -164,7 +163,7 @@ class Starts:
             log.info("sweep.waits", payment_id=payment.id, reason=wait.waiting_for)
             self._later.put(waiting, now + LATER_PAUSE)
             return Verdict.LATER
-        if need.hold_sun > self._max_fee_sun:
+        if need.hold_sun > self._parts.max_fee_sun:
             log.warning("sweep.too_dear", payment_id=payment.id, reason=need.above_maximum)
             self._dear.put(waiting, now + DEAR_PAUSE)
             return Verdict.DEAR
@@ -184,8 +183,8 @@ class Starts:
             return Loan()
         room = self._rooms.get(treasury.address)
         if room is None:
-            room = self._rooms[treasury.address] = await self._lending.room(treasury.address)
-        return await self._lending.plan(room, need)
+            room = self._rooms[treasury.address] = await self._parts.lending.room(treasury.address)
+        return await self._parts.lending.plan(room, need)
 
     async def _start(
         self,
@@ -197,11 +196,11 @@ class Starts:
         need: FeeBound | None = None,
     ) -> bool:
         assert payment.address is not None and payment.wallet_id is not None
-        now, lent_sun = self._clock.now(), loan.stake_sun
+        now, lent_sun = self._parts.clock.now(), loan.stake_sun
         if await sweep_store.rests(payment.address, asset, now - RETRY_AFTER):
             return False
         number = await sweep_store.count(payment.address, asset)
-        sweep_id = derived_id("swp", self._secret, payment.address, asset, str(number))
+        sweep_id = derived_id("swp", self._parts.secret, payment.address, asset, str(number))
         sweep = Sweep(
             id=sweep_id,
             payment_id=payment.id,
@@ -214,10 +213,10 @@ class Starts:
             treasury_detached=treasury.detached,
             live=f"{payment.address}|{asset}",
             status=SweepStatus.FUNDING,
-            fee_order_id=derived_id("ord", self._secret, sweep_id, "fee"),
+            fee_order_id=derived_id("ord", self._parts.secret, sweep_id, "fee"),
             lent_sun=lent_sun,
             asked_sun=lent_sun,
-            order_id=derived_id("ord", self._secret, sweep_id),
+            order_id=derived_id("ord", self._parts.secret, sweep_id),
             created_at=now,
             updated_at=now,
         )
@@ -241,9 +240,9 @@ class Starts:
             recipient=to,
             currency=asset,
             units=units,
-            max_fee_sun=self._max_fee_sun,
+            max_fee_sun=self._parts.max_fee_sun,
         )
-        return await self._engine.fees.bound(contract_of(sending, self._tokens))
+        return await self._parts.engine.fees.bound(contract_of(sending, self._parts.tokens))
 
     async def _forget(self, payment: Payment) -> bool:
         """True when it was: a long list of those is gone through at once, and delays nobody."""

@@ -15,21 +15,18 @@ from typing import Any, Final
 import structlog
 
 from tron_payment.core.address import Address
-from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, NotFound
 from tron_payment.core.money import TRX
 from tron_payment.db.cas import compare_and_set
-from tron_payment.db.ledger import Ledger, Pocket
-from tron_payment.engine import Engine, MustWait, Order, OrderStatus
+from tron_payment.db.ledger import Pocket
+from tron_payment.engine import MustWait, Order, OrderStatus
 from tron_payment.gateway import sweep_documents as sweep_store
-from tron_payment.gateway.lending import Lending, Progress
+from tron_payment.gateway.lending import Progress
 from tron_payment.gateway.rounds import Refusals, Round
 from tron_payment.gateway.sweep_documents import LIFECYCLE, Sweep, SweepStatus
-from tron_payment.gateway.sweep_starts import KIND, Starts
+from tron_payment.gateway.sweep_starts import KIND, Starts, SweepParts
 from tron_payment.gateway.transfers import Sending, contract_of, wish_of
 from tron_payment.gateway.worth import is_worth_it
-from tron_payment.usdt import TokenRegistry
-from tron_payment.wallets import Wallets
 
 LEND_PATIENCE: Final = timedelta(minutes=10)
 """Then TRX is burned instead, unless the lending is signed; and what waits with lent energy and is
@@ -56,35 +53,10 @@ log = structlog.get_logger()
 class Sweeps:
     """Starts sweeps and moves them on."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        secret: bytes,
-        engine: Engine,
-        ledger: Ledger,
-        tokens: TokenRegistry,
-        wallets: Wallets,
-        lending: Lending,
-        max_fee_sun: int,
-    ) -> None:
-        self._clock = clock
-        self._engine = engine
-        self._ledger = ledger
-        self._tokens = tokens
-        self._lending = lending
-        self._max_fee_sun = max_fee_sun
+    def __init__(self, parts: SweepParts) -> None:
+        self._parts = parts
         self._moving = Round()
-        self._starts = Starts(
-            clock=clock,
-            secret=secret,
-            engine=engine,
-            ledger=ledger,
-            tokens=tokens,
-            wallets=wallets,
-            lending=lending,
-            max_fee_sun=max_fee_sun,
-        )
+        self._starts = Starts(parts)
 
     async def step(self) -> bool:
         """Move live sweeps on, then start new ones; True when something was done.
@@ -111,8 +83,8 @@ class Sweeps:
                 return await self._lend(sweep)
             case SweepStatus.RETURNING:
                 return await self._return(sweep)
-        await self._engine.place(wish_of(self._sending(sweep), self._tokens))
-        order = await self._engine.find(sweep.order_id)
+        await self._parts.engine.place(wish_of(self._sending(sweep), self._parts.tokens))
+        order = await self._parts.engine.find(sweep.order_id)
         assert order is not None, sweep.id
         if order.status not in ENDED:
             if self._is_late(sweep, LEND_PATIENCE if sweep.lends else PATIENCE):
@@ -126,23 +98,23 @@ class Sweeps:
 
     def _is_late(self, sweep: Sweep, patience: timedelta) -> bool:
         """Whether it has been where it is for longer."""
-        return self._clock.now() - sweep.updated_at >= patience
+        return self._parts.clock.now() - sweep.updated_at >= patience
 
     async def _give_up(self, sweep: Sweep, order: Order) -> None:
         """Cancel what is not signed; what it has set aside is free again, and lent energy goes
         back."""
         try:
-            await self._engine.cancel(order.id)
+            await self._parts.engine.cancel(order.id)
         except AppError as refusal:  # signed: it will end by itself
             log.info("sweep.awaited", sweep_id=sweep.id, reason=refusal.code)
 
     async def _lend(self, sweep: Sweep) -> bool:
-        progress = await self._lending.lend(sweep)
+        progress = await self._parts.lending.lend(sweep)
         if progress is Progress.UNDER_WAY:
             if not self._is_late(sweep, LEND_PATIENCE):
                 return False
             try:
-                await self._lending.give_up(sweep)
+                await self._parts.lending.give_up(sweep)
                 return False
             except NotFound:  # it could not even be asked for
                 progress = Progress.NEVER
@@ -153,7 +125,9 @@ class Sweeps:
             await self._move(sweep, SweepStatus.MOVING)
             return True
         try:
-            need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+            need = await self._parts.engine.fees.bound(
+                contract_of(self._sending(sweep), self._parts.tokens)
+            )
         except MustWait as wait:
             if not self._is_late(sweep, LEND_PATIENCE):
                 raise
@@ -167,12 +141,15 @@ class Sweeps:
 
     async def _return(self, sweep: Sweep) -> bool:
         """Energy goes back, however long that takes; the address is free for another sweep."""
-        progress = await self._lending.take_back(sweep)
+        progress = await self._parts.lending.take_back(sweep)
         if progress is Progress.EMPTY:
-            since = sweep.empty_since or self._clock.now()
+            since = sweep.empty_since or self._parts.clock.now()
             if sweep.empty_since is None:
                 await self._note(sweep, empty_since=since)
-            if self._clock.now() - since < EMPTY_FOR or not await self._lending.is_nowhere(sweep):
+            if (
+                self._parts.clock.now() - since < EMPTY_FOR
+                or not await self._parts.lending.is_nowhere(sweep)
+            ):
                 return False
             log.warning("sweep.energy_taken_elsewhere", sweep_id=sweep.id, address=sweep.address)
         elif progress is Progress.UNDER_WAY:
@@ -187,7 +164,7 @@ class Sweeps:
 
         The order is read before the balance: what a settled one has brought is in it.
         """
-        order = await self._engine.find(sweep.fee_order_id)
+        order = await self._parts.engine.find(sweep.fee_order_id)
         is_late = self._is_late(sweep, SIGNERS_PATIENCE if sweep.treasury_detached else PATIENCE)
         if is_late:
             if order is None:
@@ -199,20 +176,22 @@ class Sweeps:
             await self._move(sweep, SweepStatus.FAILED, f"fee: {order.reason}")
             return True
         try:
-            need = await self._engine.fees.bound(contract_of(self._sending(sweep), self._tokens))
+            need = await self._parts.engine.fees.bound(
+                contract_of(self._sending(sweep), self._parts.tokens)
+            )
         except MustWait as wait:  # the token is paused, or one of the two on its blacklist
             if not (is_late and order is not None and order.status is OrderStatus.SETTLED):
                 raise
             await self._move(sweep, SweepStatus.FAILED, wait.waiting_for)
             return True
-        has = await self._ledger.balance(Address(sweep.address), Pocket.AVAILABLE, TRX.code)
+        has = await self._parts.ledger.balance(Address(sweep.address), Pocket.AVAILABLE, TRX.code)
         has -= sweep.units if sweep.asset == TRX.code else 0
         if has >= need.hold_sun:
             lends = sweep.lent_sun > 0
             await self._move(sweep, SweepStatus.LENDING if lends else SweepStatus.MOVING)
             return True
         if order is None:
-            if need.hold_sun > self._max_fee_sun:
+            if need.hold_sun > self._parts.max_fee_sun:
                 await self._move(sweep, SweepStatus.FAILED, need.above_maximum)
                 return True
             return await self._send_fee(sweep, need.hold_sun - has)
@@ -232,10 +211,10 @@ class Sweeps:
             recipient=Address(sweep.address),
             currency=TRX.code,
             units=sweep.fee_sun,
-            max_fee_sun=self._max_fee_sun,
+            max_fee_sun=self._parts.max_fee_sun,
             detached=sweep.treasury_detached,
         )
-        return await self._engine.place(wish_of(sending, self._tokens))
+        return await self._parts.engine.place(wish_of(sending, self._parts.tokens))
 
     async def _note_fee(self, sweep: Sweep, units: int) -> Sweep:
         """The amount is decided once, so that the order placed again is the same order."""
@@ -254,7 +233,7 @@ class Sweeps:
             recipient=Address(sweep.destination),
             currency=sweep.asset,
             units=sweep.units,
-            max_fee_sun=self._max_fee_sun,
+            max_fee_sun=self._parts.max_fee_sun,
         )
 
     async def _move(
@@ -271,7 +250,7 @@ class Sweeps:
             set={
                 "status": target.value,
                 "reason": reason,
-                "updated_at": self._clock.now(),
+                "updated_at": self._parts.clock.now(),
                 **fields,
             },
             unset=("live",) if LIFECYCLE.is_final(target) else (),
