@@ -16,7 +16,10 @@ LIFETIME_S: Final = 60
 """Of a transaction. Who is killed between the signer's journal and the store waits it out: nobody
 else can know that those bytes were never sent."""
 
-PAUSES_S: Final = (0.0, 0.25, 1.5)
+PAUSES_S: Final = (
+    0.25,
+    *(pytest.param(pause_s, marks=pytest.mark.slow) for pause_s in (0.0, 1.5)),
+)
 """After the first answers: while requests come in, while bytes are signed, before blocks settle."""
 
 

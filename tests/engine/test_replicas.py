@@ -32,8 +32,8 @@ from tron_payment.loops import end
 
 SKEW = timedelta(minutes=15)
 POINTS_MAX = 400
-STRIDE = 1 if os.environ.get("SOAK") else 3
-"""Every third point in the normal run: befores and afters take turns."""
+STRIDE = 1 if os.environ.get("SOAK") else 7
+"""Every seventh point in the normal run: befores and afters take turns."""
 
 IS_SLEEPER: ContextVar[bool] = ContextVar("is_sleeper", default=False)
 
