@@ -323,8 +323,8 @@ def _front(assembly: Assembly, clock: DevnetClock, whole: bool) -> httpx.AsyncCl
             mounts=MOUNTS if whole else {name: paths[:1] for name, paths in MOUNTS.items()},
         )
 
-    async def when_asked(*request: Any) -> None:
-        await app()(*request)  # making it takes longer than many a test
+    async def when_asked(scope: Any, receive: Any, send: Any) -> None:
+        await app()(scope, receive, send)  # making it takes longer than many a test
 
     transport = httpx.ASGITransport(when_asked, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="https://pay.example")
