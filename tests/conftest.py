@@ -12,7 +12,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-import uvloop
 from beanie import Document
 from pymongo import AsyncMongoClient
 
@@ -47,12 +46,6 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_ALLOCATIONS, *_GC_GENERATIONS)
-
-
-@pytest.fixture(scope="session")
-def event_loop_policy() -> asyncio.AbstractEventLoopPolicy:
-    """The loop that the service runs on."""
-    return uvloop.EventLoopPolicy()
 
 
 @pytest.fixture(scope="session")

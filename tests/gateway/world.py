@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache
-from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +27,6 @@ from tron_payment.db.connect import Store
 from tron_payment.devnet import Devnet, DevnetConfig
 from tron_payment.devnet.keys import address_of_key, base58check, sha256, sign
 from tron_payment.http.api_keys import ApiKeys
-from tron_payment.http.app import HttpApp
 from tron_payment.http.authentication import Authenticator
 from tron_payment.http.rate_limits import Rate, RateClass, RateLimiter
 from tron_payment.http.tokens import TrustAnchor
@@ -173,16 +170,15 @@ class World:
         await self.solidify()
 
     async def work(self) -> None:
-        """Each loop goes on while it finds something, one after the other until none does."""
+        """Each loop goes on while it finds something, all of them until none does."""
         loops = [each for each in self.assembly.loops.all if each.name not in QUIET | self.quiet]
-        steps = idle = 0
-        for loop in cycle(loops):
-            idle += 1
-            while await loop.step():
-                steps, idle = steps + 1, 1
-                assert steps < STEPS_MAX, f"something is due for ever: {loop.name}"
-            if idle == len(loops):
-                return
+        steps, before = 0, -1
+        while before < steps:
+            before = steps
+            for loop in loops:
+                while await loop.step():
+                    steps += 1
+                    assert steps < STEPS_MAX, f"something is due for ever: {loop.name}"
 
     # ---- HTTP ----------------------------------------------------------------------------------
 
@@ -310,23 +306,16 @@ def _front(assembly: Assembly, clock: DevnetClock, whole: bool) -> httpx.AsyncCl
         secret=JWT_SECRET.encode(),
     )
     served = tuple(each for each in assembly.modules if whole or each.name in SERVED)
-
-    @cache
-    def app() -> HttpApp:
-        return create_app(
-            replace(assembly, modules=served),
-            authenticator=Authenticator(anchor, keys=keys),
-            keys=keys,
-            checks={},
-            registry=CollectorRegistry(),
-            limiter=RateLimiter({each: Rate(10_000, 50_000) for each in RateClass}),
-            mounts=MOUNTS if whole else {name: paths[:1] for name, paths in MOUNTS.items()},
-        )
-
-    async def when_asked(scope: Any, receive: Any, send: Any) -> None:
-        await app()(scope, receive, send)  # making it takes longer than many a test
-
-    transport = httpx.ASGITransport(when_asked, raise_app_exceptions=False)
+    app = create_app(
+        replace(assembly, modules=served),
+        authenticator=Authenticator(anchor, keys=keys),
+        keys=keys,
+        checks={},
+        registry=CollectorRegistry(),
+        limiter=RateLimiter({each: Rate(10_000, 50_000) for each in RateClass}),
+        mounts=MOUNTS if whole else {name: paths[:1] for name, paths in MOUNTS.items()},
+    )
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="https://pay.example")
 
 
