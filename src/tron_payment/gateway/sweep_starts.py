@@ -1,6 +1,6 @@
 """Which addresses of invoices are swept: what they hold, and what of it is worth its fee."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum, auto
 from typing import Final
@@ -61,7 +61,7 @@ class SweepParts:
     """What sweeps are begun and moved on with."""
 
     clock: Clock
-    secret: bytes
+    secret: bytes = field(repr=False)
     """Of the installation; the ids of sweeps follow from it."""
 
     engine: Engine
