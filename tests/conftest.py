@@ -18,7 +18,6 @@ from pymongo import AsyncMongoClient
 from tron_payment.db.connect import Store, connect
 from tron_payment.db.embedded import EmbeddedMongod
 
-_TESTS = Path(__file__).parent
 _MEMORY = Path("/dev/shm")
 _GC_ALLOCATIONS, _GC_GENERATIONS = 10_000, (20, 20)
 _SLOW_S: Final = 5_400
@@ -26,19 +25,10 @@ _SLOW_S: Final = 5_400
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of `make soak` take longer than those of `make test` may; what tests of one file share
-    is made by one worker."""
+    """Tests of `make soak` take longer than those of `make test` may."""
     for item in items:
         if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_SLOW_S))
-        if item.get_closest_marker("xdist_group") is None and _shares(item):
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(_TESTS))))
-
-
-def _shares(item: pytest.Item) -> bool:
-    """Whether it uses something that is made once for its file."""
-    fixtures = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
-    return any(each[-1].scope == "module" for each in fixtures.values())
 
 
 def pytest_collection_finish() -> None:
