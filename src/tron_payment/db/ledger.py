@@ -241,7 +241,7 @@ class Ledger:
             found = await rows.sort("block_number", -1).limit(1).to_list()
         return int(found[0]["block_number"]) if found else 0
 
-    async def rebuild(self) -> int:
+    async def rebuild(self) -> ledger_cache.Rebuilt:
         """See `ledger_cache.rebuild`.
 
         Raises:

@@ -7,11 +7,13 @@ journal that is older than the head must not be written to: its next number has 
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 from pymongo import DESCENDING, InsertOne, UpdateOne
 
+from tron_payment.core.address import Address
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.cas import LostRace
 from tron_payment.db.faults import store_errors
@@ -111,12 +113,22 @@ async def _has_all(entries: Iterable[LedgerEntry]) -> bool:
     return True
 
 
-async def rebuild() -> int:
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What was not as the journal has it."""
+
+    wrong: int
+    """Accounts with another balance."""
+
+    unopened: tuple[Address, ...]
+    """Holders that no entry has opened: whoever reads the chain once more must open them anew."""
+
+
+async def rebuild() -> Rebuilt:
     """Make balances, holders and head what the journal alone says, whatever they are. Safe to
     repeat after dying anywhere. Keeps every account in memory meanwhile.
 
-    Returns:
-        How many accounts were wrong.
+    A holder that no entry has opened is kept, as one whose movements are booked from now on.
 
     Raises:
         LostRace: The journal was written to meanwhile: stop the service first.
@@ -148,13 +160,15 @@ async def rebuild() -> int:
         for (name, asset), seq in seqs.items()
         if (name, asset) not in right
     ]
+    kept = Holder.get_pymongo_collection()
+    unopened = [row["_id"] async for row in kept.find({}, {"_id": 1}) if row["_id"] not in holders]
     opened = [
         UpdateOne(
             {"_id": address},
-            {"$max": {"opened_block": block}, "$setOnInsert": {"opened_seq": seq}},
+            {"$set": {"opened_block": block}, "$setOnInsert": {"opened_seq": seq}},
             upsert=True,
         )
-        for address, (block, seq) in holders.items()
+        for address, (block, seq) in (*holders.items(), *((each, (0, 0)) for each in unopened))
     ]
     if await newest() != (number, digest):
         raise LostRace("the journal is being written to: stop the service first")
@@ -162,8 +176,8 @@ async def rebuild() -> int:
     if writes:
         await rows.bulk_write(writes, ordered=False)
     if opened:
-        await Holder.get_pymongo_collection().bulk_write(opened, ordered=False)
+        await kept.bulk_write(opened, ordered=False)
     await LedgerHead.get_pymongo_collection().update_one(
         {"_id": "head"}, {"$set": {"applied": number, "hash": digest}}, upsert=True
     )
-    return len(writes)
+    return Rebuilt(len(writes), tuple(map(Address, sorted(unopened))))

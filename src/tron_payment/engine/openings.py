@@ -138,9 +138,14 @@ class Openings:
         they hold.
         """
         assert len(addresses) <= FRESH_PER_ENTRY_MAX
-        now = self._clock.now()
-        await insert_many_once([OpeningRequest(id=each, requested_at=now) for each in addresses])
+        await self.open_anew(addresses)
         await self._watch(addresses)
+
+    async def open_anew(self, addresses: Sequence[Address]) -> None:
+        """Ask for openings; whoever serves takes them from here. Writes nothing twice."""
+        now = self._clock.now()
+        for some in _batches(addresses):
+            await insert_many_once([OpeningRequest(id=each, requested_at=now) for each in some])
 
     async def pending(self, address: Address) -> bool:
         """True while the opening balance of an address is not yet booked."""
@@ -153,11 +158,9 @@ class Openings:
 
     async def step(self) -> bool:
         """Take each requested opening one step further; True when one was finished."""
-        requests = (
-            await OpeningRequest.find_all().sort("+requested_at").limit(OPENINGS_PER_STEP).to_list()
-        )
+        longest = OpeningRequest.find_all().sort("+requested_at").limit(OPENINGS_PER_STEP)
         finished = False
-        for request in requests:
+        for request in await longest.to_list():
             try:
                 finished |= await self._advance(request)
             except HeadMoved:

@@ -106,6 +106,7 @@ class Engine:
     ) -> None:
         self._clock = clock
         self._inserts = inserts
+        self._ledger = ledger
         self.fees = Fees(nodes, clock, tokens)
         self.internal = InternalVerdicts(nodes=nodes, cursors=cursors, clock=clock)
         self.watched = Watched(self.internal)
@@ -227,7 +228,7 @@ class Engine:
                 raise OrderShown
             if not LIFECYCLE.allows(order.status, target) or order.status in HELD_BY_PROOF:
                 raise OrderFinished
-            if await self.safe_mode.may_have_forgotten():
+            if await self.safe_mode.may_have_forgotten() or await self._is_closed(order):
                 raise PerhapsPaid
             try:
                 await store.apply_move(
@@ -244,6 +245,10 @@ class Engine:
             self._tell_loop.wake.set()
             return
         raise LostRace("the order keeps moving; try again")
+
+    async def _is_closed(self, order: Order) -> bool:
+        """Whether the journal knows its end: the order is of an older store, and may be paid."""
+        return bool(await (await self._ledger.view()).finished([order.id]))
 
     async def _call_back(self, order: Order) -> None:
         """Let an order that was shown take no more signatures, and end when its bytes are dead.

@@ -11,7 +11,7 @@ from typing import Any
 from tron_payment.chain import MongoCursors, Nodes, Position
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.ledger import Ledger
-from tron_payment.engine import SafeModes
+from tron_payment.engine import Openings, SafeModes
 from tron_payment.operator.report import Exit, Report, failure
 
 
@@ -21,6 +21,7 @@ class Reread:
 
     nodes: Nodes
     ledger: Ledger
+    openings: Openings
     safe_modes: SafeModes
     audit: Audit
 
@@ -62,12 +63,18 @@ class Reread:
             after={"block_number": to.number},
         )
         await self.audit.append(act)
-        wrong = await self.ledger.rebuild()
+        rebuilt = await self.ledger.rebuild()
+        await self.openings.open_anew(rebuilt.unopened)
         await self.safe_modes.begin(to, "rewound")
         await cursors.go_back(at, to)
-        lines = (
-            f"balances counted anew from the journal; {wrong} were wrong",
+        lines: tuple[str, ...] = (
+            f"balances counted anew from the journal; {rebuilt.wrong} were wrong",
             f"following goes on with block {number}; it stood at {at.number}",
             "safe mode is on until the chain is past what may have been signed before the restore",
         )
-        return Report(data | {"balances_wrong": wrong}, lines)
+        if rebuilt.unopened:
+            lines += (
+                f"opened anew, for the journal has lost it: {len(rebuilt.unopened)} addresses",
+            )
+        data |= {"balances_wrong": rebuilt.wrong, "opened_anew": len(rebuilt.unopened)}
+        return Report(data, lines)

@@ -23,7 +23,7 @@ async def resume(arguments: argparse.Namespace, settings: Settings) -> Report:
         house = assembly.house
         if arguments.from_block is not None:
             safe_modes = house.engine.safe_mode
-            reread = Reread(house.nodes, house.ledger, safe_modes, house.audit)
+            reread = Reread(house.nodes, house.ledger, house.openings, safe_modes, house.audit)
             return await reread.from_block(arguments.from_block)
         following = await _following(house.nodes, house.audit)
         await assembly.apart.step()  # whom this look has outvoted
