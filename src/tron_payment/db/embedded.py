@@ -38,6 +38,9 @@ PRIMARY_POLL_S: Final = 0.01
 FOLDER_BUSY_S: Final = 15.0
 """How long a dying earlier server may keep the data folder."""
 
+PORT_BUSY_S: Final = 2.0
+"""How long it may keep the port after that; then another one is taken."""
+
 ATTACH_POLL_S: Final = 0.05
 ATTACH_PATIENCE_MS: Final = 500
 OWNER_POLL_S: Final = 1.0
@@ -158,6 +161,8 @@ class EmbeddedMongod:
         deadline = asyncio.get_running_loop().time() + FOLDER_BUSY_S
         while self._orphan_lives() and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
             await asyncio.sleep(ATTACH_POLL_S)
+        if not wanted:
+            await self._last_port_free()
         while True:
             if self._stopping.is_set():
                 raise EmbeddedMongoUnavailable("the server is being stopped")
@@ -174,6 +179,14 @@ class EmbeddedMongod:
                     raise
                 await asyncio.sleep(ATTACH_POLL_S)
         self._remember(self.port)
+
+    async def _last_port_free(self) -> None:
+        """Give a server that is ending a moment to leave its port, after it has left the folder."""
+        port = self._remembered_port()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PORT_BUSY_S):
+                while port and _bound(port) is None:  # noqa: ASYNC110
+                    await asyncio.sleep(ATTACH_POLL_S)
 
     def _arguments(self) -> list[str]:
         return [
@@ -305,9 +318,15 @@ def _direct(port: int, patience_ms: int = 5_000) -> AsyncMongoClient[dict[str, A
 def _free_port(first_choice: int, *, fixed: bool) -> int:
     """The first choice (0: any) when it is free; else another one, unless it is `fixed`."""
     for port in (first_choice,) if fixed else (first_choice, 0):
-        with closing(socket.socket()) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with suppress(OSError):
-                probe.bind((HOST, port))
-                return int(probe.getsockname()[1])
+        if (found := _bound(port)) is not None:
+            return found
     raise EmbeddedMongoUnavailable(f"port {first_choice} of {HOST} is in use")
+
+
+def _bound(port: int) -> int | None:
+    """The port (0: any), if a server of ours could listen there now."""
+    with closing(socket.socket()) as probe, suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((HOST, port))
+        return int(probe.getsockname()[1])
+    return None
