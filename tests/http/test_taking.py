@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import uvloop
 from listening import READ_MAX, SHORT_S, WITHIN_S, Listening, listening
 from litestar import get
 from litestar.response import Stream
@@ -91,6 +92,41 @@ async def test_the_last_of_an_answer_holds_no_connection(
         assert not connection.flow.write_paused
         await none_left(listen)
         client.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_who_ends_their_side_and_takes_nothing_holds_no_connection(
+    monkeypatch: pytest.MonkeyPatch, run: Any
+) -> None:
+    """Then the loop closes the connection by itself, with either loop that serves it."""
+    monkeypatch.setattr(transport, "TAKE_S", SHORT_S)
+
+    async def half_closed() -> None:
+        async with listening(large) as listen:
+            client, connection = await asked(listen, "/large")
+            assert not connection.flow.write_paused and connection._taking is None
+            client.shutdown(socket.SHUT_WR)
+            await none_left(listen)
+            client.close()
+
+    run(half_closed())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_who_ends_their_side_has_the_whole_of_what_was_said(run: Any) -> None:
+    async def half_closed() -> None:
+        async with listening(large) as listen:
+            client, _ = await asked(listen, "/large")
+            client.shutdown(socket.SHUT_WR)
+            taken = 0
+            async with asyncio.timeout(WITHIN_S):
+                while part := await asyncio.get_running_loop().sock_recv(client, READ_MAX):
+                    taken += len(part)
+            assert taken > LARGE_BYTES
+            await none_left(listen)
+            client.close()
+
+    run(half_closed())
 
 
 async def test_what_is_left_when_somebody_stops_to_take_holds_no_connection(

@@ -118,6 +118,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._heard.forget()
         super().connection_lost(exc)
 
+    def eof_received(self) -> None:
+        """The other side sends no more. The loop would close its own transport, unheard."""
+        super().eof_received()
+        self.transport.close()
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._await_taking()
