@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import structlog
@@ -58,6 +58,9 @@ SLOW_S: Final = 2.0
 STEP_S: Final = 1.0
 """A step waits so long for its lanes; those that take longer go on beside the next ones."""
 
+WAKE_EVERY_S: Final = 300.0
+"""Between two looks for what is parked although its endpoint is on; one is at the start."""
+
 CLAIM: Final = timedelta(seconds=60)
 """Longer than an attempt can take; after a crash the delivery is due again then."""
 
@@ -100,6 +103,9 @@ class Deliveries:
         self._last = ""
         """The endpoint that was the last to get a lane."""
 
+        self._woken, self._wake_at = "", 0.0
+        """The endpoint that was the last to be looked at for what is parked; when to look next."""
+
     async def fan_out(self) -> bool:
         """Make a delivery of each new event for each endpoint that wants it. Safe to repeat."""
         seq = await store.feed_seq()
@@ -127,6 +133,7 @@ class Deliveries:
         Raises:
             What a lane has ended with since the last step.
         """
+        await self._wake()
         await self._begin_lanes(self._clock.now())
         if self._lanes:
             await asyncio.wait(self._lanes.values(), timeout=STEP_S)
@@ -162,7 +169,7 @@ class Deliveries:
 
     async def _begin_lane(self, name: str, endpoint: WebhookEndpoint | None, now: datetime) -> None:
         if endpoint is None or endpoint.status is not EndpointStatus.ENABLED:
-            await self._park(name)
+            await store.park_while_off(name, now)
             return
         if endpoint.resting_until is not None and now < endpoint.resting_until:
             return
@@ -173,13 +180,21 @@ class Deliveries:
         self._owners[name] = endpoint.principal
         self._lanes[name] = asyncio.create_task(self._lane(endpoint), name=f"webhooks to {name}")
 
-    async def _park(self, name: str) -> None:
-        """What waits for an endpoint that is off; its owner may be switching it on in this moment,
-        and then nothing else would ever wake what we have parked after him."""
-        await store.park(name)
-        endpoint = (await store.by_ids([name])).get(name)
-        if endpoint is not None and endpoint.status is EndpointStatus.ENABLED:
-            await store.unpark(name, self._clock.now())
+    async def _wake(self) -> None:
+        """What is parked for endpoints that are on: whoever parked it died before his second look,
+        or whoever switched it on before he had woken it. Some at a time, and then a pause."""
+        if time.monotonic() < self._wake_at:
+            return
+        names = await queue.endpoints_with_parked(self._woken, LOOKED_AT)
+        endpoints = await store.by_ids(names) if names else {}
+        for name, endpoint in endpoints.items():
+            if endpoint.status is EndpointStatus.ENABLED:
+                log.warning("webhook.woken", endpoint_id=name)
+                await store.unpark(name, self._clock.now())
+        if len(names) == LOOKED_AT:
+            self._woken = names[-1]
+        else:
+            self._woken, self._wake_at = "", time.monotonic() + WAKE_EVERY_S
 
     async def _lane(self, endpoint: WebhookEndpoint) -> bool:
         """Send what is due for one endpoint, until it fails, is slow, or its time is over.
@@ -285,7 +300,8 @@ class Deliveries:
         changes = {"failures": failures, "failing_since": since}
         if failures >= REST_AFTER_FAILURES:
             changes["resting_until"] = now + REST
-        await store.write_endpoint(endpoint.id, changes)
+        if not await store.write_endpoint(endpoint.id, changes, (), _as_seen(endpoint)):
+            return  # its owner has changed it since: this says nothing of it as it is now
         if attempt.status_code == GONE:
             await self._disable(endpoint, now, "it answered 410 Gone")
         elif now - since >= GIVE_UP_AFTER:
@@ -293,9 +309,9 @@ class Deliveries:
 
     async def _disable(self, endpoint: WebhookEndpoint, now: datetime, reason: str) -> None:
         changes = {"status": EndpointStatus.DISABLED.value, "reason": reason, "updated_at": now}
-        if not await store.write_endpoint(endpoint.id, changes):
-            return  # deleted in this moment: nobody waits for it any more
-        await self._park(endpoint.id)
+        if not await store.write_endpoint(endpoint.id, changes, (), _as_seen(endpoint)):
+            return  # deleted or changed in this moment: it is as its owner wants it
+        await store.park_while_off(endpoint.id, now)
         log.error("webhook.disabled", endpoint_id=endpoint.id, reason=reason)
         stamp = str(endpoint.failing_since or now)
         await self._events.append_many(
@@ -353,3 +369,8 @@ class Deliveries:
         while len(self._clients) > CLIENTS_MAX:
             self._clients.popitem(last=False)
         return client
+
+
+def _as_seen(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    """It is still the one that was tried: whatever its owner changes, this changes too."""
+    return {"updated_at": endpoint.updated_at, "url": endpoint.url}

@@ -151,6 +151,11 @@ class Delivery(Document):
                 name="waiting",
                 partialFilterExpression={"status": DeliveryStatus.PENDING.value},
             ),
+            IndexModel(
+                [("status", ASCENDING), ("endpoint_id", ASCENDING)],
+                name="parked",
+                partialFilterExpression={"status": DeliveryStatus.PARKED.value},
+            ),
             IndexModel([("status", ASCENDING), ("since", ASCENDING)], name="oldest"),
             IndexModel(
                 [
@@ -300,6 +305,18 @@ async def park(endpoint_id: str) -> None:
             {"endpoint_id": endpoint_id, "status": DeliveryStatus.PENDING.value},
             {"$set": {"status": DeliveryStatus.PARKED.value}},
         )
+
+
+async def park_while_off(endpoint_id: str, now: datetime) -> None:
+    """Park what waits for an endpoint that was seen to be off.
+
+    Its owner may be switching it on in this moment, and then nothing else would soon wake what is
+    parked after him: so it is looked at again.
+    """
+    await park(endpoint_id)
+    seen = (await by_ids([endpoint_id])).get(endpoint_id)
+    if seen is not None and seen.status is EndpointStatus.ENABLED:
+        await unpark(endpoint_id, now)
 
 
 async def unpark(endpoint_id: str, now: datetime) -> None:

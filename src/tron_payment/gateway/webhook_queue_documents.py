@@ -33,6 +33,23 @@ async def endpoints_with_due(now: datetime) -> list[str]:
         return [row["_id"] async for row in cursor]
 
 
+async def endpoints_with_parked(after: str, limit: int) -> list[str]:
+    """Endpoints after this one for which something is parked, by id, so many at most.
+
+    One look into the index for each, however much is parked.
+    """
+    pipeline: list[dict[str, Any]] = [
+        {"$match": {"status": DeliveryStatus.PARKED.value, "endpoint_id": {"$gt": after}}},
+        {"$sort": {"status": ASCENDING, "endpoint_id": ASCENDING}},
+        {"$group": {"_id": "$endpoint_id"}},
+        {"$sort": {"_id": ASCENDING}},
+        {"$limit": limit},
+    ]
+    with store_errors():
+        cursor = await Delivery.get_pymongo_collection().aggregate(pipeline, hint="parked")
+        return [row["_id"] async for row in cursor]
+
+
 async def due_for(endpoint_id: str, now: datetime) -> list[Delivery]:
     """Deliveries to one endpoint that are worth a try now, the longest due first."""
     query = {

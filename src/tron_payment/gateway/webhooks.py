@@ -200,7 +200,7 @@ class Webhooks:
         if enabled:
             await store.unpark(endpoint.id, now)
         elif enabled is not None:
-            await store.park(endpoint.id)
+            await store.park_while_off(endpoint.id, now)
         return await self.get(principal, endpoint_id)
 
     async def rotate(self, principal: Principal, endpoint_id: str) -> WebhookEndpoint:
@@ -279,10 +279,11 @@ class Webhooks:
             EndpointNotFound
         """
         endpoint = await self.get(principal, endpoint_id)
-        changes = {"status": EndpointStatus.DELETED.value, "updated_at": self._clock.now()}
+        now = self._clock.now()
+        changes = {"status": EndpointStatus.DELETED.value, "updated_at": now}
         if not await store.write_endpoint(endpoint.id, changes, ("root",)):
             raise EndpointNotFound
-        await store.park(endpoint.id)
+        await store.park_while_off(endpoint.id, now)
 
     async def ping(self, principal: Principal, endpoint_id: str) -> Delivery:
         """Send a test message. One that has not arrived yet is sent again now, instead of another.
