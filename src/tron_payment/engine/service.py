@@ -228,8 +228,12 @@ class Engine:
                 raise OrderShown
             if not LIFECYCLE.allows(order.status, target) or order.status in HELD_BY_PROOF:
                 raise OrderFinished
-            if await self.safe_mode.may_have_forgotten() or await self._is_closed(order):
+            if await self.safe_mode.may_have_forgotten():
                 raise PerhapsPaid
+            if await self._is_closed(order):
+                if await store.by_id(order_id) == order:
+                    raise PerhapsPaid
+                continue  # somebody else has ended it meanwhile
             try:
                 await store.apply_move(
                     store.move(
