@@ -199,6 +199,8 @@ ADVICE: Final[Mapping[str, str]] = {
     "`tron-payment token`)",
     "token_missing": "send Authorization: Bearer TOKEN; people sign in at /console",
     "token_used": "get a new token for each request, or set JWT_ONE_TIME=false",
+    "too_many_bodies": "wait as long as Retry-After says; send fewer at once, or 64 KiB each at "
+    "most, with a Content-Length",
     "too_many_endpoints": "remove one first",
     "too_many_exports": "wait until one has finished",
     "too_many_refunds": "pay the rest as a payout",

@@ -1,5 +1,6 @@
 """The gate behind the front door: who are you (401), how often (429), may you (403), is the
-outside of the request as it must be (413, 415, 400, 422), and is it really you who approves (403).
+outside of the request as it must be (413, 415, 400, 422), is there room for a long body (429), and
+is it really you who approves (403).
 
 It is middleware and not Litestar guards, which cost a copy of the handler each.
 
@@ -18,6 +19,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from litestar.types import ASGIApp, Receive, Send
 
 from tron_payment.http.authentication import Authenticator
+from tron_payment.http.bodies import Bodies
 from tron_payment.http.exchange import Exchange, exchange_of
 from tron_payment.http.headers import Headers, header
 from tron_payment.http.limits import check_surface
@@ -51,6 +53,7 @@ class Gate:
     ) -> None:
         self._authenticator = authenticator
         self._limiter = limiter
+        self._bodies = Bodies()
         self._step_up = step_up if step_up is not None and step_up.required else None
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
@@ -64,16 +67,23 @@ class Gate:
         principal, headers = exchange.principal, exchange.headers
         check_permission(principal, handler)
         step_up = self._step_up
+        whose = source_of(scope.get("client")) if principal is None else principal.id
         if step_up is None or principal is None:
-            check_surface(scope, headers, handler)
+            self._check_outside(scope, headers, handler, whose)
         elif handler.opt.get("permission") in STEP_UP:
             code = _code_in(headers)
-            check_surface(scope, headers, handler)
+            self._check_outside(scope, headers, handler, whose)
             await step_up.check(principal, code)  # what is refused before uses up no code
         else:
-            check_surface(scope, headers, handler)
+            self._check_outside(scope, headers, handler, whose)
             exchange.ask_code = lambda: step_up.check(principal, _code_in(headers))
         await app(scope, receive, send)
+
+    def _check_outside(
+        self, scope: Any, headers: Headers, handler: BaseRouteHandler, whose: str
+    ) -> None:
+        check_surface(scope, headers, handler)
+        self._bodies.hold(scope, headers, handler, whose)
 
     async def admit(self, scope: Any, opt: dict[str, Any]) -> Exchange:
         """Learn who calls and count the request; the exchange of the scope.

@@ -1,4 +1,4 @@
-"""How many answers that go on for minutes are open at once: for all, and for what each watches."""
+"""How many exchanges that go on for minutes are open at once: for all, and for each one."""
 
 from collections import Counter
 from functools import partial
