@@ -1,5 +1,6 @@
 """Sweeps that cannot go on are given up and begun anew: no deposit waits for ever."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from tron_payment.gateway import sweep_turn_documents as turn
 from tron_payment.gateway import sweeps
 from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.lending import Lending
-from tron_payment.gateway.sweep_documents import Sweep
+from tron_payment.gateway.sweep_documents import Sweep, SweepStatus, rests
 from tron_payment.gateway.sweep_starts import DEAR_PAUSE, RETRY_AFTER
 from tron_payment.gateway.sweeps import LEND_PATIENCE, NOT_FUNDED, PATIENCE
 from tron_payment.wallets import Wallets
@@ -274,3 +275,74 @@ async def test_what_arrives_ends_a_rest_even_in_the_moment_in_which_that_begins(
     assert [each.id for each in await turn.fresh(0)] == [seen.id]
     await turn.put_off([seen], until)
     assert [each.id for each in await turn.fresh(0)] == [seen.id], "it was seen before that came"
+
+
+async def test_a_rest_ends_by_the_clock_as_it_is_whatever_a_clock_that_was_ahead_has_said(
+    gateway: World,
+) -> None:
+    """It was a year ahead for one look at what costs too much."""
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 1400})
+    await gateway.devnet.mine(2)
+    (loop,) = [each for each in gateway.assembly.loops.all if each.name == "gateway.sweep"]
+    gateway.quiet = frozenset({"gateway.sweep"})
+    invoice = await paid(gateway, "40")
+    right = gateway.clock.skew
+    gateway.clock.skew = right + timedelta(days=365)
+    await loop.step()
+    gateway.clock.skew = right
+    (row,) = await Payment.find({"sweep_not_before": {"$gt": gateway.clock.now()}}).to_list()
+    assert row.sweep_not_before is not None
+    assert row.sweep_not_before - gateway.clock.now() > timedelta(days=364)
+    gateway.devnet.chain.change_parameters({"getEnergyFee": 100})
+    await gateway.devnet.mine(2)
+    gateway.quiet = frozenset()
+    await gateway.tick(2)
+    assert (await only()).address == invoice["address"], "in the process that has seen it, too"
+
+
+async def test_a_failure_that_is_dated_a_year_ahead_does_not_count(gateway: World) -> None:
+    now = gateway.clock.now()
+    names = ("payment_id", "wallet_id", "destination", "treasury_wallet_id", "fee_order_id")
+    sweep = Sweep(
+        **dict.fromkeys(names, "x"),
+        id="swp_ahead",
+        order_id="x",
+        address="T1",
+        asset="USDT",
+        units=1,
+        status=SweepStatus.FAILED,
+        created_at=now,
+        updated_at=now + timedelta(days=365),
+    )
+    await sweep.insert()
+    assert not await rests("T1", "USDT", now - RETRY_AFTER, now)
+    await sweep.set({"updated_at": now})
+    assert await rests("T1", "USDT", now - RETRY_AFTER, now)
+
+
+async def test_what_rests_is_found_by_as_many_looks_as_are_taken(
+    gateway: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many rest as they should, or longer than anything may."""
+    monkeypatch.setattr(turn, "SWEEPS_AT_ONCE", 5)
+    invoice = await paid(gateway, "12")
+    rows, now = Payment.get_pymongo_collection(), gateway.clock.now()
+    row = await rows.find_one({"_id": invoice["payment_id"]})
+    assert row is not None
+    for unique in ("_id", "address_key"):
+        del row[unique]
+    ages = {"rested": -60, "resting": 600, "ahead": 365 * 86_400}
+    for name, seconds in ages.items():
+        until = now + timedelta(seconds=seconds)
+        same = row | {"sweepable": True, "status": "paid", "sweep_not_before": until}
+        await rows.insert_many([same | {"_id": f"inv_{name}_{n}"} for n in range(50)])
+    await rows.delete_many({"_id": {"$in": [f"inv_rested_{n}" for n in range(3, 50)]}})
+    await rows.database.command({"profile": 2})
+    try:
+        found = [each.id for each in await turn.rested(now)]
+    finally:
+        await rows.database.command({"profile": 0})
+    assert [each.split("_")[1] for each in found] == ["rested"] * 3 + ["ahead"] * 2
+    profile = rows.database["system.profile"].find({"ns": f"{rows.database.name}.{rows.name}"})
+    looked = [each["keysExamined"] async for each in profile if "keysExamined" in each]
+    assert looked and max(looked) <= 6, looked

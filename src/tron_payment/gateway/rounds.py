@@ -1,7 +1,7 @@
 """Taking a long list piece by piece, so that what waits at its front starves nothing behind."""
 
 from collections.abc import Awaitable, Hashable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -37,20 +37,23 @@ class Round:
 
 
 class Later:
-    """What need not be looked at again before its time. Forgotten by a restart: one look more."""
+    """What need not be looked at again before a pause is over. Forgotten by a restart, and by a
+    clock that is set back: one look more."""
 
-    def __init__(self) -> None:
-        self._until: dict[Hashable, datetime] = {}
+    def __init__(self, pause: timedelta) -> None:
+        self._pause = pause
+        self._since: dict[Hashable, datetime] = {}
 
     def has(self, what: Hashable, now: datetime) -> bool:
         """Whether it is too early."""
-        return now < self._until.get(what, now)
+        since = self._since.get(what)
+        return since is not None and since <= now < since + self._pause
 
-    def put(self, what: Hashable, until: datetime) -> None:
-        """Not before then."""
-        if len(self._until) >= LATER_MAX:
-            self._until.clear()
-        self._until[what] = until
+    def put(self, what: Hashable, now: datetime) -> None:
+        """Not before the pause is over."""
+        if len(self._since) >= LATER_MAX:
+            self._since.clear()
+        self._since[what] = now
 
 
 class Refusals:

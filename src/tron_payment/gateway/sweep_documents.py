@@ -113,12 +113,14 @@ async def count(address: str, asset: str) -> int:
         return await Sweep.find({"address": address, "asset": asset}).count()
 
 
-async def rests(address: str, asset: str, since: datetime) -> bool:
-    """Whether a sweep of it has failed since then."""
+async def rests(address: str, asset: str, since: datetime, now: datetime) -> bool:
+    """Whether a sweep of it has failed since then; what a clock that was ahead has dated later than
+    now does not count."""
     ended = [SweepStatus.RETURNING.value, SweepStatus.FAILED.value]
-    query = {"status": {"$in": ended}, "has_moved": False, "updated_at": {"$gt": since}}
+    query = {"status": {"$in": ended}, "has_moved": False}
+    query |= {"address": address, "asset": asset, "updated_at": {"$gt": since, "$lte": now}}
     with store_errors():
-        return await Sweep.find_one({"address": address, "asset": asset, **query}) is not None
+        return await Sweep.find_one(query) is not None
 
 
 async def lent_by(treasury: str) -> Mapping[SweepStatus, int]:

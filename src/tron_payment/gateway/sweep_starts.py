@@ -34,7 +34,7 @@ RETRY_AFTER: Final = timedelta(hours=1)
 LATER_PAUSE: Final = timedelta(minutes=5)
 """Between two looks at a deposit that waits for energy, whose fee a node has to be asked for."""
 
-DEAR_PAUSE: Final = timedelta(hours=1)
+DEAR_PAUSE: Final = turn.LONGEST_REST
 """Between two looks at one that costs too much as prices are."""
 
 NO_LOAN: Final = Loan()
@@ -79,7 +79,7 @@ class Starts:
         self._parts = parts
         self._resting = Round()
         self._rooms: dict[Address, Room] = {}
-        self._later, self._dear = Later(), Later()
+        self._later, self._dear = Later(LATER_PAUSE), Later(DEAR_PAUSE)
         self._said = False
 
     async def step(self, refusals: Refusals) -> bool:
@@ -155,26 +155,26 @@ class Starts:
             return Verdict.LATER
         if self._dear.has(waiting, now):
             return Verdict.DEAR
-        if await sweep_store.rests(payment.address, asset, now - RETRY_AFTER):
+        if await sweep_store.rests(payment.address, asset, now - RETRY_AFTER, now):
             return Verdict.LATER
         try:
             need = await self._fee(payment, asset, units, treasury.address)
         except MustWait as wait:  # what else is there can move
             log.info("sweep.waits", payment_id=payment.id, reason=wait.waiting_for)
-            self._later.put(waiting, now + LATER_PAUSE)
+            self._later.put(waiting, now)
             return Verdict.LATER
         if need.hold_sun > self._parts.max_fee_sun:
             log.warning("sweep.too_dear", payment_id=payment.id, reason=need.above_maximum)
-            self._dear.put(waiting, now + DEAR_PAUSE)
+            self._dear.put(waiting, now)
             return Verdict.DEAR
         loan = await self._loan(treasury, need)
         if is_worth_it(asset, units, loan.cost_sun if loan.stake_sun else need.hold_sun):
             started = await self._start(payment, asset, units, treasury, loan, need)
             return Verdict.STARTED if started else Verdict.LATER
         if loan.later and is_worth_it(asset, units, loan.cost_sun):
-            self._later.put(waiting, now + LATER_PAUSE)
+            self._later.put(waiting, now)
             return Verdict.LATER
-        self._dear.put(waiting, now + DEAR_PAUSE)
+        self._dear.put(waiting, now)
         return Verdict.DEAR
 
     async def _loan(self, treasury: WalletForSigning, need: FeeBound) -> Loan:
@@ -197,7 +197,7 @@ class Starts:
     ) -> bool:
         assert payment.address is not None and payment.wallet_id is not None
         now, lent_sun = self._parts.clock.now(), loan.stake_sun
-        if await sweep_store.rests(payment.address, asset, now - RETRY_AFTER):
+        if await sweep_store.rests(payment.address, asset, now - RETRY_AFTER, now):
             return False
         number = await sweep_store.count(payment.address, asset)
         sweep_id = derived_id("swp", self._parts.secret, payment.address, asset, str(number))

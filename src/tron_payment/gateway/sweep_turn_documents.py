@@ -5,7 +5,7 @@ whatever has arrived since is looked at before it, and a new process need not lo
 """
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from tron_payment.db.faults import store_errors
@@ -13,6 +13,7 @@ from tron_payment.gateway.documents import Payment
 from tron_payment.gateway.domain import OPEN, PaymentStatus
 
 SWEEPS_AT_ONCE: Final = 50
+LONGEST_REST: Final = timedelta(hours=1)
 FINISHED: Final = tuple(status for status in PaymentStatus if status not in OPEN)
 """An invoice that may still be topped up keeps its money until it is full or expired."""
 
@@ -30,11 +31,19 @@ async def fresh(skip: int) -> list[Payment]:
 
 
 async def rested(now: datetime) -> list[Payment]:
-    """Those that have rested, the longest first."""
-    query = {**_WANTED, "sweep_not_before": {"$lte": now}}
+    """Those that have rested, the longest first; then those that would rest longer than anything
+    may: a clock that was ahead has said until when."""
+    found = await _resting({"$lte": now}, SWEEPS_AT_ONCE)
+    if (room := SWEEPS_AT_ONCE - len(found)) > 0:
+        found += await _resting({"$gt": now + LONGEST_REST}, room)
+    return found
+
+
+async def _resting(until: dict[str, datetime], at_most: int) -> list[Payment]:
+    """By the index of rests: so many are read, however many rest."""
+    query = {**_WANTED, "sweep_not_before": until}
     with store_errors():
-        found = Payment.find(query).sort("+sweep_not_before").limit(SWEEPS_AT_ONCE)
-        return await found.to_list()
+        return await Payment.find(query).sort("+sweep_not_before").limit(at_most).to_list()
 
 
 async def put_off(payments: Collection[Payment], until: datetime) -> None:
