@@ -46,7 +46,7 @@ async def endpoints_with_parked(after: str, limit: int) -> list[str]:
         {"$limit": limit},
     ]
     with store_errors():
-        cursor = await Delivery.get_pymongo_collection().aggregate(pipeline, hint="parked")
+        cursor = await Delivery.get_pymongo_collection().aggregate(pipeline)
         return [row["_id"] async for row in cursor]
 
 
