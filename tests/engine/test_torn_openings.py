@@ -1,4 +1,4 @@
-"""The store is torn, and the journal lacks openings, or knows ends that the orders do not know."""
+"""The store is torn, and the journal lacks openings that the rest of it knows."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.engine.test_young_restore import make_world
 from tests.engine.world import ALICE, BOB, World
 from tron_payment.chain import Cursor, MongoCursors
 from tron_payment.db.ledger import Draft, Holder, Opened, Pocket
-from tron_payment.engine import OpeningRequest, OrderStatus, PerhapsPaid
+from tron_payment.engine import OpeningRequest, OrderStatus
 from tron_payment.engine.torn import TORN
 from tron_payment.operator.report import Exit
 
@@ -77,27 +77,3 @@ async def test_an_address_whose_opening_is_lost_is_opened_anew(world: World) -> 
     assert not await world.process.openings.pending(ALICE)
     assert await world.ledger.balance(ALICE, Pocket.AVAILABLE, "USDT") == had
     await world.assert_books_equal_chain()
-
-
-@pytest.mark.parametrize("called_back", [False, True])
-async def test_what_the_journal_calls_paid_is_not_canceled(world: World, called_back: bool) -> None:
-    """Orders are older than the journal: whoever cancels one pays it some other way."""
-    await world.engine.place(world.wish("a", UNITS, to=BOB))
-    while (await world.order("a")).status is not OrderStatus.RESERVED:
-        assert await world.engine.dispatcher.step()
-    order = await world.order("a")
-    early = await back_up()
-    await world.run_until_final("a")
-    later = await back_up()
-    (orders,) = [model for model in later if model is type(order)]
-    await restore(later | {orders: early[orders]})
-    world.start()
-    if called_back:
-        row = type(order).get_pymongo_collection()
-        await row.update_one({"_id": order.id}, {"$set": {"cancel_requested": True}})
-    else:
-        with pytest.raises(PerhapsPaid):
-            await world.engine.cancel(order.id)
-    await world.tick(30)
-    found = await world.order("a")
-    assert (found.status, found.waiting_for) == (OrderStatus.RESERVED, "journal_closed")

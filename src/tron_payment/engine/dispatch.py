@@ -184,8 +184,7 @@ class Dispatcher:
         Raises:
             Unavailable: Some were, and too few nodes tell whether the store was restored.
         """
-        called_back = [order for order in orders if order.cancel_requested]
-        if called_back and (back := await self._not_finished(called_back)):
+        if back := [order for order in orders if order.cancel_requested]:
             cursor = await self._cursors.load()
             reason = "follower" if cursor is None else await self._safe_mode.why_not_sign(cursor)
             if reason:

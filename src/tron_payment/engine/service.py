@@ -106,7 +106,6 @@ class Engine:
     ) -> None:
         self._clock = clock
         self._inserts = inserts
-        self._ledger = ledger
         self.fees = Fees(nodes, clock, tokens)
         self.internal = InternalVerdicts(nodes=nodes, cursors=cursors, clock=clock)
         self.watched = Watched(self.internal)
@@ -230,10 +229,6 @@ class Engine:
                 raise OrderFinished
             if await self.safe_mode.may_have_forgotten():
                 raise PerhapsPaid
-            if await self._is_closed(order):
-                if await store.by_id(order_id) == order:
-                    raise PerhapsPaid
-                continue  # somebody else has ended it meanwhile
             try:
                 await store.apply_move(
                     store.move(
@@ -249,10 +244,6 @@ class Engine:
             self._tell_loop.wake.set()
             return
         raise LostRace("the order keeps moving; try again")
-
-    async def _is_closed(self, order: Order) -> bool:
-        """Whether the journal knows its end: the order is of an older store, and may be paid."""
-        return bool(await (await self._ledger.view()).finished([order.id]))
 
     async def _call_back(self, order: Order) -> None:
         """Let an order that was shown take no more signatures, and end when its bytes are dead.
