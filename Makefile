@@ -11,8 +11,8 @@ export LUCID_ENV ?= development
 # Tests start many interpreters: what one has compiled the next one need not.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Many tests wait for blocks, above all those that need a service of their own, one after the other.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
+# Many tests wait for blocks: one worker more than there are cores.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # One test after the other, and no bound but each test's own.
 PATIENT := -p no:xdist -o faulthandler_timeout=0
