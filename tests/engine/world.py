@@ -101,7 +101,7 @@ class Process:
         self.nodes = Nodes(
             list(nodes),  # type: ignore[arg-type]  # shaped like NodeClient
             agreement,
-            monotonic=lambda: to_ms(clock.now()) / 1000,
+            monotonic=partial(_seconds, clock),
         )
         self.ledger = Ledger(clock)
         self.engine = Engine(
@@ -114,6 +114,7 @@ class Process:
             inserts=GroupInsert(),
             alarm=self._alarm,
             lifetime_s=lifetime_s,
+            monotonic=partial(_seconds, clock),
         )
         self.openings = Openings(
             clock=clock,
@@ -148,6 +149,10 @@ class Process:
         await self.engine.internal.step()
         await self.engine.dispatcher.close_books()
         await self.engine.tell()
+
+
+def _seconds(clock: Clock) -> float:
+    return to_ms(clock.now()) / 1000
 
 
 Also = Callable[[Process, chain.SolidBlock], Awaitable[None]]

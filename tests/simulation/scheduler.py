@@ -181,11 +181,13 @@ class Scheduler:
             self.actors.remove(actor)
 
     async def quiet(self) -> None:
-        """Until every task waits at a point or has ended."""
+        """Until every task waits at a point or has ended. Whoever has just got an answer from the
+        wire gets all the rounds, too: another branch of the same task may be parked already."""
         for poll in range(QUIET_POLLS_MAX):
-            for _ in range(SPINS if not self.in_flight else 1):
+            answered = not self.in_flight
+            for _ in range(SPINS if answered else 1):
                 await asyncio.sleep(0)
-            if not self.in_flight:
+            if answered and not self.in_flight:
                 moving = [each for each in self.actors if each.is_moving]
                 if not moving:
                     return

@@ -5,7 +5,8 @@ aside, signs, stores, sends and settles; the module hears of it (`tell`). Nobody
 or broadcast.
 """
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -103,6 +104,7 @@ class Engine:
         inserts: GroupInsert,
         alarm: Alarm,
         lifetime_s: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._inserts = inserts
@@ -116,6 +118,7 @@ class Engine:
             cursors=cursors,
             alarm=alarm,
             lifetime_s=lifetime_s,
+            monotonic=monotonic,
         )
         tie(ledger, cursors)
         self.dispatcher = Dispatcher(
