@@ -15,11 +15,20 @@ import pytest
 from beanie import Document
 from pymongo import AsyncMongoClient
 
+from tron_payment.db import connect as connecting
 from tron_payment.db.connect import Store, connect
 from tron_payment.db.embedded import EmbeddedMongod
 
 _MEMORY = Path("/dev/shm")
 _GC_ALLOCATIONS, _GC_GENERATIONS = 10_000, (20, 20)
+GUARANTEES: Final = connecting.GUARANTEES
+"""What the service asks of a store."""
+
+_IN_MEMORY: Final = {"w": 1, "journal": False, "readConcernLevel": "local"}
+"""What these tests ask of their own server, which is alone and ends with them: to wait for a
+journal in memory takes more than half of a write. Whatever runs as a process of its own asks for
+`GUARANTEES`."""
+
 _SLOW_S: Final = 5_400
 """The bound of a test marked `slow` that names none itself."""
 
@@ -48,8 +57,11 @@ async def mongo_uri() -> AsyncIterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tron-payment-test-", dir=memory))
     server = EmbeddedMongod(folder)
     try:
-        yield await server.start()
+        uri = await server.start()
+        connecting.GUARANTEES = _IN_MEMORY
+        yield uri
     finally:
+        connecting.GUARANTEES = GUARANTEES
         await server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 

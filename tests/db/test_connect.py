@@ -8,6 +8,8 @@ import pytest
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
+from tests.conftest import GUARANTEES
+from tron_payment.db import connect as connecting
 from tron_payment.db.connect import StoreRefused, connect
 from tron_payment.db.faults import StoreUnavailable
 
@@ -19,6 +21,12 @@ class Thing(Document):
     class Settings:
         name = "things"
         indexes = [IndexModel([("code", ASCENDING)], name="one_code", unique=True)]
+
+
+@pytest.fixture(autouse=True)
+def guarantees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service's own, not those of tests."""
+    monkeypatch.setattr(connecting, "GUARANTEES", GUARANTEES)
 
 
 async def test_a_store_has_the_guarantees_of_money(mongo: Any) -> None:
