@@ -305,7 +305,7 @@ async def open_shop(mongo: Mongo, first: World, seed: int) -> Shop:
         await first.fund(payer.address, "100000")
         await first.fund(payer.address, "100000", "USDT")
     await first.solidify()
-    first.quiet = SELDOM
+    first.quiet, first.unused = SELDOM, frozenset()
     return shop
 
 

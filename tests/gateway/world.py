@@ -93,7 +93,10 @@ class World:
     treasury: Address = field(default=Address(""))
     keys: int = 0
     quiet: frozenset[str] = frozenset()
-    """Loops that `work` leaves alone besides QUIET."""
+    """Loops that `work` leaves alone besides QUIET and `unused`."""
+
+    unused: frozenset[str] = frozenset()
+    """Those that would find nothing here, whatever a test does."""
 
     @property
     def house(self) -> Any:
@@ -171,7 +174,8 @@ class World:
 
     async def work(self) -> None:
         """Each loop goes on while it finds something, all of them until none does."""
-        loops = [each for each in self.assembly.loops.all if each.name not in QUIET | self.quiet]
+        left = QUIET | self.quiet | self.unused
+        loops = [each for each in self.assembly.loops.all if each.name not in left]
         steps, before = 0, -1
         while before < steps:
             before = steps
@@ -224,6 +228,17 @@ QUIET = {
 }
 """Loops that tests step themselves, or that have nothing to do with what tests do here."""
 
+PAYING_OUT = frozenset({
+    *("payouts.batches", "payouts.days", "payouts.schedules", "payouts.screen", "payouts.sweep"),
+    *("usdt.sweep", "staking.sweep", "wallets.addresses"),
+})  # fmt: skip
+"""Those that find nothing where nobody is paid out."""
+
+TAKING_IN = frozenset(
+    f"gateway.{each}" for each in ("export", "hints", "refunds", "sweep", "track")
+)
+"""And those where nothing is taken in."""
+
 
 def _word(address: str) -> str:
     return address_bytes(Address(address))[1:].rjust(32, b"\0").hex()
@@ -235,11 +250,18 @@ def somebody(seed: int) -> Address:
 
 
 @asynccontextmanager
-async def world(mongo: Mongo, *, whole: bool = False, **changes: Any) -> AsyncIterator[World]:
+async def world(
+    mongo: Mongo,
+    *,
+    whole: bool = False,
+    unused: frozenset[str] = PAYING_OUT,
+    **changes: Any,
+) -> AsyncIterator[World]:
     """A fresh chain and a fresh installation with a funded treasury.
 
     Args:
         whole: Serve every module at every path, not only what most tests call: a second's work.
+        unused: Loops that need not run.
         changes: Settings.
     """
     devnet = Devnet(DevnetConfig(block_ms=0, seed="gateway", start_ms=START_MS))
@@ -247,6 +269,7 @@ async def world(mongo: Mongo, *, whole: bool = False, **changes: Any) -> AsyncIt
     await devnet.mine(SOLID_LAG + 5)
     try:
         async with _house(mongo, devnet, settings(**changes), whole) as made:
+            made.unused = unused
             await _treasury(made)
             yield made
     finally:
@@ -259,7 +282,7 @@ async def again(mongo: Mongo, before: World) -> AsyncIterator[World]:
     async with _house(mongo, before.devnet, before.options) as made:
         made.treasury = before.treasury
         made.house.use(Wallets).default_address = before.treasury
-        made.keys, made.quiet = before.keys, before.quiet
+        made.keys, made.quiet, made.unused = before.keys, before.quiet, before.unused
         yield made
 
 

@@ -11,7 +11,7 @@ import httpx
 from coincurve import PrivateKey
 
 from tests.conftest import Mongo
-from tests.gateway.world import API, World, somebody
+from tests.gateway.world import API, TAKING_IN, World, somebody
 from tests.gateway.world import world as service_world
 from tron_payment.contracts import signer_address
 from tron_payment.core.address import Address, address_of
@@ -139,7 +139,7 @@ def refusal(answer: httpx.Response) -> tuple[int, str, str | None]:
 @asynccontextmanager
 async def world(mongo: Mongo, **changes: Any) -> AsyncIterator[Pay]:
     """A funded installation with both routers deployed and funded."""
-    async with service_world(mongo, whole=True, **changes) as made:
+    async with service_world(mongo, whole=True, unused=TAKING_IN, **changes) as made:
         wallets: Wallets = made.house.use(Wallets)
         treasury = await wallets.find_by_address(made.treasury)
         assert treasury is not None
