@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -176,13 +177,14 @@ class World:
         """Each loop goes on while it finds something, all of them until none does."""
         left = QUIET | self.quiet | self.unused
         loops = [each for each in self.assembly.loops.all if each.name not in left]
-        steps, before = 0, -1
-        while before < steps:
-            before = steps
-            for loop in loops:
-                while await loop.step():
-                    steps += 1
-                    assert steps < STEPS_MAX, f"something is due for ever: {loop.name}"
+        steps, idle = 0, 0
+        for loop in cycle(loops):
+            idle += 1
+            while await loop.step():
+                steps, idle = steps + 1, 0
+                assert steps < STEPS_MAX, f"something is due for ever: {loop.name}"
+            if idle >= len(loops):
+                return
 
     # ---- HTTP ----------------------------------------------------------------------------------
 
