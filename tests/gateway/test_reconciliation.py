@@ -203,6 +203,7 @@ async def test_money_that_left_by_nobodys_order_is_listed(gateway: World) -> Non
     answer = await gateway.post("/wallets/import", cold, role="operator")
     assert answer.status_code == 201, answer.text
     await gateway.solidify()
+    await gateway.tick(2)  # its books are open
     txid = await gateway.pay(payer, somebody(9), "3", "TRX")
     await gateway.solidify()
     report = await run(gateway)
@@ -219,6 +220,7 @@ async def test_what_a_watched_stranger_pays_is_no_theft(gateway: World) -> None:
     answer = await gateway.post("/wallets/import", watched, role="operator")
     assert (answer.status_code, answer.json()["kind"]) == (201, "watch")
     await gateway.solidify()
+    await gateway.tick(2)
     await gateway.pay(payer, somebody(9), "3", "TRX")
     await gateway.solidify()
     report = await run(gateway)

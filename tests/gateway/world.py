@@ -172,9 +172,13 @@ class World:
         """Chain time passes without blocks, then it is final."""
         await self.devnet.mine(skip_ms=seconds * 1000)
         await self.solidify()
+        await self.work()  # what was called off is looked at again
 
     async def work(self) -> None:
-        """Each loop goes on while it finds something, all of them until none does."""
+        """Each loop goes on while it finds something, all of them until none does.
+
+        What a loop does without saying so (it returns False) others see at the next work.
+        """
         left = QUIET | self.quiet | self.unused
         loops = [each for each in self.assembly.loops.all if each.name not in left]
         steps, idle = 0, 0
