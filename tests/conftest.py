@@ -21,13 +21,10 @@ from tron_payment.db.embedded import EmbeddedMongod
 
 _MEMORY = Path("/dev/shm")
 _GC_ALLOCATIONS, _GC_GENERATIONS = 10_000, (20, 20)
-GUARANTEES: Final = connecting.GUARANTEES
-"""What the service asks of a store."""
-
 _IN_MEMORY: Final = {"w": 1, "journal": False, "readConcernLevel": "local"}
-"""What these tests ask of their own server, which is alone and ends with them: to wait for a
-journal in memory takes more than half of a write. Whatever runs as a process of its own asks for
-`GUARANTEES`."""
+"""What is asked of a server that is alone, in memory and ends with the tests: to wait for its
+journal takes more than half of a write. Whoever kills a server, or runs as a process of its own,
+asks for all that the service does."""
 
 _SLOW_S: Final = 5_400
 """The bound of a test marked `slow` that names none itself."""
@@ -57,11 +54,8 @@ async def mongo_uri() -> AsyncIterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="tron-payment-test-", dir=memory))
     server = EmbeddedMongod(folder)
     try:
-        uri = await server.start()
-        connecting.GUARANTEES = _IN_MEMORY
-        yield uri
+        yield await server.start()
     finally:
-        connecting.GUARANTEES = GUARANTEES
         await server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -116,7 +110,10 @@ class Mongo:
         else:
             if left is not None:
                 await left.store.close()
-            store = await connect(self.uri, self.database, documents)
+            with pytest.MonkeyPatch.context() as patch:
+                if "MONGODB_TEST_URI" not in os.environ:
+                    patch.setattr(connecting, "GUARANTEES", _IN_MEMORY)
+                store = await connect(self.uri, self.database, documents)
         self.stores.append(store)
         self.documents = wanted
         return store

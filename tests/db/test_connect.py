@@ -8,8 +8,6 @@ import pytest
 from beanie import Document
 from pymongo import ASCENDING, IndexModel
 
-from tests.conftest import GUARANTEES
-from tron_payment.db import connect as connecting
 from tron_payment.db.connect import StoreRefused, connect
 from tron_payment.db.faults import StoreUnavailable
 
@@ -23,14 +21,8 @@ class Thing(Document):
         indexes = [IndexModel([("code", ASCENDING)], name="one_code", unique=True)]
 
 
-@pytest.fixture(autouse=True)
-def guarantees(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service's own, not those of tests."""
-    monkeypatch.setattr(connecting, "GUARANTEES", GUARANTEES)
-
-
 async def test_a_store_has_the_guarantees_of_money(mongo: Any) -> None:
-    store = await mongo.connect([Thing])
+    store = await connect(mongo.uri, mongo.name, [Thing])
     options = store.database
     assert options.write_concern.document == {"w": "majority", "j": True}
     assert options.read_concern.level == "majority"
@@ -38,6 +30,7 @@ async def test_a_store_has_the_guarantees_of_money(mongo: Any) -> None:
     assert options.codec_options.tz_aware
     assert (await Thing.get_pymongo_collection().index_information())["one_code"]["unique"]
     assert await store.ping()
+    await store.close()
 
 
 async def test_a_weaker_uri_is_overridden(mongo: Any) -> None:

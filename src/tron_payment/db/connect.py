@@ -23,7 +23,7 @@ from tron_payment.core.errors import Unavailable
 from tron_payment.db.faults import store_errors
 from tron_payment.db.installation import refuse_newer
 
-GUARANTEES: Mapping[str, Any] = {
+GUARANTEES: Final[Mapping[str, Any]] = {
     "w": "majority",
     "journal": True,
     "readConcernLevel": "majority",
