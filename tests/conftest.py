@@ -15,17 +15,11 @@ import pytest
 from beanie import Document
 from pymongo import AsyncMongoClient
 
-from tron_payment.db import connect as connecting
 from tron_payment.db.connect import Store, connect
 from tron_payment.db.embedded import EmbeddedMongod
 
 _MEMORY = Path("/dev/shm")
 _GC_ALLOCATIONS, _GC_GENERATIONS = 10_000, (20, 20)
-_IN_MEMORY: Final = {"w": 1, "journal": False, "readConcernLevel": "local"}
-"""What is asked of a server that is alone, in memory and ends with the tests: to wait for its
-journal takes more than half of a write. Whoever kills a server, or runs as a process of its own,
-asks for all that the service does."""
-
 _SLOW_S: Final = 5_400
 """The bound of a test marked `slow` that names none itself."""
 
@@ -110,10 +104,7 @@ class Mongo:
         else:
             if left is not None:
                 await left.store.close()
-            with pytest.MonkeyPatch.context() as patch:
-                if "MONGODB_TEST_URI" not in os.environ:
-                    patch.setattr(connecting, "GUARANTEES", _IN_MEMORY)
-                store = await connect(self.uri, self.database, documents)
+            store = await connect(self.uri, self.database, documents)
         self.stores.append(store)
         self.documents = wanted
         return store

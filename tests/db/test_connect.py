@@ -22,7 +22,7 @@ class Thing(Document):
 
 
 async def test_a_store_has_the_guarantees_of_money(mongo: Any) -> None:
-    store = await connect(mongo.uri, mongo.name, [Thing])
+    store = await mongo.connect([Thing])
     options = store.database
     assert options.write_concern.document == {"w": "majority", "j": True}
     assert options.read_concern.level == "majority"
@@ -30,7 +30,6 @@ async def test_a_store_has_the_guarantees_of_money(mongo: Any) -> None:
     assert options.codec_options.tz_aware
     assert (await Thing.get_pymongo_collection().index_information())["one_code"]["unique"]
     assert await store.ping()
-    await store.close()
 
 
 async def test_a_weaker_uri_is_overridden(mongo: Any) -> None:

@@ -21,7 +21,10 @@ LAG_BLOCKS = 60
 
 HOUR_BLOCKS = 1_200
 STAND_S = 3.0
-"""Fifteen blocks: what could be settled in that time would be."""
+"""Fifteen blocks."""
+
+SEEN_BLOCKS = 10
+"""Two seconds' worth: a block that has been solidified so long would have been followed."""
 
 LIES = ("invented", "invented badly", "hidden", "changed", "failed")
 FORKS = {"forked": BLOCK_MS, "forked behind": 2 * BLOCK_MS}
@@ -190,6 +193,12 @@ def nothing_credited(world: World, unpaid: Round) -> None:
     assert seen["status"] == "awaiting_payment" and parse_units(seen["received"]) == 0, seen
 
 
+def would_be_settled(world: World) -> None:
+    """Wait until what is in a block by now has been solidified for a while."""
+    head, _ = world.heights()
+    until(lambda: world.heights()[1] > head + SEEN_BLOCKS, "solidified long ago", SETTLE_S)
+
+
 def contradicted(world: World, what: str, *liars: int, out: bool = False) -> None:
     """A lie about blocks: everything stops, and goes on when somebody has mended it.
 
@@ -199,7 +208,7 @@ def contradicted(world: World, what: str, *liars: int, out: bool = False) -> Non
     unpaid, promised = told(world, what, *liars)
     reason = stops(world, what, promised, *liars)
     later = world.ask(1)
-    time.sleep(STAND_S)
+    would_be_settled(world)
     assert not any(world.status(each) in FINISHED for each in later.payouts), what
     began = time.monotonic()
     if out:
@@ -263,7 +272,6 @@ def stands(world: World, fault: str, *which: int) -> None:
     world.settles(world.ask(1, deposit=False), "two bad ones are still to come")
     break_down(world, fault, *which)
     promised = world.ask()
-    time.sleep(STAND_S)
     if fault in ("down", "slow", "error"):
         until(lambda: too_few_in_use(world), "TooFewNodes", 60)
 
@@ -271,6 +279,7 @@ def stands(world: World, fault: str, *which: int) -> None:
         return all(world.received(each, solid=False) for each in promised.payouts.values())
 
     until(sent, "what was accepted is sent", SETTLE_S)
+    would_be_settled(world)
     assert all(world.status(each) not in ("settled", "failed") for each in promised.payouts)
     assert world.payment(promised.invoice)["status"] == "awaiting_payment"
     heal(world, fault)

@@ -6,7 +6,7 @@ server would acknowledge writes that a failover forgets, so it is refused.
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,13 +22,6 @@ from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 from tron_payment.core.errors import Unavailable
 from tron_payment.db.faults import store_errors
 from tron_payment.db.installation import refuse_newer
-
-GUARANTEES: Final[Mapping[str, Any]] = {
-    "w": "majority",
-    "journal": True,
-    "readConcernLevel": "majority",
-}
-"""What is acknowledged outlives a failover and a power cut, and what is read does, too."""
 
 SERVER_SELECTION_MS: Final = 2_000
 """How long an operation looks for a primary: an absent database is told within this.
@@ -180,7 +173,9 @@ def _client(uri: str) -> AsyncMongoClient[Raw]:
     try:
         return AsyncMongoClient(
             uri,
-            **GUARANTEES,
+            w="majority",
+            journal=True,
+            readConcernLevel="majority",
             readPreference="primary",
             retryWrites=True,
             retryReads=True,
