@@ -20,6 +20,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConfigurationError, InvalidURI, PyMongoError
 
 from tron_payment.core.errors import Unavailable
+from tron_payment.db import driver_waits
 from tron_payment.db.faults import store_errors
 from tron_payment.db.installation import refuse_newer
 
@@ -170,6 +171,7 @@ def without_password(text: str) -> str:
 
 
 def _client(uri: str) -> AsyncMongoClient[Raw]:
+    driver_waits.mend()
     try:
         return AsyncMongoClient(
             uri,
