@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -23,12 +24,28 @@ _GC_ALLOCATIONS, _GC_GENERATIONS = 10_000, (20, 20)
 _SLOW_S: Final = 5_400
 """The bound of a test marked `slow` that names none itself."""
 
+_WHY_CHARACTERS: Final = 300
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of `make soak` take longer than those of `make test` may."""
     for item in items:
         if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_SLOW_S))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Name at once what failed, and why in a line: a run that is ended has no summary. Its name
+    goes to the file that `FAILURES` names, too, for who wants to run it again."""
+    if not report.failed or "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    name = re.sub(r"@[^@\]]*$", "", report.nodeid)  # without its group
+    crash = getattr(report.longrepr, "reprcrash", None)
+    why = str(getattr(crash, "message", report.longrepr)).partition("\n")[0]
+    print(f"\nFAILED {name} ({report.when}) {why[:_WHY_CHARACTERS]}", flush=True)
+    if listed := os.environ.get("FAILURES"):
+        with Path(listed).open("a") as failures:
+            failures.write(f"{name}\n")
 
 
 def pytest_collection_finish() -> None:
