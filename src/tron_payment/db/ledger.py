@@ -25,7 +25,7 @@ from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict, Unavailable
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db import ledger_cache
-from tron_payment.db.faults import duplicates_of, store_errors
+from tron_payment.db.faults import duplicates_of
 from tron_payment.db.lean import fetch, fetch_one
 from tron_payment.db.ledger_cache import BooksTorn
 from tron_payment.db.ledger_documents import (
@@ -44,7 +44,10 @@ from tron_payment.db.ledger_documents import (
     account,
     deltas,
     digest,
+    ended_in,
     listed,
+    named_by,
+    newest_block,
 )
 from tron_payment.db.ledger_room import BALANCE_MAX, Room, sides
 
@@ -146,6 +149,10 @@ class View:
         """Of these orders the ones whose funds were spent or released already."""
         return await listed("finals", order_ids)
 
+    async def ended_in(self, order_ids: Sequence[str]) -> dict[str, int]:
+        """Of these orders the ones that a block has ended, paid or failed, with its number."""
+        return await ended_in(order_ids)
+
     async def reserved(self, order_ids: Sequence[str]) -> set[str]:
         """Of these orders the ones whose funds have ever been set aside."""
         return await listed("reserves", order_ids)
@@ -234,12 +241,7 @@ class Ledger:
 
     async def last_block(self) -> int:
         """The newest block of which the journal has an entry; 0 before the first."""
-        with store_errors():
-            rows = LedgerEntry.get_pymongo_collection().find(
-                {"block_number": {"$gt": 0}}, {"block_number": 1}
-            )
-            found = await rows.sort("block_number", -1).limit(1).to_list()
-        return int(found[0]["block_number"]) if found else 0
+        return await newest_block()
 
     async def rebuild(self) -> ledger_cache.Rebuilt:
         """See `ledger_cache.rebuild`.
@@ -251,10 +253,11 @@ class Ledger:
 
     async def left_out(self, block_number: int) -> frozenset[str]:
         """References of what a block's entry has left out (`LedgerEntry.left_out`)."""
-        query = {"cause": f"block:{block_number}"}
-        with store_errors():
-            row = await LedgerEntry.get_pymongo_collection().find_one(query, {"left_out": 1})
-        return frozenset((row or {}).get("left_out") or ())
+        return await named_by(block_number, "left_out")
+
+    async def ended_by(self, block_number: int) -> frozenset[str]:
+        """Orders that a block's entry has ended."""
+        return await named_by(block_number, "finals")
 
     async def is_holder(self, address: Address) -> bool:
         """True for an address whose movements we book."""

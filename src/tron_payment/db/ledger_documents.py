@@ -17,6 +17,7 @@ from pymongo import ASCENDING, IndexModel
 
 from tron_payment.core.address import Address
 from tron_payment.core.clock import to_ms
+from tron_payment.db.faults import store_errors
 from tron_payment.db.lean import LeanDocument
 
 WORLD: Final = "world"
@@ -150,6 +151,35 @@ async def listed(field: str, order_ids: Sequence[str]) -> set[str]:
     wanted = set(order_ids)
     cursor = LedgerEntry.get_pymongo_collection().find({field: {"$in": list(wanted)}}, {field: 1})
     return {each async for row in cursor for each in row[field] if each in wanted}
+
+
+async def ended_in(order_ids: Sequence[str]) -> dict[str, int]:
+    """Of these orders those that a block's entry has ended, and the block."""
+    if not order_ids:
+        return {}
+    wanted = set(order_ids)
+    query = {"finals": {"$in": list(wanted)}, "block_number": {"$gt": 0}}
+    rows = LedgerEntry.get_pymongo_collection().find(query, {"finals": 1, "block_number": 1})
+    return {
+        each: row["block_number"] async for row in rows for each in row["finals"] if each in wanted
+    }
+
+
+async def named_by(block_number: int, field: str) -> frozenset[str]:
+    """What a block's entry has in `field`: ``finals`` or ``left_out``."""
+    query = {"cause": f"block:{block_number}"}
+    with store_errors():
+        row = await LedgerEntry.get_pymongo_collection().find_one(query, {field: 1})
+    return frozenset((row or {}).get(field) or ())
+
+
+async def newest_block() -> int:
+    """The newest block of which there is an entry; 0 before the first."""
+    query = {"block_number": {"$gt": 0}}
+    with store_errors():
+        rows = LedgerEntry.get_pymongo_collection().find(query, {"block_number": 1})
+        found = await rows.sort("block_number", -1).limit(1).to_list()
+    return int(found[0]["block_number"]) if found else 0
 
 
 def deltas(postings: Iterable[Posting]) -> dict[tuple[str, str], int]:

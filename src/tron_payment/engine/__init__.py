@@ -40,15 +40,9 @@ from tron_payment.engine.openings import (
 )
 from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
 from tron_payment.engine.quarantine import Evidence, Finding, NotProved, Quarantine, Seen
+from tron_payment.engine.refusals import OrderFinished, OrderShown, OrderSigned, PerhapsPaid
 from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
-from tron_payment.engine.service import (
-    Engine,
-    OrderFinished,
-    OrderShown,
-    OrderSigned,
-    PerhapsPaid,
-    Wish,
-)
+from tron_payment.engine.service import Engine, Wish
 from tron_payment.engine.watched import Watched, addresses_in
 
 DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained, InternalVerdict)

@@ -30,11 +30,14 @@ log = structlog.get_logger()
 
 
 async def candidates(
-    transactions: Collection[SolidTransaction], taken: Mapping[str, Order]
+    transactions: Collection[SolidTransaction],
+    taken: Mapping[str, Order],
+    booked: Collection[str] = (),
 ) -> list[tuple[Order, SolidTransaction]]:
     """Unsigned orders that these transactions, which no attempt explains, carry out to the letter.
 
-    Equal orders are as good as each other: the first in rank is taken, each once. What does not
+    Equal orders are as good as each other: the first in rank is taken, each once; but those that
+    are booked as ended by this block come first, for no other block can end them. What does not
     decode was never signed here, whatever contract java-tron reads in it.
     """
     signers = set(await store.unsigned_signers())
@@ -45,8 +48,10 @@ async def candidates(
     found = []
     for same in equal.values():
         contract = store.contract_document(same[0].contract)
-        orders = await store.unsigned_with(same[0].owner, contract, limit=len(same))
-        found += list(zip(orders, same, strict=False))
+        named = await store.unsigned_with(same[0].owner, contract, among=booked) if booked else []
+        first = await store.unsigned_with(same[0].owner, contract, limit=len(same) + len(named))
+        others = [each for each in first if each.id not in booked]
+        found += list(zip([*named, *others], same, strict=False))
     return found
 
 
@@ -58,9 +63,15 @@ async def has_forgotten(
     return bool(await candidates(transactions, taken))
 
 
-async def adopt(block: SolidBlock, taken: Mapping[str, Order], now: datetime) -> None:
-    """Make what the block has, and the store has forgotten, the attempts of its orders."""
-    for order, transaction in await candidates(block.transactions, taken):
+async def adopt(
+    block: SolidBlock, taken: Mapping[str, Order], booked: Collection[str], now: datetime
+) -> None:
+    """Make what the block has, and the store has forgotten, the attempts of its orders.
+
+    Args:
+        booked: Orders that the block's entry in the journal has ended.
+    """
+    for order, transaction in await candidates(block.transactions, taken, booked):
         said = chain.decode(transaction.raw)
         attempt = Attempt(
             number=len(order.attempts) + 1,

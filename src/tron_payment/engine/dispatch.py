@@ -184,7 +184,8 @@ class Dispatcher:
         Raises:
             Unavailable: Some were, and too few nodes tell whether the store was restored.
         """
-        if back := [order for order in orders if order.cancel_requested]:
+        called_back = [order for order in orders if order.cancel_requested]
+        if called_back and (back := await self._not_finished(called_back, in_block=True)):
             cursor = await self._cursors.load()
             reason = "follower" if cursor is None else await self._safe_mode.why_not_sign(cursor)
             if reason:
@@ -195,10 +196,18 @@ class Dispatcher:
                 await store.apply_moves(moves)
         return [order for order in orders if not order.cancel_requested]
 
-    async def _not_finished(self, orders: Sequence[Order]) -> list[Order]:
+    async def _not_finished(
+        self, orders: Sequence[Order], *, in_block: bool = False
+    ) -> list[Order]:
         """Those whose funds were neither spent nor released. The others wait: parts of the store
-        may be older than the journal, which knows that they were paid or have ended."""
-        finished = await (await self._ledger.view()).finished([order.id for order in orders])
+        may be older than the journal, which knows that they were paid or have ended.
+
+        Args:
+            in_block: Only those wait that a block has ended: who wants no other end than theirs
+                minds no release.
+        """
+        view, ids = await self._ledger.view(), [order.id for order in orders]
+        finished = set(await view.ended_in(ids)) if in_block else await view.finished(ids)
         await wait([order for order in orders if order.id in finished], JOURNAL_CLOSED, self._clock)
         return [order for order in orders if order.id not in finished]
 

@@ -1,7 +1,7 @@
 """Orders as stored, and the queries on them. Status changes go through `moves` and nowhere else."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -238,10 +238,16 @@ async def unsigned_signers() -> list[str]:
 
 
 async def unsigned_with(
-    signer: Address, contract: dict[str, Any], *, limit: int = WORK_MAX
+    signer: Address,
+    contract: dict[str, Any],
+    *,
+    among: Collection[str] | None = None,
+    limit: int = WORK_MAX,
 ) -> list[Order]:
     """A signer's orders without live bytes that want exactly this, first in rank first."""
-    query = {"signer": signer, "status": {"$in": UNSIGNED}, "contract": contract}
+    query: dict[str, Any] = {"signer": signer, "status": {"$in": UNSIGNED}, "contract": contract}
+    if among is not None:
+        query["_id"] = {"$in": list(among)}
     return await Order.find(query).sort("+rank").limit(min(limit, WORK_MAX)).to_list()
 
 

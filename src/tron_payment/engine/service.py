@@ -16,7 +16,7 @@ from tron_payment import chain
 from tron_payment.chain import Contract, Nodes, SolidBlock
 from tron_payment.core.address import Address
 from tron_payment.core.clock import Clock, to_ms
-from tron_payment.core.errors import AppError, Conflict, NotFound, Unavailable
+from tron_payment.core.errors import AppError, NotFound, Unavailable
 from tron_payment.core.failpoints import failpoint
 from tron_payment.db.acts import has_effect
 from tron_payment.db.cas import LostRace, insert_many_once
@@ -32,6 +32,7 @@ from tron_payment.engine.internal import IDLE_S as INTERNAL_IDLE_S
 from tron_payment.engine.internal import InternalVerdicts
 from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens
 from tron_payment.engine.quarantine import Quarantine
+from tron_payment.engine.refusals import OrderFinished, OrderShown, OrderSigned, PerhapsPaid
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
 from tron_payment.engine.torn import tie
@@ -49,24 +50,6 @@ PRIORITY_BONUS_MS: Final = {"high": 600_000, "normal": 0, "low": -600_000}
 """A priority is a head start of ten minutes in the queue, so that nobody waits for ever."""
 
 log = structlog.get_logger()
-
-
-class OrderSigned(Conflict, code="order_signed"):
-    """It is signed and may be paid at any moment; it can no longer be canceled."""
-
-
-class OrderShown(OrderSigned, code="order_shown"):
-    """It was shown to signers elsewhere: no signature is taken now; unsent, it ends as canceled."""
-
-
-class OrderFinished(Conflict, code="order_finished"):
-    """It has ended already."""
-
-
-class PerhapsPaid(Conflict, code="perhaps_paid"):
-    """A restored store has still to read whether it was paid; ask again when safe mode is over."""
-
-    retryable = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +91,7 @@ class Engine:
     ) -> None:
         self._clock = clock
         self._inserts = inserts
+        self._ledger = ledger
         self.fees = Fees(nodes, clock, tokens)
         self.internal = InternalVerdicts(nodes=nodes, cursors=cursors, clock=clock)
         self.watched = Watched(self.internal)
@@ -184,13 +168,22 @@ class Engine:
         that is there stays as it is. Safe to repeat.
 
         Raises:
-            PerhapsPaid, Unavailable: As `cancel`.
+            PerhapsPaid, Unavailable: As `cancel`; all the others were stored.
         """
         if await self.safe_mode.may_have_forgotten():
             raise PerhapsPaid
+        blocks = await self._blocks_of(*(wish.order_id for wish in wishes))
+        forgotten = {each for each in blocks if await store.by_id(each) is None}
         ended = {"status": OrderStatus.CANCELED, "reason": "canceled", "news": True}
-        await insert_many_once([self._order(wish).model_copy(update=ended) for wish in wishes])
+        unpaid = [self._order(wish) for wish in wishes if wish.order_id not in forgotten]
+        await insert_many_once([order.model_copy(update=ended) for order in unpaid])
         self._tell_loop.wake.set()
+        if forgotten:
+            raise PerhapsPaid.in_block(min(blocks[each] for each in forgotten))
+
+    async def _blocks_of(self, *order_ids: str) -> dict[str, int]:
+        """Of these orders those that a block has ended, as the journal says, and the block."""
+        return await (await self._ledger.view()).ended_in(order_ids)
 
     async def cancel(self, order_id: str) -> None:
         """Cancel an order that has no live bytes.
@@ -232,6 +225,10 @@ class Engine:
                 raise OrderFinished
             if await self.safe_mode.may_have_forgotten():
                 raise PerhapsPaid
+            if blocks := await self._blocks_of(order_id):
+                if await store.by_id(order_id) == order:
+                    raise PerhapsPaid.in_block(blocks[order_id])
+                continue  # it has ended meanwhile
             try:
                 await store.apply_move(
                     store.move(

@@ -132,7 +132,8 @@ class Settler:
         """The store is a restored one: what it has forgotten, the chain still knows. Not what
         others have passed meanwhile: they have booked it, as nobody's."""
         if not await self._is_behind_us(block):
-            await adopt(block, await self._orders_in(block), self._clock.now())
+            booked = await self._ledger.ended_by(block.number)
+            await adopt(block, await self._orders_in(block), booked, self._clock.now())
 
     async def _orders_in(self, block: SolidBlock) -> dict[str, Order]:
         """Orders by the txid of theirs that stands in the block."""
@@ -308,13 +309,20 @@ class Settler:
             assert cursor is not None
             for order in filter(was_adopted, orders):
                 await self._contradicted(block, order, order.live_txid or "")
-            forgot = await self._safe_mode.may_have_forgotten()
-            first = cursor.started_at_number
-            moves = [self._burial(block, order, first, forgot=forgot) for order in orders]
+            first, forgot = cursor.started_at_number, await self._forgotten(orders)
+            moves = [self._burial(block, each, first, forgot=each.id in forgot) for each in orders]
             moved = await store.apply_moves(moves)
             log.warning("attempt.expired", orders=len(moved), block=block.number)
             any_dead = True
         return any_dead
+
+    async def _forgotten(self, orders: Sequence[Order]) -> set[str]:
+        """Those of which a restored store may have forgotten that they were paid: all of them, or
+        those that a block has ended, as the journal says, and the orders do not."""
+        ids = [order.id for order in orders]
+        if await self._safe_mode.may_have_forgotten():
+            return set(ids)
+        return set(await (await self._ledger.view()).ended_in(ids))
 
     def _burial(self, block: SolidBlock, order: Order, followed_from: int, *, forgot: bool) -> Move:
         """The move after an attempt's death; it holds only while the wish to cancel is what we saw.

@@ -95,8 +95,8 @@ WAITS: Final = {
     "journal_closed": (
         "a person: the books say that it was paid, or has ended, and it does not: after a restore "
         "parts of the database are older than others",
-        "pay it no other way before you have looked for its payment; restore all parts as of one "
-        "moment (docs/operations.md, Backups)",
+        "pay it no other way; let the chain be read once more by `tron-payment resume "
+        "--from-block`, or restore all parts as of one moment (docs/operations.md, Backups)",
     ),
     "signature": ("a signature from outside", "sign it at /signing-requests"),
     "called_back": (

@@ -1,0 +1,32 @@
+"""Why an order is not ended, for whoever wishes that it were."""
+
+from typing import Self
+
+from tron_payment.core.errors import Conflict
+
+
+class OrderSigned(Conflict, code="order_signed"):
+    """It is signed and may be paid at any moment; it can no longer be canceled."""
+
+
+class OrderShown(OrderSigned, code="order_shown"):
+    """It was shown to signers elsewhere: no signature is taken now; unsent, it ends as canceled."""
+
+
+class OrderFinished(Conflict, code="order_finished"):
+    """It has ended already."""
+
+
+class PerhapsPaid(Conflict, code="perhaps_paid"):
+    """A restored store has still to read whether it was paid; ask again when safe mode is over."""
+
+    retryable = True
+
+    @classmethod
+    def in_block(cls, number: int) -> Self:
+        """The journal knows its end; that block is read again only when a person lets it be."""
+        return cls(
+            f"the books say that block {number} has ended it, and the order does not: parts of the "
+            "database are older than others. An operator stops every process and runs "
+            f"`tron-payment resume --from-block {number}`, or an earlier block"
+        )
