@@ -21,10 +21,10 @@ from tron_payment.db.faults import store_errors
 from tron_payment.db.migrations import MIGRATIONS, SCHEMA_VERSION, floor_of
 from tron_payment.loops import Loop
 
-TTL_S: Final = 5.0
+TTL_S: Final = 6.0
 """A job is free when its holder has not been heard of for so long."""
 
-BEAT_S: Final = 1.5
+BEAT_S: Final = 2.0
 """Between two renewals, and between two looks of those who wait."""
 
 VITAL_FAILURES_MAX: Final = 5

@@ -16,7 +16,7 @@ from tron_payment.http.streams import Streams
 LONG_BODIES_MAX: Final = 8
 """Of callers with a token, in this process. What comes is 8 MiB at most, and 80 MB when read."""
 
-LONG_BODIES_OF_ONE_MAX: Final = 4
+LONG_BODIES_OF_ONE_MAX: Final = 2
 PAGE_BODIES_MAX: Final = 4
 """Of pages, beside those: a page that asks the API with what it was sent finds the API's room."""
 
