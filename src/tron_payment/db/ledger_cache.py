@@ -6,7 +6,7 @@ journal that is older than the head must not be written to: its next number has 
 """
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,13 @@ them as well: a dump copies balances and head within seconds. `rebuild` takes no
 """
 
 IDS_PER_QUERY: Final = 10_000
+
+ASKED: Final = "watch:asked"
+"""Begins the cause of an entry that watches addresses whose opening balances are still to come. New
+keys have none: their entry is ``watch:`` and no more, as were all of an older build."""
+
+OPENED: Final = "open:"
+"""Begins the cause of an opening balance: of an address, or of a contract and an address."""
 
 log = structlog.get_logger()
 
@@ -120,15 +127,16 @@ class Rebuilt:
     wrong: int
     """Accounts with another balance."""
 
-    unopened: tuple[Address, ...]
-    """Holders that no entry has opened: whoever reads the chain once more must open them anew."""
+    unopened: Mapping[Address, int]
+    """Holders whose opening no entry has, and the block that they are then opened at: whoever reads
+    the chain once more must have them opened anew, and after that `take_back` what they are."""
 
 
 async def rebuild() -> Rebuilt:
     """Make balances, holders and head what the journal alone says, whatever they are. Safe to
     repeat after dying anywhere. Keeps every account in memory meanwhile.
 
-    A holder that no entry has opened is kept, as one whose movements are booked from now on.
+    A holder that knows of an opening which no entry has stays as it is, for that tells of it.
 
     Raises:
         LostRace: The journal was written to meanwhile: stop the service first.
@@ -137,6 +145,8 @@ async def rebuild() -> Rebuilt:
     units: dict[tuple[str, str], int] = defaultdict(int)
     seqs: dict[tuple[str, str], int] = {}
     holders: dict[str, tuple[int, int]] = {}
+    asked: set[str] = set()
+    opened: set[str] = set()
     async for entry in LedgerEntry.find({"_id": {"$lte": number}}, sort="+_id"):
         for key, delta in deltas(entry.postings).items():
             units[key] += delta
@@ -144,6 +154,10 @@ async def rebuild() -> Rebuilt:
         for each in entry.opens or ():
             block, seq = holders.get(each.address, (0, entry.id))
             holders[each.address] = (max(block, each.block_number), seq)
+            if entry.cause.startswith(f"{ASKED}:"):
+                asked.add(each.address)
+        if entry.cause.startswith(OPENED):
+            opened.add(entry.cause.removeprefix(OPENED))
     wrong: list[UpdateOne] = []
     right: set[tuple[str, str]] = set()
     rows = Balance.get_pymongo_collection()
@@ -161,23 +175,41 @@ async def rebuild() -> Rebuilt:
         if (name, asset) not in right
     ]
     kept = Holder.get_pymongo_collection()
-    unopened = [row["_id"] async for row in kept.find({}, {"_id": 1}) if row["_id"] not in holders]
-    opened = [
+    lost = {
+        row["_id"]
+        async for row in kept.find({}, {"opened_block": 1})
+        if row["_id"] not in opened
+        and (row["_id"] not in holders or row["opened_block"] > holders[row["_id"]][0])
+    }
+    known = [
         UpdateOne(
             {"_id": address},
             {"$set": {"opened_block": block}, "$setOnInsert": {"opened_seq": seq}},
             upsert=True,
         )
-        for address, (block, seq) in (*holders.items(), *((each, (0, 0)) for each in unopened))
+        for address, (block, seq) in holders.items()
+        if address not in lost
     ]
     if await newest() != (number, digest):
         raise LostRace("the journal is being written to: stop the service first")
     writes: list[Any] = [*wrong, *map(InsertOne, absent)]
     if writes:
         await rows.bulk_write(writes, ordered=False)
-    if opened:
-        await kept.bulk_write(opened, ordered=False)
+    if known:
+        await kept.bulk_write(known, ordered=False)
     await LedgerHead.get_pymongo_collection().update_one(
         {"_id": "head"}, {"$set": {"applied": number, "hash": digest}}, upsert=True
     )
-    return Rebuilt(len(writes), tuple(map(Address, sorted(unopened))))
+    unopened = sorted(lost | (asked - opened))
+    return Rebuilt(len(writes), {Address(each): holders.get(each, (0, 0))[0] for each in unopened})
+
+
+async def take_back(unopened: Mapping[Address, int]) -> None:
+    """Make holders what the journal says, with their openings asked for: their movements are booked
+    from there on."""
+    writes = [
+        UpdateOne({"_id": address}, {"$set": {"opened_block": block}})
+        for address, block in unopened.items()
+    ]
+    if writes:
+        await Holder.get_pymongo_collection().bulk_write(writes, ordered=False)

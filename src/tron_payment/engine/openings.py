@@ -45,6 +45,7 @@ from tron_payment.db.ledger import (
     View,
     account,
 )
+from tron_payment.db.ledger_cache import ASKED
 from tron_payment.engine import internal_documents as verdicts
 from tron_payment.engine import left_out
 from tron_payment.engine.ports import Alarm, Tokens
@@ -139,7 +140,7 @@ class Openings:
         """
         assert len(addresses) <= FRESH_PER_ENTRY_MAX
         await self.open_anew(addresses)
-        await self._watch(addresses)
+        await self._watch(addresses, ASKED)
 
     async def open_anew(self, addresses: Sequence[Address]) -> None:
         """Ask for openings; whoever serves takes them from here. Writes nothing twice."""
@@ -174,7 +175,7 @@ class Openings:
             raise HeadMoved
         row = OpeningRequest.find_one({"_id": address})
         if request.watched_at_block is None:
-            await self._watch([address])
+            await self._watch([address], ASKED)
             cursor = await self._cursors.load()
             assert cursor is not None
             await row.update({"$set": {"watched_at_block": cursor.number}})
@@ -209,14 +210,14 @@ class Openings:
                 return await self.balances(address, not_before=not_before)
         return await self.balances(address, not_before=not_before)
 
-    async def _watch(self, addresses: Sequence[Address]) -> None:
+    async def _watch(self, addresses: Sequence[Address], cause: str = "watch") -> None:
         async def build(view: View) -> Draft | None:
             known = await view.holders(addresses)
             missing = [address for address in addresses if address not in known]
             if not missing:
                 return None
             digest = hashlib.sha256("".join(missing).encode()).hexdigest()
-            return Draft(f"watch:{digest}", opens=tuple(Opened(each, 0) for each in missing))
+            return Draft(f"{cause}:{digest}", opens=tuple(Opened(each, 0) for each in missing))
 
         await self._ledger.append(build)
 
@@ -335,21 +336,17 @@ def balance_of(address: Address) -> bytes:
 
 
 async def _booked(address: Address, block_number: int) -> dict[tuple[str, str], int]:
-    """What of blocks up to this one is booked for an address or will be, by account and asset.
+    """What of blocks up to this one is booked for an address or will be, by account and asset; and
+    what openings of tokens have booked, which tell no block and are as true at any.
 
     What is reserved counts as available: on the chain there is no difference.
     """
     names = {account(address, pocket): account(address, pocket) for pocket in Pocket}
     names[account(address, Pocket.RESERVED)] = account(address, Pocket.AVAILABLE)
     totals: dict[tuple[str, str], int] = defaultdict(int)
-    query = {
-        "block_number": {"$lte": block_number},
-        "$or": [
-            {"postings.source": {"$in": list(names)}},
-            {"postings.destination": {"$in": list(names)}},
-        ],
-    }
-    async for entry in LedgerEntry.find(query):
+    counted = [{"block_number": {"$lte": block_number}}, {"cause": {"$regex": "^open:"}}]
+    ours = [{f"postings.{side}": {"$in": list(names)}} for side in ("source", "destination")]
+    async for entry in LedgerEntry.find({"$and": [{"$or": counted}, {"$or": ours}]}):
         for posting in entry.postings:
             if posting.source in names:
                 totals[(names[posting.source], posting.asset)] -= posting.units

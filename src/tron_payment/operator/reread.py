@@ -1,8 +1,9 @@
 """`resume --from-block`: after a restore whose parts are of two moments, read the chain once more.
 
-The books are counted anew from the journal, safe mode begins, and the cursor goes back. Every block
-from there on is then applied as after the restore of a whole backup from that time: what the
-journal has booked it books no more, and what it lacks it books now.
+The books are counted anew from the journal, openings that it lacks are asked for (those of tokens
+by the service when it starts), safe mode begins, and the cursor goes back. Every block from there
+on is then applied as after the restore of a whole backup from that time: what the journal has
+booked it books no more, and what it lacks it books now.
 """
 
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from typing import Any
 from tron_payment.chain import MongoCursors, Nodes, Position
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.ledger import Ledger
+from tron_payment.db.ledger_cache import take_back
 from tron_payment.engine import Openings, SafeModes
 from tron_payment.operator.report import Exit, Report, failure
+from tron_payment.usdt import Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ class Reread:
         )
         await self.audit.append(act)
         rebuilt = await self.ledger.rebuild()
-        await self.openings.open_anew(rebuilt.unopened)
+        await self.openings.open_anew(list(rebuilt.unopened))
+        await take_back(rebuilt.unopened)
+        await Token.ask_again()
         await self.safe_modes.begin(to, "rewound")
         await cursors.go_back(at, to)
         lines: tuple[str, ...] = (
@@ -73,8 +78,6 @@ class Reread:
             "safe mode is on until the chain is past what may have been signed before the restore",
         )
         if rebuilt.unopened:
-            lines += (
-                f"opened anew, for the journal has lost it: {len(rebuilt.unopened)} addresses",
-            )
+            lines += (f"opened anew, for the journal lacks it: {len(rebuilt.unopened)} addresses",)
         data |= {"balances_wrong": rebuilt.wrong, "opened_anew": len(rebuilt.unopened)}
         return Report(data, lines)

@@ -1,7 +1,7 @@
 """Transfers, registered tokens and movements of our holders as stored, and every query on them."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
 from beanie import Document
@@ -11,13 +11,16 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from tron_payment.core.money import DECIMALS_MAX, UNITS_MAX
 from tron_payment.db.cas import insert_many_once, insert_once
 from tron_payment.db.lean import LeanDocument
-from tron_payment.db.ledger import Holder
+from tron_payment.db.ledger import Holder, LedgerEntry
+from tron_payment.db.ledger_cache import OPENED
 from tron_payment.ordered import OrderedDocument, ordered_indexes
 from tron_payment.usdt.domain import Kind
 
 TOKENS_MAX: Final = 200
 OPENINGS_BATCH: Final = 500
 OPENINGS_PER_STEP: Final = 20
+KNOWN_AFTER: Final = timedelta(hours=1)
+"""So long after its registration everybody knows a token, and opens new holders with it."""
 
 
 class Transfer(OrderedDocument):
@@ -57,7 +60,7 @@ class Token(Document):
     registered_by: str
     registered_at: datetime
     openings_requested: bool = False
-    """Every holder of that time has its `TokenOpening`, or had."""
+    """Every holder of that time has its `TokenOpening`, or had. `ask_again` takes it back."""
 
     class Settings:
         name = "tokens"
@@ -65,6 +68,13 @@ class Token(Document):
             IndexModel([("symbol", ASCENDING)], name="symbol", unique=True),
             IndexModel([("registered_at", ASCENDING)], name="registered_at"),
         ]
+
+    @classmethod
+    async def ask_again(cls) -> None:
+        """Of every token, when a service starts: the journal may have lost openings. Safe to
+        repeat, also where no token was ever registered."""
+        rows = Holder.get_pymongo_collection().database[cls.Settings.name]
+        await rows.update_many({}, {"$set": {"openings_requested": False}})
 
 
 class TokenOpening(Document):
@@ -180,22 +190,40 @@ async def openings_requested(contract: str) -> None:
 
 
 async def request_openings(contract: str, asset: str, block_number: int) -> None:
-    """One for each holder that has none."""
-    batch: list[TokenOpening] = []
+    """One for each holder that has none and needs one."""
+    token = await Token.get(contract)
+    assert token is not None, contract
+    batch: list[Holder] = []
     async for holder in Holder.find_all():
-        batch.append(
-            TokenOpening(
-                id=f"{contract}:{holder.id}",
-                address=holder.id,
-                asset=asset,
-                registered_at_block=block_number,
-            )
-        )
+        batch.append(holder)
         if len(batch) == OPENINGS_BATCH:
-            await insert_many_once(batch)
+            await insert_many_once(await _needed(token, asset, block_number, batch))
             batch = []
     if batch:
-        await insert_many_once(batch)
+        await insert_many_once(await _needed(token, asset, block_number, batch))
+
+
+async def _needed(
+    token: Token, asset: str, block_number: int, some: Sequence[Holder]
+) -> list[TokenOpening]:
+    """Of all but those whose opening is booked, and who were opened long after the registration."""
+    causes = [f"{OPENED}{token.id}:{each.id}" for each in some]
+    seqs = [each.opened_seq for each in some]
+    late = {"$gt": token.registered_at + KNOWN_AFTER}
+    rows = LedgerEntry.get_pymongo_collection()
+    booked = rows.find({"cause": {"$in": causes}}, {"cause": 1})
+    done = {row["cause"] async for row in booked}
+    young = {row["_id"] async for row in rows.find({"_id": {"$in": seqs}, "at": late}, {"_id": 1})}
+    return [
+        TokenOpening(
+            id=f"{token.id}:{each.id}",
+            address=each.id,
+            asset=asset,
+            registered_at_block=block_number,
+        )
+        for each, cause in zip(some, causes, strict=True)
+        if cause not in done and each.opened_seq not in young
+    ]
 
 
 async def pending_openings(limit: int = OPENINGS_PER_STEP) -> list[TokenOpening]:
