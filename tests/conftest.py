@@ -48,6 +48,13 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             failures.write(f"{name}\n")
 
 
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """What has failed is all that did only where the run came to its end."""
+    listed = os.environ.get("FAILURES")
+    if listed and "PYTEST_XDIST_WORKER" not in os.environ:
+        Path(f"{listed}.exit").write_text(str(int(exitstatus)))
+
+
 def pytest_collection_finish() -> None:
     """What is imported by now stays: the collector need not look through it after each test."""
     gc.collect()

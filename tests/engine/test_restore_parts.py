@@ -223,3 +223,75 @@ async def test_what_was_called_back_and_paid_by_then_is_not_canceled(
     await read_once_more(world, await block_of("a"))
     assert (await world.order("a")).status in {OrderStatus.SETTLED, OrderStatus.QUARANTINED}
     assert world.network.token[BOB] == UNITS
+
+
+async def test_what_was_called_back_and_released_by_then_is_canceled(world: World) -> None:
+    """No block has ended it, so that nothing speaks against the end that was wished for."""
+    await world.tick(2)
+    await taken_to(world, "a", OrderStatus.RESERVED)
+    rows = [row | {"cancel_requested": True} for row in await kept("a")]
+    await world.engine.cancel("ord_a")
+    await world.tick(2)
+    await orders_from(rows, world)
+    await world.tick(3)
+    assert (await world.order("a")).status is OrderStatus.CANCELED
+
+
+async def test_an_equal_order_does_not_get_the_failure_of_one_that_is_not_there(
+    world: World,
+) -> None:
+    """The block of the failed one is read as well, and its own order is not in the older copy."""
+    await world.tick(2)
+    await taken_to(world, "paid", OrderStatus.RESERVED)
+    rows = await kept("paid")
+    held = {"ord_paid"}
+
+    async def gate(orders: Sequence[Order]) -> dict[str, str]:
+        return {order.id: "held" for order in orders if order.id in held}
+
+    world.engine.gate(gate)
+    await world.engine.place(replace(world.wish("failed", UNITS, to=BOB), subject="paid"))
+    had, world.network.token[world.key.address] = world.network.token[world.key.address], 0
+    await world.run_until_final("failed")
+    assert (await world.order("failed")).status is OrderStatus.FAILED
+    world.network.token[world.key.address] = had
+    held.clear()
+    await world.run_until_final("paid", blocks=60)
+    await world.tick(3)
+    await orders_from(rows, world)
+    await read_once_more(world, await block_of("failed"))
+    assert (await world.order("paid")).status is OrderStatus.SETTLED
+    assert world.network.token[BOB] == UNITS
+
+
+async def test_modules_hear_again_of_what_was_settled_since(world: World) -> None:
+    """Their own documents may be older than the orders, which nobody has to tell of any more."""
+    await world.tick(2)
+    await world.engine.place(world.wish("a", UNITS, to=BOB))
+    await world.run_until_final("a")
+    await world.tick(3)
+    assert not any(row["news"] for row in await kept("a"))
+    world.start()
+    assert (await reread(world).from_block(await block_of("a"))).exit is Exit.OK
+    world.start()
+    heard: list[str] = []
+
+    async def hear(orders: Sequence[Order]) -> None:
+        heard.extend(order.id for order in orders)
+
+    world.engine._handlers["test"] = hear
+    await world.tick(3)
+    assert "ord_a" in heard
+
+
+async def test_what_was_never_placed_is_given_up_only_where_nothing_knows_it(world: World) -> None:
+    await world.tick(2)
+    await world.engine.place(world.wish("a", UNITS, to=BOB))
+    await world.run_until_final("a")
+    await world.engine.forgo([world.wish("forgone", UNITS)])
+    await world.engine.see_unpaid(["ord_forgone", "ord_never"])
+    with pytest.raises(PerhapsPaid, match=SAID):
+        await world.engine.see_unpaid(["ord_never", "ord_a"])
+    await world.engine.place(world.wish("late", UNITS))
+    with pytest.raises(PerhapsPaid, match="its order is there"):
+        await world.engine.see_unpaid(["ord_never", "ord_late"])

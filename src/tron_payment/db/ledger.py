@@ -45,8 +45,8 @@ from tron_payment.db.ledger_documents import (
     deltas,
     digest,
     ended_in,
+    left_out,
     listed,
-    named_by,
     newest_block,
 )
 from tron_payment.db.ledger_room import BALANCE_MAX, Room, sides
@@ -253,11 +253,7 @@ class Ledger:
 
     async def left_out(self, block_number: int) -> frozenset[str]:
         """References of what a block's entry has left out (`LedgerEntry.left_out`)."""
-        return await named_by(block_number, "left_out")
-
-    async def ended_by(self, block_number: int) -> frozenset[str]:
-        """Orders that a block's entry has ended."""
-        return await named_by(block_number, "finals")
+        return await left_out(block_number)
 
     async def is_holder(self, address: Address) -> bool:
         """True for an address whose movements we book."""

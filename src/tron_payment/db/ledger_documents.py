@@ -159,18 +159,20 @@ async def ended_in(order_ids: Sequence[str]) -> dict[str, int]:
         return {}
     wanted = set(order_ids)
     query = {"finals": {"$in": list(wanted)}, "block_number": {"$gt": 0}}
-    rows = LedgerEntry.get_pymongo_collection().find(query, {"finals": 1, "block_number": 1})
-    return {
-        each: row["block_number"] async for row in rows for each in row["finals"] if each in wanted
-    }
+    found: dict[str, int] = {}
+    with store_errors():
+        rows = LedgerEntry.get_pymongo_collection().find(query, {"finals": 1, "block_number": 1})
+        async for row in rows:
+            found |= dict.fromkeys(wanted.intersection(row["finals"]), row["block_number"])
+    return found
 
 
-async def named_by(block_number: int, field: str) -> frozenset[str]:
-    """What a block's entry has in `field`: ``finals`` or ``left_out``."""
+async def left_out(block_number: int) -> frozenset[str]:
+    """References of what a block's entry has left out."""
     query = {"cause": f"block:{block_number}"}
     with store_errors():
-        row = await LedgerEntry.get_pymongo_collection().find_one(query, {field: 1})
-    return frozenset((row or {}).get(field) or ())
+        row = await LedgerEntry.get_pymongo_collection().find_one(query, {"left_out": 1})
+    return frozenset((row or {}).get("left_out") or ())
 
 
 async def newest_block() -> int:

@@ -38,11 +38,18 @@ from tron_payment.engine.openings import (
     balance_of,
     beyond_books,
 )
-from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens
+from tron_payment.engine.ports import CannotSign, Gate, OrderHandler, Signer, Tokens, Wish
 from tron_payment.engine.quarantine import Evidence, Finding, NotProved, Quarantine, Seen
-from tron_payment.engine.refusals import OrderFinished, OrderShown, OrderSigned, PerhapsPaid
+from tron_payment.engine.refusals import (
+    EndedInBlock,
+    OrderFinished,
+    OrderShown,
+    OrderSigned,
+    PerhapsPaid,
+)
+from tron_payment.engine.restored_documents import tell_since
 from tron_payment.engine.safe_mode import SafeMode, SafeModes, Unexplained
-from tron_payment.engine.service import Engine, Wish
+from tron_payment.engine.service import Engine
 from tron_payment.engine.watched import Watched, addresses_in
 
 DOCUMENTS = (Order, TimestampCounter, OpeningRequest, SafeMode, Unexplained, InternalVerdict)
@@ -58,6 +65,7 @@ __all__ = [
     "Balances",
     "CannotSign",
     "Death",
+    "EndedInBlock",
     "Engine",
     "Evidence",
     "Expect",
@@ -103,4 +111,5 @@ __all__ = [
     "contract_document",
     "fee_cap",
     "movements",
+    "tell_since",
 ]

@@ -18,6 +18,7 @@ from tron_payment import chain
 from tron_payment.chain import MalformedRawData, SolidBlock, SolidTransaction
 from tron_payment.db.ledger import View
 from tron_payment.engine import documents as store
+from tron_payment.engine import restored_documents as restored
 from tron_payment.engine.booking import Claim
 from tron_payment.engine.documents import Order
 from tron_payment.engine.domain import Attempt, OrderStatus
@@ -30,17 +31,19 @@ log = structlog.get_logger()
 
 
 async def candidates(
+    block: SolidBlock,
     transactions: Collection[SolidTransaction],
     taken: Mapping[str, Order],
-    booked: Collection[str] = (),
+    view: View,
 ) -> list[tuple[Order, SolidTransaction]]:
     """Unsigned orders that these transactions, which no attempt explains, carry out to the letter.
 
-    Equal orders are as good as each other: the first in rank is taken, each once; but those that
-    are booked as ended by this block come first, for no other block can end them. What does not
-    decode was never signed here, whatever contract java-tron reads in it.
+    Equal orders are as good as each other: the first in rank is taken, each once. But those that
+    are booked as ended by this block come first, and those that have ended otherwise are left out:
+    another block has them, or nothing was paid. What does not decode was never signed here,
+    whatever contract java-tron reads in it.
     """
-    signers = set(await store.unsigned_signers())
+    signers = set(await restored.unsigned_signers())
     equal: dict[str, list[SolidTransaction]] = defaultdict(list)
     for transaction in transactions:
         if transaction.txid not in taken and transaction.owner in signers and _decodes(transaction):
@@ -48,30 +51,29 @@ async def candidates(
     found = []
     for same in equal.values():
         contract = store.contract_document(same[0].contract)
-        named = await store.unsigned_with(same[0].owner, contract, among=booked) if booked else []
-        first = await store.unsigned_with(same[0].owner, contract, limit=len(same) + len(named))
-        others = [each for each in first if each.id not in booked]
-        found += list(zip([*named, *others], same, strict=False))
+        orders = await restored.unsigned_with(same[0].owner, contract)
+        ids = [order.id for order in orders]
+        ended, finished = await view.ended_in(ids), await view.finished(ids)
+        mine = [order for order in orders if ended.get(order.id) == block.number]
+        free = [order for order in orders if order.id not in finished]
+        found += list(zip([*mine, *free], same, strict=False))
     return found
 
 
 async def has_forgotten(
-    transactions: Collection[SolidTransaction], taken: Mapping[str, Order]
+    block: SolidBlock,
+    transactions: Collection[SolidTransaction],
+    taken: Mapping[str, Order],
+    view: View,
 ) -> bool:
     """Whether one of these transactions, which no attempt explains, is an unsigned order's to the
     letter, so that the store must have forgotten that it was signed."""
-    return bool(await candidates(transactions, taken))
+    return bool(await candidates(block, transactions, taken, view))
 
 
-async def adopt(
-    block: SolidBlock, taken: Mapping[str, Order], booked: Collection[str], now: datetime
-) -> None:
-    """Make what the block has, and the store has forgotten, the attempts of its orders.
-
-    Args:
-        booked: Orders that the block's entry in the journal has ended.
-    """
-    for order, transaction in await candidates(block.transactions, taken, booked):
+async def adopt(block: SolidBlock, taken: Mapping[str, Order], view: View, now: datetime) -> None:
+    """Make what the block has, and the store has forgotten, the attempts of its orders."""
+    for order, transaction in await candidates(block, block.transactions, taken, view):
         said = chain.decode(transaction.raw)
         attempt = Attempt(
             number=len(order.attempts) + 1,

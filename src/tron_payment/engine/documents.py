@@ -1,7 +1,7 @@
 """Orders as stored, and the queries on them. Status changes go through `moves` and nowhere else."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
@@ -227,28 +227,6 @@ async def owning(txids: Iterable[str]) -> list[Order]:
 
 UNSIGNED: Final = [OrderStatus.QUEUED.value, OrderStatus.RESERVED.value]
 """Without live bytes."""
-
-
-async def unsigned_signers() -> list[str]:
-    """Who has orders without live bytes."""
-    found: list[str] = await Order.get_pymongo_collection().distinct(
-        "signer", {"status": {"$in": UNSIGNED}}
-    )
-    return found
-
-
-async def unsigned_with(
-    signer: Address,
-    contract: dict[str, Any],
-    *,
-    among: Collection[str] | None = None,
-    limit: int = WORK_MAX,
-) -> list[Order]:
-    """A signer's orders without live bytes that want exactly this, first in rank first."""
-    query: dict[str, Any] = {"signer": signer, "status": {"$in": UNSIGNED}, "contract": contract}
-    if among is not None:
-        query["_id"] = {"$in": list(among)}
-    return await Order.find(query).sort("+rank").limit(min(limit, WORK_MAX)).to_list()
 
 
 async def expired(timestamp_ms: int, *, limit: int = WORK_MAX) -> list[Order]:

@@ -1,12 +1,15 @@
-"""What the engine needs from the floors above it, as protocols; app.py plugs them in."""
+"""What the engine needs from the floors above it, as protocols, which app.py plugs in; and an order
+as they ask for it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from tron_payment.chain import Contract
 from tron_payment.core.address import Address
 from tron_payment.core.errors import AppError
 from tron_payment.engine.documents import Order
+from tron_payment.engine.domain import Expect, Spend
 
 
 class CannotSign(AppError, code="cannot_sign"):
@@ -73,3 +76,23 @@ class Tokens(Protocol):
     def by_contract(self) -> Mapping[Address, str]:
         """Asset code by contract."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """An order as a module asks for it."""
+
+    order_id: str
+    module: str
+    kind: str
+    subject: str
+    wallet_id: str
+    signer: Address
+    contract: Contract
+    max_fee_sun: int
+    expects: tuple[Expect, ...] = ()
+    spends: tuple[Spend, ...] = ()
+    permission_id: int = 0
+    priority: str = "normal"
+    detached: bool = False
+    lifetime_s: int = 0

@@ -1,7 +1,5 @@
 """Why an order is not ended, for whoever wishes that it were."""
 
-from typing import Self
-
 from tron_payment.core.errors import Conflict
 
 
@@ -22,10 +20,15 @@ class PerhapsPaid(Conflict, code="perhaps_paid"):
 
     retryable = True
 
-    @classmethod
-    def in_block(cls, number: int) -> Self:
-        """The journal knows its end; that block is read again only when a person lets it be."""
-        return cls(
+
+class EndedInBlock(PerhapsPaid):
+    """The journal knows a block that has ended it; a person lets that block be read once more.
+
+    Of this order alone: others may end.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
             f"the books say that block {number} has ended it, and the order does not: parts of the "
             "database are older than others. An operator stops every process and runs "
             f"`tron-payment resume --from-block {number}`, or an earlier block"

@@ -7,14 +7,13 @@ or broadcast.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import structlog
 
 from tron_payment import chain
-from tron_payment.chain import Contract, Nodes, SolidBlock
-from tron_payment.core.address import Address
+from tron_payment.chain import Nodes, SolidBlock
 from tron_payment.core.clock import Clock, to_ms
 from tron_payment.core.errors import AppError, NotFound, Unavailable
 from tron_payment.core.failpoints import failpoint
@@ -23,16 +22,23 @@ from tron_payment.db.cas import LostRace, insert_many_once
 from tron_payment.db.group import GroupInsert
 from tron_payment.db.ledger import Ledger
 from tron_payment.engine import documents as store
+from tron_payment.engine import restored_documents as restored
 from tron_payment.engine.dispatch import Dispatcher
 from tron_payment.engine.documents import Order
-from tron_payment.engine.domain import LIFECYCLE, Expect, OrderStatus, Spend, rank_of
+from tron_payment.engine.domain import LIFECYCLE, OrderStatus, rank_of
 from tron_payment.engine.fees import Fees
 from tron_payment.engine.idle import any_news
 from tron_payment.engine.internal import IDLE_S as INTERNAL_IDLE_S
 from tron_payment.engine.internal import InternalVerdicts
-from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens
+from tron_payment.engine.ports import Alarm, Gate, OrderHandler, Signer, SigningDesk, Tokens, Wish
 from tron_payment.engine.quarantine import Quarantine
-from tron_payment.engine.refusals import OrderFinished, OrderShown, OrderSigned, PerhapsPaid
+from tron_payment.engine.refusals import (
+    EndedInBlock,
+    OrderFinished,
+    OrderShown,
+    OrderSigned,
+    PerhapsPaid,
+)
 from tron_payment.engine.safe_mode import SafeModes
 from tron_payment.engine.settle import Settler
 from tron_payment.engine.torn import tie
@@ -50,26 +56,6 @@ PRIORITY_BONUS_MS: Final = {"high": 600_000, "normal": 0, "low": -600_000}
 """A priority is a head start of ten minutes in the queue, so that nobody waits for ever."""
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """An order as a module asks for it."""
-
-    order_id: str
-    module: str
-    kind: str
-    subject: str
-    wallet_id: str
-    signer: Address
-    contract: Contract
-    max_fee_sun: int
-    expects: tuple[Expect, ...] = ()
-    spends: tuple[Spend, ...] = ()
-    permission_id: int = 0
-    priority: str = "normal"
-    detached: bool = False
-    lifetime_s: int = 0
 
 
 class Engine:
@@ -179,7 +165,20 @@ class Engine:
         await insert_many_once([order.model_copy(update=ended) for order in unpaid])
         self._tell_loop.wake.set()
         if forgotten:
-            raise PerhapsPaid.in_block(min(blocks[each] for each in forgotten))
+            raise EndedInBlock(min(blocks[each] for each in forgotten))
+
+    async def see_unpaid(self, order_ids: Sequence[str]) -> None:
+        """For whoever ends what was never placed: see that no order of these ids was ever paid.
+
+        Raises:
+            PerhapsPaid, Unavailable: As `cancel`, of any of them; or an order of that id is there.
+        """
+        if await self.safe_mode.may_have_forgotten():
+            raise PerhapsPaid
+        if blocks := await self._blocks_of(*order_ids):
+            raise EndedInBlock(min(blocks.values()))
+        if await restored.any_not_canceled(order_ids):
+            raise PerhapsPaid("its order is there, and is newer than what asked for it")
 
     async def _blocks_of(self, *order_ids: str) -> dict[str, int]:
         """Of these orders those that a block has ended, as the journal says, and the block."""
@@ -227,7 +226,7 @@ class Engine:
                 raise PerhapsPaid
             if blocks := await self._blocks_of(order_id):
                 if await store.by_id(order_id) == order:
-                    raise PerhapsPaid.in_block(blocks[order_id])
+                    raise EndedInBlock(blocks[order_id])
                 continue  # it has ended meanwhile
             try:
                 await store.apply_move(

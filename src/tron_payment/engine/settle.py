@@ -132,8 +132,8 @@ class Settler:
         """The store is a restored one: what it has forgotten, the chain still knows. Not what
         others have passed meanwhile: they have booked it, as nobody's."""
         if not await self._is_behind_us(block):
-            booked = await self._ledger.ended_by(block.number)
-            await adopt(block, await self._orders_in(block), booked, self._clock.now())
+            view = await self._ledger.view()
+            await adopt(block, await self._orders_in(block), view, self._clock.now())
 
     async def _orders_in(self, block: SolidBlock) -> dict[str, Order]:
         """Orders by the txid of theirs that stands in the block."""
@@ -166,7 +166,7 @@ class Settler:
             unmatched[:] = booking.unmatched
             strange = {move.txid for move in unmatched}
             if strange and await has_forgotten(
-                [each for each in block.transactions if each.txid in strange], orders
+                block, [each for each in block.transactions if each.txid in strange], orders, view
             ):
                 forgotten[:] = sorted(strange)
                 return None

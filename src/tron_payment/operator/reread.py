@@ -1,7 +1,8 @@
 """`resume --from-block`: after a restore whose parts are of two moments, read the chain once more.
 
 The books are counted anew from the journal, openings that it lacks are asked for (those of tokens
-by the service when it starts), safe mode begins, and the cursor goes back. Every block from there
+by the service when it starts), modules hear once more what has become of their orders since, safe
+mode begins, and the cursor goes back. Every block from there
 on is then applied as after the restore of a whole backup from that time: what the journal has
 booked it books no more, and what it lacks it books now.
 """
@@ -10,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tron_payment.chain import MongoCursors, Nodes, Position
+from tron_payment.core.clock import from_ms
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.ledger import Ledger
 from tron_payment.db.ledger_cache import take_back
-from tron_payment.engine import Openings, SafeModes
+from tron_payment.engine import Openings, SafeModes, tell_since
 from tron_payment.operator.report import Exit, Report, failure
 from tron_payment.usdt import Token
 
@@ -71,6 +73,7 @@ class Reread:
         await take_back(rebuilt.unopened)
         await Token.ask_again()
         await self.safe_modes.begin(to, "rewound")
+        await tell_since(from_ms(to.timestamp_ms))
         await cursors.go_back(at, to)
         lines: tuple[str, ...] = (
             f"balances counted anew from the journal; {rebuilt.wrong} were wrong",
