@@ -17,12 +17,21 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
+from tron_payment.chain import NodesUnavailable
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import AppError, NotFound
 from tron_payment.core.ids import derived_id
 from tron_payment.db.cas import LostRace, insert_each
 from tron_payment.db.faults import DuplicateValue
-from tron_payment.engine import Engine, OrderFinished, OrderShown, OrderSigned, PerhapsPaid, Wish
+from tron_payment.engine import (
+    EndedInBlock,
+    Engine,
+    OrderFinished,
+    OrderShown,
+    OrderSigned,
+    PerhapsPaid,
+    Wish,
+)
 from tron_payment.payouts import batch_documents as store
 from tron_payment.payouts import batch_row_documents as rows_store
 from tron_payment.payouts import documents as payouts_store
@@ -123,6 +132,8 @@ class BatchWork:
             await self.end_waiting(batch, PayoutStatus.REJECTED, ApprovalExpired.code)
         except LostRace:
             return  # approved in this moment
+        except (PerhapsPaid, NodesUnavailable) as wait:
+            log.info("batch.expires_later", batch_id=batch.id, reason=wait.detail)
 
     async def _advance(self, batch: Batch) -> bool:
         """Do the next thing; False when it cannot be done now, and the loop is to come back."""
@@ -200,26 +211,37 @@ class BatchWork:
 
     async def _first_orders(self, batch: Batch) -> Iterator[Sequence[list[Payout]]]:
         """The queued rows that are in the orders which the batch was accepted with, by order."""
-        first = {derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)}
+        first = set(self._first_ids(batch))
         groups: dict[str, list[Payout]] = {}
         for row in await self.every_row(batch):
             if row.status is PayoutStatus.QUEUED and row.order_id in first:
                 groups.setdefault(row.order_id, []).append(row)
         return pieces(list(groups.values()), PIECE // self._batch_size + 1)
 
+    def _first_ids(self, batch: Batch) -> list[str]:
+        """Whichever orders it can have been accepted with."""
+        return [derived_id("ord", self._secret, batch.id, str(i)) for i in range(batch.accepted)]
+
     async def _forgo(self, batch: Batch) -> bool:
         """Let no order be placed any more, whoever is about to; False when not all can be now.
 
         The marks come first: an order that was canceled so parts, and who is marked then leaves.
         While a restored store may have forgotten orders they are placed, to be found by who reads
-        what it forgot; nothing is signed before that is over.
+        what it forgot; nothing is signed before that is over. So are those that a block has ended,
+        of which nothing is signed either: the others are there as canceled by then, and stay so.
         """
         await rows_store.mark_rows_ejected(batch.id)
-        try:
-            for some in await self._first_orders(batch):
+        forgotten = False
+        for some in await self._first_orders(batch):
+            try:
                 await self._engine.forgo([self._orders.forgone(mates) for mates in some])
-                await asyncio.sleep(0)
-        except PerhapsPaid:
+            except EndedInBlock:
+                forgotten = True
+            except PerhapsPaid:
+                forgotten = True
+                break
+            await asyncio.sleep(0)
+        if forgotten:
             with suppress(RouteUnavailable):  # its rows say so
                 await self._place(batch)
                 return True
@@ -232,11 +254,13 @@ class BatchWork:
         await rows_store.mark_rows_ejected(batch.id)
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
         later: list[AppError] = []
+        restored = False
 
         async def call(order_id: str) -> None:
+            nonlocal restored
             async with gate:
-                if any(isinstance(each, PerhapsPaid) for each in later):
-                    return  # a restored store, of which no order may end now
+                if restored:
+                    return
                 try:
                     await self._unmade.cancel(order_id)
                 except OrderShown:
@@ -245,12 +269,17 @@ class BatchWork:
                     await following.unmark_order(order_id)
                 except OrderFinished:
                     return  # it has parted; its rows keep their marks and leave
-                except (PerhapsPaid, NotFound) as wait:  # or is still to be made
+                except PerhapsPaid as wait:
+                    later.append(wait)
+                    if not isinstance(wait, EndedInBlock):
+                        restored = True  # of this store no order may end now
+                except NotFound as wait:  # it is still to be made
                     later.append(wait)
 
         await asyncio.gather(*(call(each) for each in await rows_store.unsigned_orders(batch.id)))
         if later:
-            log.info("batch.called_back_later", batch_id=batch.id, reason=later[0].detail)
+            reason = later[0].detail
+            log.info("batch.called_back_later", batch_id=batch.id, orders=len(later), reason=reason)
         return not later
 
     async def _count(self, batch_id: str) -> None:
@@ -279,7 +308,19 @@ class BatchWork:
         await self._announcer.tell([event])
 
     async def end_waiting(self, batch: Batch, status: PayoutStatus, reason: str) -> None:
-        """End a batch that was never approved: no row of it has an order, or ever will."""
+        """End a batch that was never approved: no row of it has an order, or ever will.
+
+        Raises:
+            LostRace: Somebody else has changed it.
+            PerhapsPaid, Unavailable: As `Engine.see_unpaid`; nothing has changed.
+        """
+        try:
+            await self._see_unpaid(batch)
+        except PerhapsPaid:
+            again = await store.by_id(batch.id, {})
+            if again is None or again.version != batch.version:
+                raise LostRace("it has changed; try again") from None  # before its orders came
+            raise
         await store.change(
             batch,
             self._clock.now(),
@@ -291,13 +332,25 @@ class BatchWork:
         )
         await self.carry_out(batch.id)
 
+    async def _see_unpaid(self, batch: Batch) -> None:
+        """In a restored store it may be older than its approval, its rows and their orders."""
+        first = self._first_ids(batch)
+        for some in pieces(first):
+            await self._engine.see_unpaid(some)
+        since = {row.order_id for row in await self._stored_rows(batch.id)} - set(first)
+        for some in pieces(sorted(since)):
+            await self._engine.see_unpaid(some)
+
     async def every_row(self, batch: Batch) -> list[Payout]:
         """All accepted rows, for an export."""
-        found: list[Payout] = []
         if batch.stage is Stage.ACCEPTED:
             return [Payout.model_validate_json(line) for line in store.unpack_payouts(batch.rows)]
+        return await self._stored_rows(batch.id)
+
+    async def _stored_rows(self, batch_id: str) -> list[Payout]:
+        found: list[Payout] = []
         while piece := await rows_store.of_batch(
-            batch.id, after_row=found[-1].row or 0 if found else 0, limit=PIECE
+            batch_id, after_row=found[-1].row or 0 if found else 0, limit=PIECE
         ):
             found += piece
         return found

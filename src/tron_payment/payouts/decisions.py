@@ -9,7 +9,14 @@ from tron_payment.core.errors import Conflict, NotFound, Refused, Unavailable
 from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, compare_and_set
 from tron_payment.db.grouped import GroupRead
-from tron_payment.engine import Engine, Order, OrderFinished, OrderShown, OrderSigned
+from tron_payment.engine import (
+    Engine,
+    Order,
+    OrderFinished,
+    OrderShown,
+    OrderSigned,
+    PerhapsPaid,
+)
 from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as store
@@ -169,6 +176,7 @@ class Decisions:
 
         Raises:
             PayoutNotFound, NotAwaitingApproval
+            PerhapsPaid, Unavailable: As `Engine.see_unpaid`.
         """
         for _ in range(CHANGE_ATTEMPTS_MAX):
             payout = await self._waiting(principal, payout_id)
@@ -194,7 +202,20 @@ class Decisions:
         return payout
 
     async def end_waiting(self, payout: Payout, target: PayoutStatus, reason: str) -> Payout:
-        """End a payout that has no order yet."""
+        """End a payout that has no order yet.
+
+        Raises:
+            LostRace: It was approved or ended in this moment.
+            PerhapsPaid, Unavailable: As `Engine.see_unpaid`: in a restored store it may be older
+                than its approval and its order. Nothing has changed.
+        """
+        try:
+            await self._engine.see_unpaid([payout.order_id])
+        except PerhapsPaid:
+            again = await store.by_id(payout.id, {})
+            if again is None or again.version != payout.version:
+                raise LostRace("it has moved on; try again") from None  # before its order was there
+            raise
         await self._telling.tell(payout)  # of what was done before, if nobody has
         now = self._clock.now()
         ended = await store.move(payout, target, now, reason=reason, untold=ENDED)
@@ -212,6 +233,7 @@ class Decisions:
             PayoutNotFound: No such payout, or another merchant's.
             NotCancelable: Signed or finished.
             LostRace: It keeps moving, and stays as it is: to be asked again.
+            PerhapsPaid, Unavailable: As `Engine.cancel`.
         """
         lost, is_noted = LostRace("the payout keeps moving; try again"), False
         for _ in range(CHANGE_ATTEMPTS_MAX):

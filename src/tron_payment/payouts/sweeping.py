@@ -2,9 +2,10 @@
 
 import structlog
 
+from tron_payment.chain import NodesUnavailable
 from tron_payment.core.clock import Clock
 from tron_payment.core.errors import Conflict
-from tron_payment.engine import Engine
+from tron_payment.engine import Engine, PerhapsPaid
 from tron_payment.payouts import documents as store
 from tron_payment.payouts.announce import Announcer
 from tron_payment.payouts.apart import Apart, wish_of
@@ -61,13 +62,13 @@ class Sweeper:
         for payout in untold:
             with apart.one(payout_id=payout.id):
                 await self._telling.tell(payout)
-        overdue = await store.approval_overdue(now)
-        for payout in overdue:
+        expired = False
+        for payout in await store.approval_overdue(now):
             with apart.one(payout_id=payout.id):
-                await self._expire(payout)
+                expired |= await self._expire(payout)
         uncounted = await self._counting.uncount_abandoned()
         apart.end()
-        return bool(waiting or untold or overdue or uncounted)
+        return bool(waiting or untold or expired or uncounted)
 
     async def _place(self, payout: Payout) -> None:
         """A queued payout whose order was not stored before the process died."""
@@ -81,8 +82,14 @@ class Sweeper:
             await self._announcer.made([payout])
         await self._engine.place(await wish_of(self._orders, [payout]))
 
-    async def _expire(self, payout: Payout) -> None:
+    async def _expire(self, payout: Payout) -> bool:
+        """False when it may have been approved and paid, as far as a restored store knows: it
+        waits on, and is looked at again."""
         try:
             await self._decisions.end_waiting(payout, PayoutStatus.REJECTED, ApprovalExpired.code)
+        except (PerhapsPaid, NodesUnavailable) as wait:
+            log.info("payout.expires_later", payout_id=payout.id, reason=wait.detail)
+            return False
         except Conflict:
-            return  # approved or canceled in this moment
+            pass  # approved or canceled in this moment
+        return True
