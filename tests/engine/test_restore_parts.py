@@ -18,7 +18,7 @@ from tests.engine.test_young_restore import make_world
 from tests.engine.world import BOB, World
 from tron_payment import chain
 from tron_payment.db.ledger import LedgerEntry
-from tron_payment.engine import Order, OrderShown, OrderStatus, PerhapsPaid
+from tron_payment.engine import Order, OrderShown, OrderStatus, PerhapsPaid, SafeMode
 from tron_payment.engine.waiting import JOURNAL_CLOSED
 from tron_payment.operator.report import Exit
 
@@ -293,5 +293,42 @@ async def test_what_was_never_placed_is_given_up_only_where_nothing_knows_it(wor
     with pytest.raises(PerhapsPaid, match=SAID):
         await world.engine.see_unpaid(["ord_never", "ord_a"])
     await world.engine.place(world.wish("late", UNITS))
-    with pytest.raises(PerhapsPaid, match="its order is there"):
+    with pytest.raises(PerhapsPaid, match="its order was placed"):
         await world.engine.see_unpaid(["ord_never", "ord_late"])
+    await taken_to(world, "parted", OrderStatus.RESERVED)
+    await world.engine.cancel("ord_parted")  # its rows may have been paid by another order since
+    await world.tick(2)
+    with pytest.raises(PerhapsPaid, match="its order was placed"):
+        await world.engine.see_unpaid(["ord_parted"])
+    mode = SafeMode(since=world.clock.now(), lag_ms=0, until_ms=0)
+    await mode.insert()
+    with pytest.raises(PerhapsPaid, match="safe mode"):
+        await world.engine.see_unpaid(["ord_never"])
+    await mode.delete()
+    await world.engine.see_unpaid(["ord_never"])
+
+
+async def test_an_equal_order_does_not_get_the_payment_of_one_that_is_not_there(
+    world: World,
+) -> None:
+    """What is booked was booked as its own order's, though that one is lost; the other is paid."""
+    await world.tick(2)
+    await taken_to(world, "later", OrderStatus.RESERVED)
+    rows = await kept("later")
+
+    async def gate(orders: Sequence[Order]) -> dict[str, str]:
+        return {order.id: "held" for order in orders if order.id == "ord_later"}
+
+    world.engine.gate(gate)
+    await world.engine.place(replace(world.wish("lost", UNITS, to=BOB), subject="later"))
+    await world.run_until_final("lost")
+    paid_in = await block_of("lost")
+    await orders_from(rows, world)
+    await read_once_more(world, paid_in)
+    (strange,) = await world.engine.safe_mode.unexplained()
+    assert strange.block_number == paid_in, "a person looks at it, for its order is not there"
+    await world.engine.safe_mode.acknowledge(strange.id, "tom")
+    await world.run_until_final("later", blocks=60)
+    assert await block_of("later") > paid_in
+    assert world.network.token[BOB] == 2 * UNITS
+    await world.assert_books_equal_chain()

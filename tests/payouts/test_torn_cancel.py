@@ -288,3 +288,27 @@ async def test_what_is_approved_while_it_is_called_back_is_called_back_as_approv
     assert (answer.status_code, answer.json()["status"]) == (200, "canceled"), answer.text
     await pay.settle()
     assert await pay.held(bob) == 0
+
+
+async def test_a_payout_whose_order_is_lost_is_placed_again_when_it_is_called_back(
+    pay: Pay,
+) -> None:
+    """Nobody else places it any more; without its order nothing would find what has paid it."""
+    bob = person()
+    payout_id = (await pay.pay(recipient_address=bob))["payout_id"]
+    dump = await Dump.of(Payout, payout_id)
+    for _ in range(12):
+        await pay.settle()
+    assert (await pay.payout(payout_id))["status"] == "settled"
+    await dump.restore()
+    payout = await Payout.get(payout_id)
+    assert payout is not None
+    await payout.set({"sweep_at": None})
+    await forget([payout.order_id])
+    called_back = await pay.post(f"/payouts/{payout_id}/cancel")
+    assert refusal(called_back)[:2] == (409, "perhaps_paid"), called_back.text
+    assert await statuses([payout.order_id]) == ["queued"]
+    await pay.settle(3)
+    order = await Order.get(payout.order_id)
+    assert order is not None and order.waiting_for == "journal_closed"
+    assert await pay.held(bob) == UNITS

@@ -153,6 +153,10 @@ class View:
         """Of these orders the ones that a block has ended, paid or failed, with its number."""
         return await ended_in(order_ids)
 
+    async def has_block(self, number: int) -> bool:
+        """Whether there is an entry of this block."""
+        return await fetch_one(LedgerEntry, {"cause": f"block:{number}"}) is not None
+
     async def reserved(self, order_ids: Sequence[str]) -> set[str]:
         """Of these orders the ones whose funds have ever been set aside."""
         return await listed("reserves", order_ids)

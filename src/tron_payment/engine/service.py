@@ -171,14 +171,18 @@ class Engine:
         """For whoever ends what was never placed: see that no order of these ids was ever paid.
 
         Raises:
-            PerhapsPaid, Unavailable: As `cancel`, of any of them; or an order of that id is there.
+            PerhapsPaid, Unavailable: As `cancel`, of any of them; also to the very end of safe
+                mode, which a transaction that nothing explains puts off: no order is there to
+                explain it. Or an order of that id is there, or was, as the journal says.
         """
-        if await self.safe_mode.may_have_forgotten():
+        if await self.safe_mode.may_have_forgotten() or await self.safe_mode.is_on():
             raise PerhapsPaid
         if blocks := await self._blocks_of(*order_ids):
             raise EndedInBlock(min(blocks.values()))
-        if await restored.any_not_canceled(order_ids):
-            raise PerhapsPaid("its order is there, and is newer than what asked for it")
+        view = await self._ledger.view()
+        known = await view.reserved(order_ids) or await view.finished(order_ids)
+        if known or await restored.any_not_canceled(order_ids):
+            raise PerhapsPaid("its order was placed, and is newer than what asked for it")
 
     async def _blocks_of(self, *order_ids: str) -> dict[str, int]:
         """Of these orders those that a block has ended, as the journal says, and the block."""

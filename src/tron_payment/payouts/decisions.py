@@ -10,6 +10,7 @@ from tron_payment.db.audit import Act, Audit
 from tron_payment.db.cas import LostRace, compare_and_set
 from tron_payment.db.grouped import GroupRead
 from tron_payment.engine import (
+    EndedInBlock,
     Engine,
     Order,
     OrderFinished,
@@ -21,7 +22,7 @@ from tron_payment.http.permissions import owner_filter
 from tron_payment.http.principals import Principal
 from tron_payment.payouts import documents as store
 from tron_payment.payouts import following_documents as following
-from tron_payment.payouts.apart import Unmade
+from tron_payment.payouts.apart import Unmade, wish_of
 from tron_payment.payouts.documents import CANCELED_BY_HAND, Payout
 from tron_payment.payouts.domain import (
     LIFECYCLE,
@@ -306,7 +307,11 @@ class Decisions:
             LostRace: It has gone into another transaction meanwhile.
         """
         if payout.batch_id is None:
-            await self._engine.forgo([self._orders.forgone([payout])])
+            try:
+                await self._engine.forgo([self._orders.forgone([payout])])
+            except EndedInBlock:  # nobody signs it, and who reads that block once more finds it
+                await self._engine.place(await wish_of(self._orders, [payout]))
+                raise
         elif payout.waiting_for == ROUTE_UNAVAILABLE:
             await following.mark_ejected(payout.order_id, {payout.id: CANCELED_BY_HAND})
             await self._check_still_in(payout, payout.order_id)

@@ -62,6 +62,8 @@ class Token(Document):
     openings_requested: bool = False
     """Every holder of that time has its `TokenOpening`, or had. `ask_again` takes it back."""
 
+    asked_again: bool = False
+
     class Settings:
         name = "tokens"
         indexes: ClassVar[list[IndexModel]] = [
@@ -74,7 +76,7 @@ class Token(Document):
         """Of every token, when a service starts: the journal may have lost openings. Safe to
         repeat, also where no token was ever registered."""
         rows = Holder.get_pymongo_collection().database[cls.Settings.name]
-        await rows.update_many({}, {"$set": {"openings_requested": False}})
+        await rows.update_many({}, {"$set": {"openings_requested": False, "asked_again": True}})
 
 
 class TokenOpening(Document):
@@ -222,7 +224,7 @@ async def _needed(
             registered_at_block=block_number,
         )
         for each, cause in zip(some, causes, strict=True)
-        if cause not in done and each.opened_seq not in young
+        if cause not in done and not (token.asked_again and each.opened_seq in young)
     ]
 
 
