@@ -45,8 +45,8 @@ from tron_payment.db.ledger_documents import (
     deltas,
     digest,
     ended_in,
-    left_out,
     listed,
+    named_by,
     newest_block,
 )
 from tron_payment.db.ledger_room import BALANCE_MAX, Room, sides
@@ -153,9 +153,9 @@ class View:
         """Of these orders the ones that a block has ended, paid or failed, with its number."""
         return await ended_in(order_ids)
 
-    async def has_block(self, number: int) -> bool:
-        """Whether there is an entry of this block."""
-        return await fetch_one(LedgerEntry, {"cause": f"block:{number}"}) is not None
+    async def ended_by(self, number: int) -> frozenset[str]:
+        """The orders that a block has ended."""
+        return await named_by(number, "finals")
 
     async def reserved(self, order_ids: Sequence[str]) -> set[str]:
         """Of these orders the ones whose funds have ever been set aside."""
@@ -257,7 +257,7 @@ class Ledger:
 
     async def left_out(self, block_number: int) -> frozenset[str]:
         """References of what a block's entry has left out (`LedgerEntry.left_out`)."""
-        return await left_out(block_number)
+        return await named_by(block_number, "left_out")
 
     async def is_holder(self, address: Address) -> bool:
         """True for an address whose movements we book."""

@@ -167,12 +167,12 @@ async def ended_in(order_ids: Sequence[str]) -> dict[str, int]:
     return found
 
 
-async def left_out(block_number: int) -> frozenset[str]:
-    """References of what a block's entry has left out."""
+async def named_by(block_number: int, field: str) -> frozenset[str]:
+    """What a block's entry has in `field`: ``finals`` or ``left_out``."""
     query = {"cause": f"block:{block_number}"}
     with store_errors():
-        row = await LedgerEntry.get_pymongo_collection().find_one(query, {"left_out": 1})
-    return frozenset((row or {}).get("left_out") or ())
+        row = await LedgerEntry.get_pymongo_collection().find_one(query, {field: 1})
+    return frozenset((row or {}).get(field) or ())
 
 
 async def newest_block() -> int:

@@ -38,11 +38,11 @@ async def candidates(
 ) -> list[tuple[Order, SolidTransaction]]:
     """Unsigned orders that these transactions, which no attempt explains, carry out to the letter.
 
-    Equal orders are as good as each other: the first in rank is taken, each once. But what is
-    booked already was booked as its orders', whether they are there or not: of a block that has an
-    entry only those are taken that it names. What has ended otherwise is left out: another block
-    has it, or nothing was paid. What does not decode was never signed here, whatever contract
-    java-tron reads in it.
+    Equal orders are as good as each other: the first in rank is taken, each once. But those that
+    are booked as ended by this block come first, and only they where one of them is not there: a
+    transaction may be that one's. What has ended otherwise is left out: another block has it, or
+    nothing was paid. What does not decode was never signed here, whatever contract java-tron reads
+    in it.
     """
     signers = set(await restored.unsigned_signers())
     equal: dict[str, list[SolidTransaction]] = defaultdict(list)
@@ -50,14 +50,14 @@ async def candidates(
         if transaction.txid not in taken and transaction.owner in signers and _decodes(transaction):
             equal[repr(transaction.contract)].append(transaction)
     found = []
-    is_booked = bool(equal) and await view.has_block(block.number)
+    lost = bool(equal) and await restored.any_absent(await view.ended_by(block.number))
     for same in equal.values():
         contract = store.contract_document(same[0].contract)
         orders = await restored.unsigned_with(same[0].owner, contract)
         ids = [order.id for order in orders]
         ended, finished = await view.ended_in(ids), await view.finished(ids)
         mine = [order for order in orders if ended.get(order.id) == block.number]
-        free = [order for order in orders if order.id not in finished and not is_booked]
+        free = [order for order in orders if order.id not in finished and not lost]
         found += list(zip([*mine, *free], same, strict=False))
     return found
 

@@ -1,6 +1,6 @@
 """What a restored store is asked about its orders, and told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -25,6 +25,14 @@ async def unsigned_with(signer: Address, contract: dict[str, Any]) -> list[Order
     `WORK_MAX`."""
     query = {"signer": signer, "status": {"$in": UNSIGNED}, "contract": contract}
     return await Order.find(query).sort("+rank").limit(WORK_MAX).to_list()
+
+
+async def any_absent(order_ids: Collection[str]) -> bool:
+    """Whether one of these orders, of one block, is not there."""
+    if not order_ids:
+        return False
+    there = Order.find({"_id": {"$in": list(order_ids)}})
+    return await there.count() < len(order_ids)
 
 
 async def any_not_canceled(order_ids: Sequence[str]) -> bool:
